@@ -1,0 +1,81 @@
+# Every target makes the environment it needs; a second call starts at once.
+PYTHON ?= python3
+PYTEST_ARGS ?=
+BENCH_ARGS ?=
+COVERAGE_MIN ?= 95
+
+VENV := .venv
+OLDEST := .venv-oldest
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
+TEST_ENV := OMP_NUM_THREADS=1 SCIPY_ARRAY_API=1
+
+.DELETE_ON_ERROR:
+.PHONY: help demo test test-slow test-oldest lint doc bench clean
+
+help:
+	@echo "make demo         cluster the bundled digits, write demo.png"
+	@echo "make test         default tests with branch coverage"
+	@echo "make test-slow    the slow tests"
+	@echo "make test-oldest  default tests with the oldest supported dependencies"
+	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make doc          the documentation, in doc/_build/html"
+	@echo "make bench        the quality benchmark"
+	@echo "make clean        remove environments, caches and build products"
+
+# ------------------------------------------------------------------ environments
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.dev-stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[plot,progress,test,lint]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.doc-stamp: $(VENV)/.dev-stamp
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[doc]' -c constraints.txt
+	@touch $@
+
+$(VENV)/.bench-stamp: $(VENV)/.dev-stamp
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[bench]' -c constraints.txt
+	@touch $@
+
+$(OLDEST)/bin/python:
+	$(PYTHON) -m venv $(OLDEST)
+
+$(OLDEST)/.test-stamp: pyproject.toml constraints-oldest.txt | $(OLDEST)/bin/python
+	$(OLDEST)/bin/python $(PIP_INSTALL) -e '.[plot,progress,test]' -c constraints-oldest.txt
+	@touch $@
+
+# ------------------------------------------------------------------------- tasks
+
+demo: $(VENV)/.dev-stamp
+	$(VENV)/bin/python examples/demo.py
+
+test: $(VENV)/.dev-stamp
+	$(TEST_ENV) $(VENV)/bin/python -m pytest --cov=skdeepclust --cov-branch \
+		--cov-report=term-missing:skip-covered --cov-fail-under=$(COVERAGE_MIN) \
+		--durations=10 $(PYTEST_ARGS)
+
+test-slow: $(VENV)/.dev-stamp
+	$(TEST_ENV) $(VENV)/bin/python -m pytest -m "slow and not gpu" --durations=10 $(PYTEST_ARGS)
+
+# Without the doctests of the package: NumPy 1 prints scalars differently.
+test-oldest: $(OLDEST)/.test-stamp
+	$(TEST_ENV) $(OLDEST)/bin/python -m pytest tests $(PYTEST_ARGS)
+
+lint: $(VENV)/.dev-stamp
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy skdeepclust
+	$(VENV)/bin/lint-imports --no-logo
+
+doc: $(VENV)/.doc-stamp
+	$(VENV)/bin/python -m sphinx -W --keep-going -b html doc doc/_build/html
+
+bench: $(VENV)/.bench-stamp
+	$(VENV)/bin/python benchmarks/quality.py $(BENCH_ARGS)
+
+clean:
+	rm -rf $(VENV) $(OLDEST) build dist doc/_build doc/generated
+	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find skdeepclust tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,58 @@
+"""Sphinx configuration; builds offline."""
+
+import re
+from importlib.metadata import version as installed_version
+from pathlib import Path
+
+from sphinx.directives.other import Include
+
+project = "skdeepclust"
+author = "the skdeepclust developers"
+project_copyright = "2026, the skdeepclust developers"
+release = installed_version("skdeepclust")
+version = ".".join(release.split(".")[:2])
+
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    "sphinx.ext.mathjax",
+    "sphinx.ext.viewcode",
+    "numpydoc",
+]
+exclude_patterns = ["_build", "_generated", "_templates"]
+templates_path = ["_templates"]
+default_role = "literal"
+nitpicky = False
+
+autosummary_generate = True
+autodoc_typehints = "none"  # the docstrings give types and shapes
+numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
+numpydoc_class_members_toctree = False
+
+html_theme = "pydata_sphinx_theme"
+html_title = f"skdeepclust {release}"
+html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
+html_show_sourcelink = False
+
+# Inherited from scikit-learn; their docstrings point into its own user guide.
+SCIKIT_LEARN_PLUMBING = re.compile(r"set_\w+_request|set_output|get_metadata_routing")
+
+
+def skip_plumbing(app, what, name, obj, skip, options):
+    """Leave scikit-learn's metadata and output plumbing out of the class pages."""
+    return True if SCIKIT_LEARN_PLUMBING.fullmatch(name) else None
+
+
+class IncludeIfExists(Include):
+    """``include``, but nothing where the file has not been generated."""
+
+    def run(self):
+        _, filename = self.env.relfn2path(self.arguments[0])
+        self.env.note_dependency(filename)
+        return super().run() if Path(filename).is_file() else []
+
+
+def setup(app):
+    """Register the pieces above."""
+    app.connect("autodoc-skip-member", skip_plumbing)
+    app.add_directive("include-if-exists", IncludeIfExists)

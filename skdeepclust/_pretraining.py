@@ -1,0 +1,112 @@
+"""Stage 0, which every estimator shares: an encoder before there are clusters."""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from skdeepclust import losses
+from skdeepclust.networks import ClusterNetwork
+from skdeepclust.training import Batches, InputSpec, Stage
+from skdeepclust.views import Views
+from skdeepclust.views.tables import mask_features
+
+
+def resolve_pretraining(pretraining: str, spec: InputSpec, has_views: bool) -> str:
+    """Apply the documented rule of ``pretraining="auto"``.
+
+    Parameters
+    ----------
+    pretraining : {"auto", "contrastive", "reconstruction"}
+        The parameter.
+    spec : InputSpec
+        The kind of input.
+    has_views : bool
+        Whether there are random views; without them nothing can be contrasted.
+
+    Returns
+    -------
+    {"contrastive", "reconstruction"}
+        Images with views are contrasted, all else is reconstructed.
+
+    Raises
+    ------
+    ValueError
+        If "contrastive" is asked for without views.
+    """
+    if pretraining == "auto":
+        return "contrastive" if spec.is_image and has_views else "reconstruction"
+    if pretraining == "contrastive" and not has_views:
+        raise ValueError(
+            "pretraining='contrastive' compares two random views and cannot go with "
+            "augmentation=None; choose augmentation='auto' or "
+            "pretraining='reconstruction'."
+        )
+    return pretraining
+
+
+def pretraining_stage(
+    estimator: Any,
+    network: ClusterNetwork,
+    batches: Batches,
+    views: Views | None,
+    generator: torch.Generator,
+) -> Stage:
+    """Build stage 0 from an estimator's parameters.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gives the parameters.
+    network : ClusterNetwork
+        What is trained.
+    batches : Batches
+        The training data.
+    views : Views or None
+        Random views.
+    generator : torch.Generator
+        Draws them.
+
+    Returns
+    -------
+    Stage
+        "pretraining".
+    """
+    contrastive = network.unit_norm
+
+    def step(index: Tensor) -> dict[str, Tensor]:
+        x = batches.take(index)
+        if contrastive:
+            assert views is not None
+            loss = losses.nt_xent(
+                network.embed(views(x, generator)),
+                network.embed(views(x, generator)),
+                temperature=estimator.temperature,
+            )
+            return {"loss": loss, "nt_xent": loss}
+        corrupted = (
+            mask_features(x, generator, estimator.denoising)
+            if estimator.denoising
+            else x
+        )
+        loss = (
+            losses.reconstruction(x, network.autoencoder(corrupted)[1]) / x[0].numel()
+        )
+        return {"loss": loss, "reconstruction": loss}
+
+    trained: nn.Module = (
+        network.autoencoder.encoder if contrastive else network.autoencoder
+    )
+    return Stage(
+        "pretraining",
+        estimator.pretrain_epochs,
+        [{"params": [*trained.parameters()], "lr": estimator.learning_rate}],
+        step,
+        estimator.batch_size,
+        min_steps=estimator.min_pretrain_steps,
+        schedule="one_cycle",
+    )
+
+
+Maker = Callable[[], Stage]

@@ -1,0 +1,356 @@
+"""SelfPacedContrastiveClustering, algorithm 3.3 of the thesis."""
+
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skdeepclust._base import BaseDeepClusterer
+from skdeepclust._compat import Interval, StrOptions
+from skdeepclust._pretraining import resolve_pretraining
+from skdeepclust._self_paced_stages import SelfPacedStages
+from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
+from skdeepclust.training import Batches, History, InputSpec, run_stages
+from skdeepclust.views import make_views
+
+_COUNT = [Interval(Integral, 0, None, closed="left")]
+_INTERVAL = [Interval(Integral, 1, None, closed="left")]
+_WEIGHT = [Interval(Real, 0, None, closed="left")]
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
+_COSINE = [Interval(Real, -1, 1, closed="both")]
+
+LITERAL_PARAMETERS: dict[str, Any] = {
+    # The thesis's own reading of algorithm 3.3, however badly it does.
+    "pretraining": "reconstruction",
+    "pretrain_epochs": 50,
+    "assignment": "student_t",
+    "reconstruction_weight": 0.0,
+    "contrastive_weight": 0.0,
+    "balance_weight": 0.0,
+    "center_weight": 1.0,
+    "consistency_weight": 0.7,
+    "center_epochs": 100,
+    "center_update_interval": 2,
+    "center_learning_rate": 1e-5,
+    "head_epochs": 0,
+    "pair_similarity": "cosine",
+    "contrastive_epochs": 50,
+    "pair_update_interval": 5,
+    "fine_tune_learning_rate": 1e-5,
+    "head_learning_rate": 1e-3,
+}
+"""Parameters of the literal recipe, for
+``SelfPacedContrastiveClustering(**LITERAL_PARAMETERS)``."""
+
+
+class SelfPacedContrastiveClustering(BaseDeepClusterer):
+    """Cluster by contrasting first the easy pairs of samples, then the hard ones.
+
+    Algorithm 3.3 of Xing (2023) [1]_. Stage 0 pretrains an encoder. Stage 1 pulls
+    the samples, and random views of them, to soft cluster centres. Stage 2 trains
+    a head on pairs that are surely alike or surely different; pairs in between
+    take no part until the pairs are looked at again, and that is the pace.
+
+    Read more in the :ref:`User Guide <self_paced>`.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    encoder : {"auto", "mlp", "conv"} or torch.nn.Module, default="auto"
+        - "mlp": fully connected, with `hidden_layer_sizes`.
+        - "conv": convolutional, for images of at least 8 x 8.
+        - "auto": "conv" for such images, else "mlp".
+        - a module: a deep copy of it is trained. When its output size differs from
+          `n_components`, a linear layer follows.
+    n_components : int, default=None
+        Number of latent dimensions d. None stands for 20, or for the size of a
+        module's own output.
+    hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
+        Hidden layers of the fully connected encoder; the decoder mirrors them.
+    image_shape : tuple of int, default=None
+        (channels, height, width) or (height, width) of images that come flattened
+        as rows, for instance in a pipeline.
+    augmentation : "auto", callable or None, default="auto"
+        Random views. "auto" turns, shifts and scales grey images, and crops, flips
+        and recolours others; it masks features of tables and adds noise. A callable
+        maps a batch (a tensor) to a batch; it may draw from the global generators,
+        which are seeded for it and put back.
+    denoising : float, default=0.0
+        Share of the input's values that are corrupted when the autoencoder is
+        pretrained: a denoising autoencoder.
+    pretraining : {"auto", "contrastive", "reconstruction"}, default="auto"
+        Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
+        (eq. 2.1-2.4). "auto" contrasts images that have views, and reconstructs
+        everything else. With "contrastive", embeddings have unit length.
+    pretrain_epochs : int, default=15
+        Epochs of stage 0; 0 skips it.
+    min_pretrain_steps : int, default=600
+        Small data sets get more epochs, to reach this number of optimiser steps.
+    training : {"stages", "joint"}, default="stages"
+        "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
+    assignment : {"gaussian", "student_t"}, default="gaussian"
+        Soft assignments of stage 1. "student_t" is eq. 3.3.
+    degrees_of_freedom : float, default=1.0
+        The alpha of eq. 3.3.
+    consistency_weight : float, default=0.7
+        The lambda of eq. 3.5, weight of eq. 3.1.
+    center_weight : float, default=0.05
+        Weight of the centre loss, eq. 3.2, which is divided by the squared width of
+        the clusters when stage 1 starts.
+    contrastive_weight : float, default=1.0
+        Weight of NT-Xent in stages 1 and 2, after contrastive pretraining.
+    reconstruction_weight : float, default=1.0
+        Weight of the reconstruction in stage 1, after pretraining by reconstruction.
+    center_epochs : int, default=4
+        Epochs of stage 1, M1; 0 skips it.
+    min_center_steps : int, default=150
+        Least number of optimiser steps of stage 1.
+    center_update_interval : int, default=2
+        Epochs between two updates of the centres, T1.
+    head_epochs : int, default=5
+        Epochs that teach the head the assignments of stage 1; 0 starts stage 2 from
+        a random head.
+    min_head_steps : int, default=200
+        Least number of optimiser steps for that.
+    contrastive_epochs : int, default=2
+        Epochs of stage 2, M2; 0 skips it.
+    min_contrastive_steps : int, default=100
+        Least number of optimiser steps of stage 2.
+    temperature : float, default=0.5
+        The temperature of NT-Xent and of eq. 3.9.
+    pair_similarity : {"assignments", "centered_cosine", "cosine"}, \
+            default="assignments"
+        Similarity of pairs, eq. 3.6: of the head's assignments, or of embeddings,
+        their mean subtracted or not.
+    positive_threshold : float, default=0.8
+        Pairs at least so similar are positives, xi.
+    negative_threshold : float, default=0.2
+        Pairs at most so similar are negatives, gamma.
+    pair_update_interval : int, default=5
+        Epochs between two refreshes of the pairs, T2.
+    balance_weight : float, default=1.0
+        Weight of log K minus the entropy of the mean assignment in stage 2, which
+        keeps clusters from running empty.
+    batch_size : int, default=256
+        Least number of samples of a batch.
+    learning_rate : float, default=1e-3
+        Of stage 0, the peak of a one-cycle schedule.
+    center_learning_rate : float, default=3e-4
+        Of the encoder in stage 1.
+    fine_tune_learning_rate : float, default=1e-5
+        Of the encoder in stage 2.
+    head_learning_rate : float, default=1e-3
+        Of the head.
+    n_init : int, default=1
+        Number of runs from different seeds. The one with the best `score` on the
+        training data is kept.
+    n_jobs : int, default=None
+        Runs that are trained at the same time, by joblib.
+    device : str or torch.device, default="auto"
+        "auto" takes an accelerator if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything. The same seed gives the same labels on the same machine
+        with the same versions and number of threads.
+    verbose : int, default=0
+        When positive, logs one line an epoch through :mod:`logging`.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training sample, from 0 and without gaps, large clusters
+        first.
+    embedding_ : ndarray of shape (n_samples, n_components)
+        Embedding of the training data.
+    cluster_centers_ : ndarray of shape (n_clusters, n_components)
+        Mean embedding of each cluster; empty clusters have none.
+    network_ : torch.nn.Module
+        The trained network.
+    history_ : list of dict
+        One row per epoch: stage, epoch, every loss term, shares of positive,
+        negative and ambiguous pairs. ``pandas.DataFrame(model.history_)`` works.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of features (of values per image) seen in `fit`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, if `X` has names that are all strings.
+
+    Notes
+    -----
+    The thesis is not trainable as written; these are our readings. Eq. 3.1 is
+    minimised as 1 minus the cosine. The t-distribution's assignments are nearly
+    uniform in the latent space, so that all centres drift to the mean; Gaussian ones
+    have a width that follows the data. NT-Xent, or the reconstruction, stays in the
+    loss of stage 1 and keeps the encoder from collapsing. Similarities come from the
+    assignments. The head starts from the assignments of stage 1, not at random,
+    which would leave clusters empty for good. :data:`skdeepclust.LITERAL_PARAMETERS`
+    has the thesis's own reading.
+
+    References
+    ----------
+    .. [1] R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive
+       Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdeepclust import SelfPacedContrastiveClustering
+    >>> X = load_digits(n_class=3).images
+    >>> model = SelfPacedContrastiveClustering(
+    ...     3, pretrain_epochs=2, min_pretrain_steps=0, random_state=0
+    ... )
+    >>> model.fit_predict(X).shape
+    (537,)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepClusterer._parameter_constraints,
+        "denoising": [Interval(Real, 0, 1, closed="left")],
+        "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
+        "pretrain_epochs": _COUNT,
+        "min_pretrain_steps": _COUNT,
+        "training": [StrOptions({"stages", "joint"})],
+        "assignment": [StrOptions({"gaussian", "student_t"})],
+        "degrees_of_freedom": _POSITIVE,
+        "consistency_weight": _WEIGHT,
+        "center_weight": _WEIGHT,
+        "contrastive_weight": _WEIGHT,
+        "reconstruction_weight": _WEIGHT,
+        "center_epochs": _COUNT,
+        "min_center_steps": _COUNT,
+        "center_update_interval": _INTERVAL,
+        "head_epochs": _COUNT,
+        "min_head_steps": _COUNT,
+        "contrastive_epochs": _COUNT,
+        "min_contrastive_steps": _COUNT,
+        "temperature": _POSITIVE,
+        "pair_similarity": [StrOptions({"assignments", "centered_cosine", "cosine"})],
+        "positive_threshold": _COSINE,
+        "negative_threshold": _COSINE,
+        "pair_update_interval": _INTERVAL,
+        "balance_weight": _WEIGHT,
+        "center_learning_rate": _POSITIVE,
+        "fine_tune_learning_rate": _WEIGHT,
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        encoder: str | nn.Module = "auto",
+        n_components: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
+        image_shape: Sequence[int] | None = None,
+        augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
+        denoising: float = 0.0,
+        pretraining: str = "auto",
+        pretrain_epochs: int = 15,
+        min_pretrain_steps: int = 600,
+        training: str = "stages",
+        assignment: str = "gaussian",
+        degrees_of_freedom: float = 1.0,
+        consistency_weight: float = 0.7,
+        center_weight: float = 0.05,
+        contrastive_weight: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        center_epochs: int = 4,
+        min_center_steps: int = 150,
+        center_update_interval: int = 2,
+        head_epochs: int = 5,
+        min_head_steps: int = 200,
+        contrastive_epochs: int = 2,
+        min_contrastive_steps: int = 100,
+        temperature: float = 0.5,
+        pair_similarity: str = "assignments",
+        positive_threshold: float = 0.8,
+        negative_threshold: float = 0.2,
+        pair_update_interval: int = 5,
+        balance_weight: float = 1.0,
+        batch_size: int = 256,
+        learning_rate: float = 1e-3,
+        center_learning_rate: float = 3e-4,
+        fine_tune_learning_rate: float = 1e-5,
+        head_learning_rate: float = 1e-3,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.encoder = encoder
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.augmentation = augmentation
+        self.denoising = denoising
+        self.pretraining = pretraining
+        self.pretrain_epochs = pretrain_epochs
+        self.min_pretrain_steps = min_pretrain_steps
+        self.training = training
+        self.assignment = assignment
+        self.degrees_of_freedom = degrees_of_freedom
+        self.consistency_weight = consistency_weight
+        self.center_weight = center_weight
+        self.contrastive_weight = contrastive_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.center_epochs = center_epochs
+        self.min_center_steps = min_center_steps
+        self.center_update_interval = center_update_interval
+        self.head_epochs = head_epochs
+        self.min_head_steps = min_head_steps
+        self.contrastive_epochs = contrastive_epochs
+        self.min_contrastive_steps = min_contrastive_steps
+        self.temperature = temperature
+        self.pair_similarity = pair_similarity
+        self.positive_threshold = positive_threshold
+        self.negative_threshold = negative_threshold
+        self.pair_update_interval = pair_update_interval
+        self.balance_weight = balance_weight
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.center_learning_rate = center_learning_rate
+        self.fine_tune_learning_rate = fine_tune_learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_together(self) -> None:
+        if self.negative_threshold >= self.positive_threshold:
+            raise ValueError(
+                f"negative_threshold={self.negative_threshold} must be below "
+                f"positive_threshold={self.positive_threshold}; pairs between the two "
+                "are ambiguous."
+            )
+
+    def _build_network(self, spec: InputSpec) -> ClusterNetwork:
+        pretraining = resolve_pretraining(
+            self.pretraining, spec, self.augmentation is not None
+        )
+        autoencoder = build_autoencoder(
+            self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes
+        )
+        head = ClusterHead(autoencoder.n_components, self.n_clusters)
+        return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
+
+    def _train(
+        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
+    ) -> tuple[list[dict[str, Any]], int]:
+        history = History(self.verbose)
+        views = make_views(self.augmentation, batches.spec.shape)
+        n_iter = run_stages(
+            network,
+            SelfPacedStages(self, network, batches, views, generator),
+            len(batches),
+            device=generator.device,
+            generator=generator,
+            history=history,
+        )
+        return history.rows, n_iter

@@ -1,0 +1,50 @@
+"""Where the computation runs."""
+
+import torch
+
+
+def available_devices() -> list[str]:
+    """Return the names that ``device`` accepts on this machine.
+
+    Returns
+    -------
+    list of str
+        ``"cpu"`` first, then each accelerator.
+    """
+    names = ["cpu"]
+    if torch.cuda.is_available():
+        names.append("cuda")
+        names += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+    if torch.backends.mps.is_available():
+        names.append("mps")
+    return names
+
+
+def resolve_device(device: str | torch.device) -> torch.device:
+    """Turn the parameter ``device`` into a torch device that exists here.
+
+    Parameters
+    ----------
+    device : str or torch.device
+        ``"auto"`` takes the first accelerator if there is one, else the CPU.
+
+    Returns
+    -------
+    torch.device
+        The device.
+
+    Raises
+    ------
+    ValueError
+        If this machine has no such device; the message names those it has.
+    """
+    if device == "auto":
+        names = available_devices()
+        return torch.device(names[1] if len(names) > 1 else "cpu")
+    names = available_devices()
+    if str(device) not in names:
+        raise ValueError(
+            f"device={str(device)!r} is not available on this machine; "
+            f"use 'auto' or one of {names}."
+        )
+    return torch.device(device)

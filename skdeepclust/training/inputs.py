@@ -1,0 +1,98 @@
+"""What a user may pass as X, brought to rows and one shape per sample."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+
+
+def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
+    """Flatten images to rows and bring tensors to NumPy.
+
+    Parameters
+    ----------
+    X : array-like or Tensor
+        A table, or images of shape (n_samples, height, width) or
+        (n_samples, channels, height, width).
+
+    Returns
+    -------
+    X : array-like
+        Images are of shape (n_samples, channels * height * width); anything
+        else is left for scikit-learn to validate.
+    shape : tuple of int or None
+        ``(channels, height, width)``, None for a table.
+
+    Raises
+    ------
+    ValueError
+        If `X` has more than four dimensions.
+    """
+    if isinstance(X, torch.Tensor):
+        X = X.detach().cpu()
+        X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+    if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
+        raise ValueError(
+            "X is a masked array with masked values; fill or impute them first."
+        )
+    n_dims = getattr(X, "ndim", 2)
+    if n_dims > 4:
+        raise ValueError(
+            f"Found array with dim {n_dims}, expected 2 (a table), 3 (grey images) or "
+            "4 (n_samples, channels, height, width)."
+        )
+    if n_dims < 3:
+        return X, None
+    shape = (1, *X.shape[1:]) if n_dims == 3 else tuple(X.shape[1:])
+    return X.reshape(X.shape[0], math.prod(shape)), shape
+
+
+def sample_shape(
+    n_features: int,
+    array_shape: tuple[int, ...] | None,
+    image_shape: Sequence[int] | None,
+) -> tuple[int, ...]:
+    """Settle the shape of one sample.
+
+    Parameters
+    ----------
+    n_features : int
+        Columns of the flattened data.
+    array_shape : tuple of int or None
+        The shape of the images in X, if they came as images.
+    image_shape : sequence of int or None
+        The parameter: (height, width) or (channels, height, width).
+
+    Returns
+    -------
+    tuple of int
+        ``(n_features,)`` or ``(channels, height, width)``.
+
+    Raises
+    ------
+    ValueError
+        If `image_shape` fits neither the columns nor the images.
+    """
+    if image_shape is None:
+        return array_shape or (n_features,)
+    wanted = tuple(int(side) for side in image_shape)
+    if len(wanted) == 2:
+        wanted = (1, *wanted)
+    if len(wanted) != 3 or min(wanted) < 1:
+        raise ValueError(
+            f"image_shape={tuple(image_shape)} must be (channels, height, width) or "
+            "(height, width), all at least 1."
+        )
+    if array_shape is not None and array_shape != wanted:
+        raise ValueError(
+            f"image_shape={wanted} differs from the shape {array_shape} of the images "
+            "in X; leave image_shape=None for images that are not flattened."
+        )
+    if math.prod(wanted) != n_features:
+        raise ValueError(
+            f"image_shape={wanted} has {math.prod(wanted)} values per image, but X has "
+            f"{n_features} features."
+        )
+    return wanted

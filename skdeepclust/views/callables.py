@@ -1,0 +1,93 @@
+"""A user's own augmentation, made reproducible."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+@contextmanager
+def _seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, and give them back as they were found."""
+    cuda = [device] if device.type == "cuda" else []
+    python_state = random.getstate()
+    # The legacy generator is the one that augmentation libraries draw from.
+    numpy_state = np.random.get_state()  # noqa: NPY002
+    try:
+        with torch.random.fork_rng(devices=cuda):
+            # Not through torch.manual_seed: it would also seed the devices
+            # that are not forked.
+            torch.default_generator.manual_seed(seed)
+            for used in cuda:
+                with torch.cuda.device(used):
+                    torch.cuda.manual_seed(seed)
+            random.seed(seed)
+            # Legacy again; RandomState makes its state without the global one.
+            np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
+            yield
+    finally:
+        random.setstate(python_state)
+        np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+@dataclass(frozen=True)
+class SeededCallable:
+    """Random views by a callable that draws from the global generators.
+
+    The callable runs without gradients on a copy of the batch, while the global
+    generators of torch (CPU and the batch's device), NumPy and Python hold a
+    state that the given generator decides. Afterwards they are as before.
+
+    Parameters
+    ----------
+    function : callable batch -> batch
+        For example a kornia or torchvision module. It takes and returns a float
+        tensor of one shape, (n_samples, n_features) or (n_samples, channels,
+        height, width).
+    """
+
+    function: Callable[[Tensor], Tensor]
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one random view of the batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, ...)
+            The batch.
+        generator : torch.Generator
+            Source of the seed.
+
+        Returns
+        -------
+        view : Tensor of shape (n_samples, ...)
+            What the callable returns, in the dtype and on the device of `x`.
+
+        Raises
+        ------
+        TypeError
+            If the callable does not return a float tensor.
+        ValueError
+            If it returns another shape.
+        """
+        draw = torch.randint(
+            2**32, (), generator=generator, device=generator.device, dtype=torch.int64
+        )
+        with torch.no_grad(), _seeded_globals(int(draw), x.device):
+            # A copy, for some transforms work in place and x is needed again.
+            view = self.function(x.clone())
+        if not isinstance(view, Tensor) or not view.is_floating_point():
+            got = view.dtype if isinstance(view, Tensor) else type(view).__name__
+            raise TypeError(f"augmentation must return a float tensor, got {got}.")
+        if view.shape != x.shape:
+            raise ValueError(
+                "augmentation must return a batch of the shape it was given, "
+                f"{tuple(x.shape)}, got {tuple(view.shape)}."
+            )
+        return view.to(device=x.device, dtype=x.dtype)

@@ -1,0 +1,343 @@
+"""Random views of images: batched, each sample with draws of its own.
+
+Images are float tensors of shape (n_samples, channels, height, width) with
+values in [0, 1]. Nothing is changed in place. Random numbers are drawn on the
+generator's device and then moved to that of the images.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from . import tables
+
+# ITU-R 601 luma, what image libraries use for grey.
+_LUMA = (0.299, 0.587, 0.114)
+# Aspect ratios and blur widths of SimCLR.
+_LOG_ASPECT = math.log(4 / 3)
+_BLUR_SIGMA = (0.1, 2.0)
+
+
+def _uniform(x: Tensor, generator: torch.Generator, n_draws: int) -> Tensor:
+    """Draw numbers in [0, 1), one row of them for each sample.
+
+    One call for all the numbers of a transform: launching a kernel costs more
+    than a few hundred draws. Rows, so that unpacking goes by number.
+    """
+    u = torch.rand(
+        (n_draws, len(x)), generator=generator, device=generator.device, dtype=x.dtype
+    )
+    return u.to(x.device)
+
+
+def _pixel_centers(n: int, x: Tensor) -> Tensor:
+    """Return the grid coordinates of `n` pixels, corners not aligned."""
+    steps = torch.arange(n, device=x.device, dtype=x.dtype)
+    return (2 * steps + 1) / n - 1
+
+
+def _affine_grid(
+    matrix: Sequence[Sequence[Tensor]],
+    offset: tuple[Tensor, Tensor],
+    height: int,
+    width: int,
+) -> Tensor:
+    """Return what ``F.affine_grid`` does, a dozen times faster on a CPU.
+
+    The two coordinates are the sums of a part that varies along a row and one
+    that varies along a column, so that one broadcast addition makes them all.
+    Planes of coordinates, so that it runs over contiguous rows.
+
+    Parameters
+    ----------
+    matrix : 2 x 2 nested sequence of Tensor of shape (n_samples,)
+        Linear part of each sample's map from output to input coordinates.
+    offset : two Tensors of shape (n_samples,)
+        Its translation.
+    height, width : int
+        Size of the image.
+
+    Returns
+    -------
+    grid : Tensor of shape (n_samples, height, width, 2)
+        A permuted view of contiguous planes.
+    """
+    (xx, xy), (yx, yy) = matrix
+    columns = torch.stack([xx, yx], dim=1)[..., None] * _pixel_centers(width, xx)
+    rows = torch.stack([xy, yy], dim=1)[..., None] * _pixel_centers(height, xx)
+    rows = rows + torch.stack(offset, dim=1)[..., None]
+    return (rows[..., None] + columns[:, :, None]).permute(0, 2, 3, 1)
+
+
+def random_affine(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    degrees: float = 10.0,
+    shift: float = 0.1,
+    scale: float = 0.1,
+    crop: tuple[float, float] | None = None,
+    flip: bool = False,
+) -> Tensor:
+    """Rotate, shift, scale, crop and flip, all in one interpolation.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images.
+    generator : torch.Generator
+        Source of the draws.
+    degrees : float, default=10.0
+        Rotations are uniform between minus and plus this angle.
+    shift : float, default=0.1
+        Shifts are uniform up to this fraction of each side.
+    scale : float, default=0.1
+        Factors of scale are uniform in [1 - scale, 1 + scale].
+    crop : (float, float) or None, default=None
+        Range of the area of a random crop, as fractions of the image's; the
+        crop is resized to the full image. Aspect ratios relative to the image
+        are log-uniform in [3/4, 4/3].
+    flip : bool, default=False
+        Whether to flip from left to right, with probability 1/2.
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        What lies outside of an image is zero, or its nearest pixel with `crop`.
+    """
+    if not (degrees or shift or scale or flip) and crop is None:
+        return x
+    height, width = x.shape[-2:]
+    u = _uniform(x, generator, 9)
+    signed = 2 * u - 1
+    angle = signed[0] * math.radians(degrees)
+    factor = 1 + signed[1] * scale
+    # Grid coordinates run over [-1, 1], so a whole side is 2.
+    dx, dy = 2 * shift * signed[2], 2 * shift * signed[3]
+    cos, sin = angle.cos() / factor, angle.sin() / factor
+    # Rotate in pixels, not in grid coordinates, or oblong images would shear.
+    matrix = [[cos, -sin * (height / width)], [sin * (width / height), cos]]
+
+    if crop is not None:
+        area = crop[0] + (crop[1] - crop[0]) * u[4]
+        aspect = (signed[5] * _LOG_ASPECT).exp()
+        w = (area * aspect).sqrt().clamp(max=1)
+        h = (area / aspect).sqrt().clamp(max=1)
+        cx, cy = (1 - w) * signed[6], (1 - h) * signed[7]
+        dx = dx + matrix[0][0] * cx + matrix[0][1] * cy
+        dy = dy + matrix[1][0] * cx + matrix[1][1] * cy
+        matrix = [[row[0] * w, row[1] * h] for row in matrix]
+    if flip:
+        sign = signed[8].sign()
+        matrix = [[row[0] * sign, row[1]] for row in matrix]
+
+    grid = _affine_grid(matrix, (dx, dy), height, width)
+    return F.grid_sample(
+        x,
+        grid,
+        mode="bilinear",
+        # A crop enlarges: zeros would bleed into its edge pixels.
+        padding_mode="zeros" if crop is None else "border",
+        align_corners=False,
+    )
+
+
+def brightness_contrast(
+    x: Tensor, generator: torch.Generator, strength: float
+) -> Tensor:
+    """Change brightness, then contrast around the image's mean.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images.
+    generator : torch.Generator
+        Source of the draws.
+    strength : float
+        Both factors are uniform in [max(0, 1 - strength), 1 + strength].
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        Values clipped to [0, 1].
+    """
+    low = max(0.0, 1 - strength)
+    factors = low + (1 + strength - low) * _uniform(x, generator, 2)
+    brightness, contrast = factors[:, :, None, None, None]
+    mean = x.mean(dim=(1, 2, 3), keepdim=True) * brightness
+    return torch.addcmul(mean * (1 - contrast), x, brightness * contrast).clamp_(0, 1)
+
+
+def random_grey(x: Tensor, generator: torch.Generator, p: float = 0.2) -> Tensor:
+    """Take the colour out of some images.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images. Unless they have three channels they are returned as they are.
+    generator : torch.Generator
+        Source of the draws.
+    p : float, default=0.2
+        Probability for each image.
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        Images, some with three equal channels.
+    """
+    if x.shape[1] != 3:
+        return x
+    luma = x.new_tensor(_LUMA).view(1, 3, 1, 1)
+    grey = (x * luma).sum(dim=1, keepdim=True)
+    chosen = _uniform(x, generator, 1).view(-1, 1, 1, 1) < p
+    return torch.where(chosen, grey, x)
+
+
+def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
+    """Blur some images with a Gaussian of random width.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images.
+    generator : torch.Generator
+        Source of the draws.
+    p : float
+        Probability for each image.
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        Images. Widths are uniform in [0.1, 2] pixels; the window is about a
+        tenth of the shorter side, and at least 3 pixels.
+    """
+    radius = max(1, min(x.shape[-2:]) // 20)
+    u = _uniform(x, generator, 2)
+    low, high = _BLUR_SIGMA
+    sigma = low + (high - low) * u[0]
+    offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
+    weights = torch.softmax(-0.5 * (offsets / sigma[:, None]).square(), dim=1)
+    # The other images get the identity's weights: one path for all of them.
+    weights = torch.where(u[1, :, None] < p, weights, (offsets == 0).to(x.dtype))
+    taps = weights.T[:, :, None, None, None]
+    padded = F.pad(x, (radius, radius, radius, radius), mode="replicate")
+    n_taps, (height, width) = len(taps), x.shape[-2:]
+    rows = taps[0] * padded[:, :, :height]
+    for k in range(1, n_taps):
+        rows.addcmul_(taps[k], padded[:, :, k : k + height])
+    view = taps[0] * rows[..., :width]
+    for k in range(1, n_taps):
+        view.addcmul_(taps[k], rows[..., k : k + width])
+    return view
+
+
+def add_noise(x: Tensor, generator: torch.Generator, std: float) -> Tensor:
+    """Add Gaussian noise and stay within [0, 1].
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images.
+    generator : torch.Generator
+        Source of the draws.
+    std : float
+        Standard deviation of the noise.
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        Values clipped to [0, 1].
+    """
+    return tables.add_noise(x, generator, std).clamp(0, 1)
+
+
+@dataclass(frozen=True)
+class ImageViews:
+    """Random views of images; the defaults suit images with one channel.
+
+    Parameters
+    ----------
+    degrees, shift, scale : float
+        Rotation, shift and scale: see `random_affine`.
+    crop : (float, float) or None
+        Area range of the resized crop: see `random_affine`.
+    flip : bool
+        Whether to flip from left to right half of the time.
+    jitter : float
+        Strength of `brightness_contrast`.
+    grey : float
+        Probability of `random_grey`.
+    blur : float
+        Probability of `blur`.
+    noise : float
+        Standard deviation of `add_noise`.
+    """
+
+    degrees: float = 10.0
+    shift: float = 0.1
+    scale: float = 0.1
+    crop: tuple[float, float] | None = None
+    flip: bool = False
+    jitter: float = 0.0
+    grey: float = 0.0
+    blur: float = 0.0
+    noise: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Reject ranges that have no meaning."""
+        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+            raise ValueError(
+                f"crop must be (low, high) with 0 < low <= high <= 1, got {self.crop}."
+            )
+        if not 0 <= self.scale < 1:
+            raise ValueError(f"scale must be in [0, 1), got {self.scale}.")
+        for name in ("grey", "blur"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(
+                    f"{name} must be a probability, got {getattr(self, name)}."
+                )
+        for name in ("degrees", "shift", "jitter", "noise"):
+            if getattr(self, name) < 0:
+                raise ValueError(
+                    f"{name} must not be negative, got {getattr(self, name)}."
+                )
+
+    def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
+        """Return one random view of each image.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, channels, height, width)
+            Images, values in [0, 1].
+        generator : torch.Generator
+            Source of the draws.
+
+        Returns
+        -------
+        view : Tensor of shape (n_samples, channels, height, width)
+            The views; the input itself where every strength is zero.
+        """
+        x = random_affine(
+            x,
+            generator,
+            degrees=self.degrees,
+            shift=self.shift,
+            scale=self.scale,
+            crop=self.crop,
+            flip=self.flip,
+        )
+        if self.jitter:
+            x = brightness_contrast(x, generator, self.jitter)
+        if self.grey:
+            x = random_grey(x, generator, self.grey)
+        if self.blur:
+            x = blur(x, generator, self.blur)
+        if self.noise:
+            x = add_noise(x, generator, self.noise)
+        return x

@@ -1,0 +1,252 @@
+"""Metrics against the slow reference, and scorers inside scikit-learn."""
+
+import numpy as np
+import pytest
+import reference
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn.cluster import KMeans
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from skdeepclust import metrics
+
+labelings = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(-1, 3)), min_size=1, max_size=12
+)
+LABEL_FUNCTIONS = [
+    metrics.clustering_accuracy,
+    metrics.normalized_mutual_info,
+    metrics.align_labels,
+]
+CLASS_SCORERS = [metrics.accuracy_scorer, metrics.nmi_scorer, metrics.ari_scorer]
+
+
+@pytest.fixture(scope="module")
+def blobs():
+    centers = [[0, 0], [10, 0], [0, 10]]
+    return make_blobs(60, centers=centers, cluster_std=0.5, random_state=0)
+
+
+@pytest.fixture(scope="module")
+def model(blobs):
+    return KMeans(3, n_init=2, random_state=0).fit(blobs[0])
+
+
+@settings(max_examples=30, deadline=None)
+@given(labelings)
+def test_clustering_accuracy_matches_reference(pairs):
+    y_true, y_pred = zip(*pairs, strict=True)
+    expected = reference.clustering_accuracy(y_true, y_pred)
+    assert metrics.clustering_accuracy(y_true, y_pred) == pytest.approx(expected)
+
+
+@settings(max_examples=30, deadline=None)
+@given(labelings, st.randoms(use_true_random=False))
+def test_clustering_accuracy_ignores_names_and_order(pairs, random):
+    score = metrics.clustering_accuracy(*zip(*pairs, strict=True))
+    shuffled = [(f"class {true}", 7 - 2 * pred) for true, pred in pairs]
+    random.shuffle(shuffled)
+    assert metrics.clustering_accuracy(*zip(*shuffled, strict=True)) == score
+
+
+@pytest.mark.parametrize(
+    ("y_true", "y_pred", "expected"),
+    [
+        ([0, 0, 1, 1], [1, 1, 0, 0], 1.0),
+        ([0, 0, 1, 1], [0, 1, 2, 3], 0.5),
+        ([0, 1, 2, 3], [0, 0, 0, 0], 0.25),
+        ([0, 0, 0, 1], [-1, -1, 5, 5], 0.75),
+        (["a", "b"], ["x", "y"], 1.0),
+        ([3], [9], 1.0),
+    ],
+)
+def test_clustering_accuracy_known_values(y_true, y_pred, expected):
+    score = metrics.clustering_accuracy(y_true, y_pred)
+    assert type(score) is float
+    assert score == expected
+
+
+@settings(max_examples=30, deadline=None)
+@given(labelings)
+def test_normalized_mutual_info_matches_reference(pairs):
+    y_true, y_pred = zip(*pairs, strict=True)
+    score = metrics.normalized_mutual_info(y_true, y_pred)
+    assert type(score) is float
+    if len(set(y_true)) > 1 or len(set(y_pred)) > 1:
+        expected = reference.normalized_mutual_info_max(y_true, y_pred)
+        assert score == pytest.approx(expected, abs=1e-12)
+
+
+@pytest.mark.parametrize("average", ["max", "min", "geometric", "arithmetic"])
+def test_normalized_mutual_info_takes_every_average(average):
+    y_true, y_pred = [0, 0, 1, 1, 2], [0, 0, 0, 1, 1]
+    expected = normalized_mutual_info_score(y_true, y_pred, average_method=average)
+    actual = metrics.normalized_mutual_info(y_true, y_pred, average_method=average)
+    assert actual == expected
+
+
+def test_normalized_mutual_info_rejects_an_unknown_average():
+    with pytest.raises(ValueError, match="average_method"):
+        metrics.normalized_mutual_info([0, 1], [0, 1], average_method="mean")
+
+
+@settings(max_examples=30, deadline=None)
+@given(labelings)
+def test_align_labels_agrees_with_clustering_accuracy(pairs):
+    y_true, y_pred = map(np.array, zip(*pairs, strict=True))
+    aligned = metrics.align_labels(y_true, y_pred)
+    accuracy = metrics.clustering_accuracy(y_true, y_pred)
+    assert np.mean(aligned == y_true) == pytest.approx(accuracy)
+    # A renaming: the partition is the same.
+    assert adjusted_rand_score(aligned, y_pred) == 1
+    assert len(np.unique(aligned)) == len(np.unique(y_pred))
+
+
+def test_align_labels_numbers_unmatched_clusters_after_the_classes():
+    y_true, y_pred = [2, 2, 2, 7, 7, 7], [5, 5, 3, 4, 4, 9]
+    np.testing.assert_array_equal(
+        metrics.align_labels(y_true, y_pred), [2, 2, 8, 7, 7, 9]
+    )
+
+
+def test_align_labels_handles_fewer_clusters_than_classes():
+    aligned = metrics.align_labels([0, 1, 1, 2], ["a", "b", "b", "b"])
+    np.testing.assert_array_equal(aligned, [0, 1, 1, 1])
+
+
+def test_align_labels_leaves_its_input_unchanged():
+    y_true, y_pred = np.array([0, 0, 1]), np.array([1, 1, 0])
+    metrics.align_labels(y_true, y_pred)
+    np.testing.assert_array_equal(y_true, [0, 0, 1])
+    np.testing.assert_array_equal(y_pred, [1, 1, 0])
+
+
+@pytest.mark.parametrize("y_true", [["a", "b"], [0.0, 1.0], [True, False]])
+def test_align_labels_rejects_classes_that_are_not_integers(y_true):
+    with pytest.raises(ValueError, match=r"^y_true must hold integers.*LabelEncoder"):
+        metrics.align_labels(y_true, [0, 1])
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+def test_label_metrics_take_columns(function):
+    y_true, y_pred = np.array([0, 0, 1]), np.array([1, 1, 0])
+    actual = function(y_true[:, None], y_pred[:, None])
+    np.testing.assert_array_equal(actual, function(y_true, y_pred))
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+@pytest.mark.parametrize("wrong", [[[0, 1], [1, 0]], 3])
+def test_label_metrics_reject_what_is_not_one_dimensional(function, wrong):
+    with pytest.raises(ValueError, match=r"^y_true must be 1-D.*got shape"):
+        function(wrong, [0, 1])
+    with pytest.raises(ValueError, match=r"^y_pred must be 1-D.*got shape"):
+        function([0, 1], wrong)
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+def test_label_metrics_reject_different_lengths(function):
+    with pytest.raises(ValueError, match=r"^y_true and y_pred .*'y_pred': 3"):
+        function([0, 1], [0, 1, 1])
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+def test_label_metrics_reject_empty_labels(function):
+    with pytest.raises(ValueError, match=r"^y_true and y_pred must hold at least"):
+        function([], [])
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), n_neighbors=st.integers(1, 30))
+def test_neighbor_modularity_matches_reference(seed, n_neighbors):
+    rng = np.random.default_rng(seed)
+    n = rng.integers(2, 25)
+    embedding, labels = rng.standard_normal((n, 3)), rng.integers(0, 4, size=n)
+    expected = reference.neighbor_modularity(embedding, labels, n_neighbors)
+    actual = metrics.neighbor_modularity(embedding, labels, n_neighbors=n_neighbors)
+    assert type(actual) is float
+    assert actual == pytest.approx(expected, abs=1e-12)
+    order = rng.permutation(n)
+    moved = metrics.neighbor_modularity(
+        embedding[order], labels[order], n_neighbors=n_neighbors
+    )
+    assert moved == pytest.approx(actual, abs=1e-12)
+
+
+def test_neighbor_modularity_ranks_the_right_clustering_first(blobs):
+    X, y = blobs
+    right = metrics.neighbor_modularity(X, y)
+    assert right == pytest.approx(2 / 3, abs=0.01)
+    assert right > metrics.neighbor_modularity(X, np.minimum(y, 1))
+    assert right > metrics.neighbor_modularity(X, y + 3 * (X[:, 0] > X[:, 1]))
+
+
+def test_neighbor_modularity_of_one_cluster_is_zero(blobs):
+    assert metrics.neighbor_modularity(blobs[0], np.zeros(60)) == 0
+
+
+def test_neighbor_modularity_caps_neighbors():
+    X, labels = [[0.0], [1.0], [5.0]], ["a", "a", "b"]
+    capped = metrics.neighbor_modularity(X, labels, n_neighbors=50)
+    assert capped == metrics.neighbor_modularity(X, labels, n_neighbors=2)
+
+
+def test_neighbor_modularity_takes_duplicates():
+    # Distances are all 0, yet no sample may count as its own neighbour.
+    score = metrics.neighbor_modularity(np.ones((20, 2)), np.arange(20), n_neighbors=3)
+    assert -0.5 <= score < 0
+
+
+@pytest.mark.parametrize("wrong", [0, -1, 2.5, None])
+def test_neighbor_modularity_rejects_n_neighbors(wrong):
+    with pytest.raises(ValueError, match=f"^n_neighbors must be .*got {wrong}"):
+        metrics.neighbor_modularity([[0.0], [1.0]], [0, 1], n_neighbors=wrong)
+
+
+@pytest.mark.parametrize("wrong", [[[0.0]], [[0.0], [np.nan]]])
+def test_neighbor_modularity_rejects_embedding(wrong):
+    with pytest.raises(ValueError, match=r"minimum of 2|embedding contains NaN"):
+        metrics.neighbor_modularity(wrong, np.zeros(len(wrong)))
+
+
+def test_neighbor_modularity_rejects_labels():
+    with pytest.raises(ValueError, match=r"^labels must be 1-D.*got shape \(2, 2\)"):
+        metrics.neighbor_modularity([[0.0], [1.0]], np.eye(2))
+    with pytest.raises(ValueError, match=r"^embedding and labels .*'labels': 3"):
+        metrics.neighbor_modularity([[0.0], [1.0]], [0, 1, 2])
+
+
+def test_scorers_match_their_metrics(blobs, model):
+    X, y = blobs[0], (blobs[1] + (np.arange(60) % 7 == 0)) % 3
+    labels = model.predict(X)
+    accuracy = metrics.clustering_accuracy(y, labels)
+    assert accuracy < 1
+    assert metrics.accuracy_scorer(model, X, y) == accuracy
+    nmi = normalized_mutual_info_score(y, labels, average_method="max")
+    assert metrics.nmi_scorer(model, X, y) == nmi
+    assert metrics.ari_scorer(model, X, y) == adjusted_rand_score(y, labels)
+    modularity = metrics.neighbor_modularity(model.transform(X), labels)
+    assert metrics.modularity_scorer(model, X) == modularity
+    assert metrics.modularity_scorer(model, X, y) == modularity
+
+
+@pytest.mark.parametrize("scorer", CLASS_SCORERS)
+def test_class_scorers_work_as_scoring(scorer, blobs):
+    X, y = blobs
+    model = KMeans(3, n_init=5, random_state=0)
+    scores = cross_val_score(model, X, y, scoring=scorer, cv=2)
+    np.testing.assert_allclose(scores, 1)
+
+
+@pytest.mark.parametrize("scorer", CLASS_SCORERS)
+def test_class_scorers_reject_missing_classes(scorer, blobs, model):
+    with pytest.raises(ValueError, match=r"^y must .*modularity_scorer"):
+        scorer(model, blobs[0], None)
+
+
+def test_modularity_scorer_chooses_the_number_of_clusters(blobs):
+    model = KMeans(n_init=5, random_state=0)
+    grid = {"n_clusters": [2, 3, 6]}
+    search = GridSearchCV(model, grid, scoring=metrics.modularity_scorer, cv=2)
+    assert search.fit(blobs[0]).best_params_ == {"n_clusters": 3}

@@ -1,0 +1,340 @@
+"""Tests of the random views."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from skdeepclust.views import ImageViews, SeededCallable, TableViews, make_views
+from skdeepclust.views.images import (
+    add_noise,
+    blur,
+    brightness_contrast,
+    random_affine,
+    random_grey,
+)
+from skdeepclust.views.tables import mask_features
+
+EVERYTHING = ImageViews(
+    crop=(0.5, 1.0), flip=True, jitter=0.4, grey=0.5, blur=0.5, noise=0.1
+)
+
+
+def seeded(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def images(n=6, channels=1, height=12, width=12):
+    return torch.rand((n, channels, height, width), generator=seeded(7))
+
+
+def draw_all(x):
+    """Draw a little from every global generator."""
+    noise = random.random() + float(np.random.rand())  # noqa: NPY002
+    return x + noise * torch.rand_like(x)
+
+
+VIEWS = [
+    (ImageViews(), images()),
+    (EVERYTHING, images(channels=3, width=17)),
+    (EVERYTHING, images(channels=2, height=5, width=3)),
+    (TableViews(), images().flatten(1)),
+    (TableViews(fill="zero"), images().flatten(1)),
+    (SeededCallable(draw_all), images()),
+]
+
+
+def global_states():
+    _, keys, *rest = np.random.get_state()  # noqa: NPY002
+    return (
+        torch.random.get_rng_state().tolist(),
+        keys.tolist(),
+        rest,
+        random.getstate(),
+    )
+
+
+@pytest.mark.parametrize(("views", "x"), VIEWS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_views_keep_shape_dtype_and_input(views, x, dtype):
+    x = x.to(dtype)
+    before = x.clone()
+    view = views(x, seeded())
+    assert view.shape == x.shape
+    assert view.dtype == dtype
+    assert torch.isfinite(view).all()
+    assert torch.equal(x, before)
+
+
+@pytest.mark.parametrize(("views", "x"), VIEWS)
+def test_views_depend_on_the_generator_alone(views, x):
+    states = global_states()
+    generator = seeded(3)
+    first, second = views(x, generator), views(x, generator)
+    assert global_states() == states
+    # What is drawn elsewhere must not matter.
+    random.random()
+    np.random.rand()  # noqa: NPY002
+    torch.rand(1)
+    assert torch.equal(views(x, seeded(3)), first)
+    assert not torch.equal(first, second)
+
+
+@pytest.mark.parametrize(("views", "x"), VIEWS)
+def test_views_draw_for_each_sample(views, x):
+    same = x[:1].expand_as(x)
+    view = views(same, seeded())
+    assert len(torch.unique(view.flatten(1), dim=0)) > 1
+
+
+@pytest.mark.parametrize("shape", [(9, 9), (8, 15)])
+def test_random_affine_zero_strength_is_the_identity(shape):
+    x = images(height=shape[0], width=shape[1])
+    none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0}
+    assert random_affine(x, seeded(), **none) is x
+    view = random_affine(x, seeded(), **none, crop=(1.0, 1.0))
+    # The aspect ratio still varies where the area is full, cut to the image.
+    assert view.shape == x.shape
+    tiny = random_affine(x, seeded(), degrees=1e-6, shift=0.0, scale=0.0)
+    torch.testing.assert_close(tiny, x, atol=1e-5, rtol=0)
+
+
+def test_random_affine_flip_mirrors_about_half():
+    x = images(n=200)
+    view = random_affine(x, seeded(), degrees=0, shift=0, scale=0, flip=True)
+    kept = (view - x).abs().amax(dim=(1, 2, 3)) < 1e-5
+    flipped = (view - x.flip(-1)).abs().amax(dim=(1, 2, 3)) < 1e-5
+    assert (kept ^ flipped).all()
+    assert 60 < flipped.sum() < 140
+
+
+def test_random_affine_rotates_in_pixels():
+    # On an oblong image a disc must stay a disc.
+    rows, columns = torch.meshgrid(
+        torch.arange(21.0), torch.arange(61.0), indexing="ij"
+    )
+    distance = ((rows - 10) ** 2 + (columns - 30) ** 2).sqrt()
+    x = (7 - distance).clamp(0, 1).expand(20, 1, -1, -1)
+    view = random_affine(x, seeded(), degrees=90, shift=0, scale=0)
+    torch.testing.assert_close(view, x, atol=0.3, rtol=0)
+
+
+def test_random_affine_agrees_with_torch():
+    x = images(n=1, height=10, width=14)
+    u = 2 * torch.rand((9, 1), generator=seeded()) - 1
+    shift = 0.2 * 2 * u[2:4, 0]
+    theta = torch.tensor([[[1.0, 0.0, shift[0]], [0.0, 1.0, shift[1]]]])
+    grid = F.affine_grid(theta, list(x.shape), align_corners=False)
+    expected = F.grid_sample(x, grid, align_corners=False)
+    view = random_affine(x, seeded(), degrees=0, shift=0.2, scale=0)
+    torch.testing.assert_close(view, expected)
+
+
+def test_random_affine_pads_with_zeros_but_never_a_crop():
+    x = torch.ones(50, 1, 10, 10)
+    assert random_affine(x, seeded(), shift=0.3).min() == 0
+    view = random_affine(x, seeded(), degrees=0, shift=0, scale=0, crop=(0.3, 1))
+    torch.testing.assert_close(view, x)
+
+
+def test_random_affine_crop_stays_inside():
+    ramp = torch.linspace(0, 1, 16).expand(100, 1, 16, 16).contiguous()
+    view = random_affine(ramp, seeded(), degrees=0, shift=0, scale=0, crop=(0.4, 0.4))
+    span = view[:, 0, 0, -1] - view[:, 0, 0, 0]
+    # Widths of a crop of area 0.4: sqrt(0.4 a) with a in [3/4, 4/3].
+    assert span.min() > 0.45
+    assert span.max() < 0.8
+
+
+def test_brightness_contrast_zero_strength_is_the_identity():
+    x = images(channels=3)
+    torch.testing.assert_close(brightness_contrast(x, seeded(), 0.0), x)
+    view = brightness_contrast(x, seeded(), 2.0)
+    assert view.min() >= 0
+    assert view.max() <= 1
+
+
+@pytest.mark.parametrize("p", [0.0, 1.0])
+def test_random_grey_follows_the_probability(p):
+    x = images(channels=3)
+    view = random_grey(x, seeded(), p)
+    is_grey = torch.allclose(view[:, 0], view[:, 1])
+    assert is_grey == (p == 1)
+    if p == 0:
+        assert torch.equal(view, x)
+
+
+def test_random_grey_needs_three_channels():
+    x = images(channels=4)
+    assert random_grey(x, seeded(), 1.0) is x
+
+
+def test_blur_follows_the_probability():
+    x = images(height=41, width=43)
+    assert torch.equal(blur(x, seeded(), 0.0), x)
+    view = blur(x, seeded(), 1.0)
+    assert view.std() < x.std()
+    flat = torch.full((3, 1, 9, 9), 0.3)
+    torch.testing.assert_close(blur(flat, seeded(), 1.0), flat)
+
+
+def test_image_noise_stays_in_range():
+    view = add_noise(images(), seeded(), 3.0)
+    assert view.min() >= 0
+    assert view.max() <= 1
+
+
+def test_mask_features_swaps_within_the_column():
+    x = torch.arange(40.0).view(10, 4)
+    view = mask_features(x, seeded(), 1.0)
+    assert (view != x).all()
+    assert torch.equal(view % 4, x % 4)
+    view = mask_features(x.repeat(100, 1), seeded(), 0.2)
+    changed = (view != x.repeat(100, 1)).float().mean().item()
+    assert 0.14 < changed < 0.22
+
+
+def test_mask_features_fills_with_zeros():
+    x = torch.ones(100, 20)
+    view = mask_features(x, seeded(), 0.25, fill="zero")
+    assert set(view.unique().tolist()) == {0.0, 1.0}
+    assert 0.2 < (view == 0).float().mean().item() < 0.3
+
+
+def test_mask_features_keeps_a_single_row():
+    x = torch.ones(1, 5)
+    assert torch.equal(mask_features(x, seeded(), 1.0), x)
+
+
+def test_table_views_noise_is_absolute():
+    x = torch.zeros(200, 50)
+    view = TableViews(noise=0.3, mask=0.0)(x, seeded())
+    assert view.std().item() == pytest.approx(0.3, rel=0.05)
+
+
+def test_make_views_auto_never_flips_grey_images():
+    views = make_views("auto", (1, 28, 28))
+    assert isinstance(views, ImageViews)
+    assert not views.flip
+    # Bright on the left: a flip would move the weight to the right.
+    x = torch.zeros(300, 1, 28, 28)
+    x[..., :12] = 1
+    view = views(x, seeded())
+    assert (view[..., :14].sum(dim=(1, 2, 3)) > view[..., 14:].sum(dim=(1, 2, 3))).all()
+
+
+def test_make_views_auto_follows_the_shape():
+    colour = make_views("auto", (3, 32, 32))
+    assert colour == make_views("auto", (5, 32, 32))
+    assert colour.flip
+    assert colour.crop == (0.4, 1.0)
+    assert make_views("auto", (30,)) == TableViews()
+    assert make_views(None, (30,)) is None
+
+
+def test_make_views_passes_its_own_views_through():
+    for views, shape in ((EVERYTHING, (3, 8, 8)), (TableViews(0.5), (4,))):
+        assert make_views(views, shape) is views
+    wrapped = make_views(draw_all, (4,))
+    assert isinstance(wrapped, SeededCallable)
+    assert make_views(wrapped, (4,)) is wrapped
+
+
+@pytest.mark.parametrize("augmentation", ["simclr", 3, ("auto",), EVERYTHING])
+def test_make_views_names_the_augmentation(augmentation):
+    with pytest.raises(ValueError, match="augmentation"):
+        make_views(augmentation, (4,))
+
+
+def test_make_views_names_the_input_shape():
+    with pytest.raises(ValueError, match="input_shape"):
+        make_views("auto", (4, 4))
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"crop": (0.0, 1.0)},
+        {"scale": 1.0},
+        {"grey": 1.5},
+        {"blur": -0.1},
+        {"noise": -1.0},
+    ],
+)
+def test_image_views_name_the_bad_field(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        ImageViews(**fields)
+
+
+@pytest.mark.parametrize("fields", [{"noise": -1.0}, {"mask": 2.0}, {"fill": "mean"}])
+def test_table_views_name_the_bad_field(fields):
+    with pytest.raises(ValueError, match=next(iter(fields))):
+        TableViews(**fields)
+
+
+def test_mask_features_names_the_fill():
+    with pytest.raises(ValueError, match="fill"):
+        mask_features(torch.ones(2, 2), seeded(), 0.5, fill="mean")
+
+
+def test_seeded_callable_runs_modules_without_gradients():
+    dropout = nn.Dropout(0.5)
+    x = torch.ones(4, 100, requires_grad=True)
+    view = SeededCallable(dropout)(x, seeded())
+    assert not view.requires_grad
+    assert 0.3 < (view == 0).float().mean().item() < 0.7
+
+
+def test_seeded_callable_protects_the_batch():
+    x = torch.ones(4, 3)
+    view = SeededCallable(lambda batch: batch.mul_(2))(x, seeded())
+    assert torch.equal(x, torch.ones(4, 3))
+    assert torch.equal(view, 2 * x)
+
+
+def test_seeded_callable_returns_the_dtype_of_the_batch():
+    x = torch.ones(4, 3)
+    assert SeededCallable(lambda b: b.double())(x, seeded()).dtype == x.dtype
+
+
+def test_seeded_callable_restores_the_generators_after_an_error():
+    def fail(x):
+        draw_all(x)
+        raise RuntimeError("of the user's own")
+
+    states = global_states()
+    with pytest.raises(RuntimeError, match="of the user's own"):
+        SeededCallable(fail)(torch.ones(2, 2), seeded())
+    assert global_states() == states
+
+
+@pytest.mark.parametrize(
+    ("function", "error"),
+    [
+        (lambda x: x.numpy(), TypeError),
+        (lambda x: None, TypeError),
+        (lambda x: x.long(), TypeError),
+        (lambda x: x[:1], ValueError),
+        (lambda x: x[:, None], ValueError),
+    ],
+)
+def test_seeded_callable_names_the_augmentation(function, error):
+    with pytest.raises(error, match="augmentation"):
+        SeededCallable(function)(torch.ones(4, 3), seeded())
+
+
+@pytest.mark.gpu
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+@pytest.mark.parametrize(("views", "x"), VIEWS)
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_views_run_on_a_gpu(views, x, device):
+    x = x.cuda()
+    state = torch.cuda.get_rng_state()
+    first = views(x, torch.Generator(device).manual_seed(0))
+    assert first.device == x.device
+    assert torch.equal(torch.cuda.get_rng_state(), state)
+    again = views(x, torch.Generator(device).manual_seed(0))
+    torch.testing.assert_close(first, again)
