@@ -110,6 +110,18 @@ def nt_xent(z_i, z_j, t=0.5):
     return total / (2 * n)
 
 
+def cluster_balance(y):
+    n_clusters = len(y[0])
+    entropy = 0.0
+    for k in range(n_clusters):
+        share = 0.0
+        for row in y:
+            share += row[k] / len(y)
+        if share > 0:
+            entropy -= share * log(share)
+    return log(n_clusters) - entropy
+
+
 def clustering_accuracy(y_true, y_pred):
     classes, clusters = list(set(y_true)), list(set(y_pred))
     # Stand-ins that no sample has let the permutations leave some unmatched.

@@ -161,6 +161,13 @@ def test_nt_xent_matches_reference(dtype, temperature):
     check_value(actual, expected, dtype)
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_clusters", [1, 2, 5])
+def test_cluster_balance_matches_reference(dtype, n_clusters):
+    y = probabilities(7, n_clusters, dtype=dtype)
+    check_value(losses.cluster_balance(y), reference.cluster_balance(numpy(y)), dtype)
+
+
 def test_pair_contrastive_known_value():
     # Anchors 0 and 1 have one positive and one negative, at cosines 1 and 0; anchor 2
     # has no positive and is not counted: log(exp(0)) - 1 / 0.5.
@@ -257,8 +264,8 @@ def test_pair_contrastive_gradient():
 
 
 def test_pair_contrastive_gradient_in_blocks(monkeypatch):
-    monkeypatch.setattr(losses, "_DENSE_ROWS", 4)
-    monkeypatch.setattr(losses, "_BLOCK_ROWS", 3)
+    monkeypatch.setattr(losses.contrastive, "_DENSE_ROWS", 4)
+    monkeypatch.setattr(losses.contrastive, "_BLOCK_ROWS", 3)
     similarity = similarities(8)
     check_gradient(lambda z: losses.pair_contrastive(z, similarity), normal(8, 3))
 
@@ -276,6 +283,10 @@ def test_reconstruction_gradient():
 
 def test_nt_xent_gradient():
     check_gradient(losses.nt_xent, normal(4, 3), normal(4, 3, seed=1))
+
+
+def test_cluster_balance_gradient():
+    check_gradient(losses.cluster_balance, probabilities(5, 3))
 
 
 # dense and factor form
@@ -358,6 +369,19 @@ def test_losses_do_not_depend_on_the_order_of_samples(seed, n):
         pairs.append((function(a, b), function(b, a)))
     for one, other in pairs:
         torch.testing.assert_close(one, other)
+
+
+@settings(max_examples=20, deadline=None)
+@given(seed=seeds, n=st.integers(1, 12), n_clusters=st.integers(1, 6))
+def test_cluster_balance_ignores_the_order_of_samples_and_clusters(seed, n, n_clusters):
+    rng = np.random.default_rng(seed)
+    rows = torch.from_numpy(rng.permutation(n))
+    columns = torch.from_numpy(rng.permutation(n_clusters))
+    y = probabilities(n, n_clusters, seed=seed)
+    value = losses.cluster_balance(y)
+    assert -1e-12 < value < math.log(n_clusters) + 1e-12
+    torch.testing.assert_close(losses.cluster_balance(y[rows]), value)
+    torch.testing.assert_close(losses.cluster_balance(y[:, columns]), value)
 
 
 @settings(max_examples=20, deadline=None)
@@ -511,6 +535,26 @@ def test_nt_xent_of_one_sample_is_zero():
     assert value == 0
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_clusters", [1, 2, 10])
+def test_cluster_balance_is_log_k_when_one_cluster_takes_all(n_clusters, dtype):
+    y = torch.eye(n_clusters, dtype=dtype)[:1].repeat(6, 1)
+    value, _ = check_finite(losses.cluster_balance, y)
+    check_value(value, math.log(n_clusters), dtype)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("n_clusters", [1, 2, 10])
+def test_cluster_balance_is_zero_when_clusters_are_used_alike(n_clusters, dtype):
+    uniform = torch.full((6, n_clusters), 1 / n_clusters, dtype=dtype)
+    one_each = torch.eye(n_clusters, dtype=dtype)
+    for y in (uniform, one_each):
+        value, (gradient,) = check_finite(losses.cluster_balance, y)
+        check_value(value, 0.0, dtype)
+        # Even use is the minimum: no direction that keeps the sum of a row descends.
+        torch.testing.assert_close(gradient, gradient[:1, :1].expand_as(gradient))
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_losses_compute_half_precision_in_float32(dtype):
     a, b = normal(6, 3).to(dtype) * 300, normal(6, 3, seed=1).to(dtype) * 300
@@ -551,9 +595,10 @@ CALLS = {
     "pair_contrastive": (losses.pair_contrastive, ["z", "similarity"]),
     "reconstruction": (losses.reconstruction, ["x", "x_hat"]),
     "nt_xent": (losses.nt_xent, ["z_i", "z_j"]),
+    "cluster_balance": (losses.cluster_balance, ["y"]),
 }
 ARGUMENTS = [(call, name) for call, (_, names) in CALLS.items() for name in names]
-SECOND = [(call, names[-1]) for call, (_, names) in CALLS.items()]
+SECOND = [(call, names[-1]) for call, (_, names) in CALLS.items() if len(names) > 1]
 
 
 def valid(names):

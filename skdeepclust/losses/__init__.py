@@ -1,0 +1,31 @@
+"""The equations: pure, differentiable functions of torch tensors.
+
+Equation numbers are those of R. Xing, "Research on Deep Clustering Algorithm Based on
+Contrastive Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
+Half-precision input is computed in float32; every result has the dtype of the first
+argument. A row of zeros has cosine 0 to everything and receives a zero gradient.
+"""
+
+from .autoencoding import reconstruction
+from .centers import (
+    cluster_balance,
+    gaussian_assignment,
+    gaussian_scale,
+    student_t_assignment,
+    weighted_center_loss,
+    weighted_centers,
+)
+from .contrastive import nt_xent, pair_contrastive, view_consistency
+
+__all__ = [
+    "cluster_balance",
+    "gaussian_assignment",
+    "gaussian_scale",
+    "nt_xent",
+    "pair_contrastive",
+    "reconstruction",
+    "student_t_assignment",
+    "view_consistency",
+    "weighted_center_loss",
+    "weighted_centers",
+]

@@ -1,0 +1,74 @@
+"""What the equations share: checks of arguments, promotion, rows of length 1."""
+
+import torch
+from torch import Tensor
+
+
+def _check_floating(name: str, value: Tensor) -> None:
+    if not isinstance(value, Tensor):
+        raise TypeError(
+            f"{name} must be a torch.Tensor; got {type(value).__name__}: convert it "
+            f"with torch.as_tensor."
+        )
+    if not value.is_floating_point():
+        raise TypeError(
+            f"{name} must hold floating-point numbers; got {value.dtype}: convert it "
+            f"with {name}.float()."
+        )
+
+
+def _check_rows(name: str, value: Tensor) -> None:
+    _check_floating(name, value)
+    if value.ndim != 2 or value.numel() == 0:
+        raise ValueError(
+            f"{name} must be 2-D with at least one row and column; got shape "
+            f"{tuple(value.shape)}: reshape it to one row per sample."
+        )
+
+
+def _check_shape(
+    name: str, value: Tensor, expected: tuple[int, ...], meaning: str
+) -> None:
+    if tuple(value.shape) != expected:
+        raise ValueError(
+            f"{name} must have shape {expected}, {meaning}; got {tuple(value.shape)}: "
+            f"pass tensors that belong together."
+        )
+
+
+def _check_centers(h: Tensor, centers: Tensor) -> None:
+    _check_rows("h", h)
+    _check_rows("centers", centers)
+    expected = (centers.shape[0], h.shape[1])
+    _check_shape("centers", centers, expected, "as many columns as h")
+
+
+def _check_positive(name: str, value: float | Tensor) -> None:
+    if isinstance(value, Tensor) and value.ndim > 0:
+        raise ValueError(
+            f"{name} must be one number; got shape {tuple(value.shape)}: pass a float."
+        )
+    if not 0 < value < float("inf"):
+        raise ValueError(
+            f"{name} must be positive and finite; got {value}: pass a number above 0."
+        )
+
+
+def _promote(*tensors: Tensor) -> list[Tensor]:
+    """Cast to the widest dtype among the tensors, at least float32."""
+    dtype = torch.float32
+    for tensor in tensors:
+        dtype = torch.promote_types(dtype, tensor.dtype)
+    return [tensor.to(dtype) for tensor in tensors]
+
+
+def _unit_rows(x: Tensor) -> Tensor:
+    """Rows scaled to length 1; rows of zeros stay, with a zero gradient."""
+    # Scaling by the largest entry first keeps tiny and huge rows from under- and
+    # overflowing when squared. The result does not depend on it: no gradient needed.
+    peak = x.detach().abs().amax(dim=1, keepdim=True)
+    zero = peak < torch.finfo(x.dtype).tiny
+    x = (x / peak.masked_fill(zero, 1.0)).masked_fill(zero, 0.0)
+    norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
+    unit: Tensor = x / norm.masked_fill(zero, 1.0)
+    return unit

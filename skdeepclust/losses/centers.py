@@ -1,0 +1,281 @@
+"""Soft assignments to cluster centres, and the centres and losses made of them."""
+
+import math
+
+import torch
+from torch import Tensor
+
+from ._checks import (
+    _check_centers,
+    _check_positive,
+    _check_rows,
+    _check_shape,
+    _promote,
+)
+
+
+def student_t_assignment(
+    h: Tensor, centers: Tensor, degrees_of_freedom: float = 1.0
+) -> Tensor:
+    """Soft assignment to centres by Student's t-distribution.
+
+    Equation 3.3 of Xing (2023), after DEC (Xie et al., 2016): with a the degrees of
+    freedom, ``(1 + ||h - mu||^2 / a) ** (-(a + 1) / 2)``, rows scaled to sum to 1.
+
+    Parameters
+    ----------
+    h : torch.Tensor of shape (n_samples, n_components)
+        Embeddings.
+    centers : torch.Tensor of shape (n_clusters, n_components)
+        Cluster centres mu.
+    degrees_of_freedom : float, default=1.0
+        Larger values give lighter tails.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_clusters)
+        Probabilities.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and as wide as each other, and
+        `degrees_of_freedom` is positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import student_t_assignment
+    >>> student_t_assignment(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
+    tensor([[0.8333, 0.1667]])
+    """
+    _check_centers(h, centers)
+    _check_positive("degrees_of_freedom", degrees_of_freedom)
+    squared = _squared_distances(*_promote(h, centers))
+    log_kernel = torch.log1p(squared / degrees_of_freedom)
+    return (-(degrees_of_freedom + 1) / 2 * log_kernel).softmax(dim=1).to(h.dtype)
+
+
+def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
+    """Width of the clusters: the root mean square of samples around their centres.
+
+    The square root of the mean squared distance to the nearest centre divided by the
+    number of components. It is positive even where every sample lies on a centre.
+
+    Parameters
+    ----------
+    h : torch.Tensor of shape (n_samples, n_components)
+        Embeddings.
+    centers : torch.Tensor of shape (n_clusters, n_components)
+        Cluster centres.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        The scale; differentiable.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and as wide as each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import gaussian_scale
+    >>> gaussian_scale(torch.tensor([[1.0], [7.0]]), torch.tensor([[0.0], [8.0]]))
+    tensor(1.)
+    """
+    _check_centers(h, centers)
+    scale = _nearest_scale(*_promote(h, centers)).to(h.dtype)
+    return scale.clamp_min(torch.finfo(h.dtype).tiny)
+
+
+def gaussian_assignment(
+    h: Tensor, centers: Tensor, scale: float | Tensor | None = None
+) -> Tensor:
+    """Soft assignment to centres by isotropic Gaussians of one common width.
+
+    The softmax over clusters of ``-||h - mu||^2 / (2 scale^2)``. The thesis does not
+    have it: unlike `student_t_assignment` it stays sharp however many components
+    there are, as long as the scale follows the data.
+
+    Parameters
+    ----------
+    h : torch.Tensor of shape (n_samples, n_components)
+        Embeddings.
+    centers : torch.Tensor of shape (n_clusters, n_components)
+        Cluster centres mu.
+    scale : float or torch.Tensor of shape (), default=None
+        Standard deviation per coordinate. None takes `gaussian_scale` of the
+        arguments, as a constant: no gradient flows through it.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_clusters)
+        Probabilities.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and as wide as each other, and `scale`
+        is one positive number.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import gaussian_assignment
+    >>> h, centers = torch.tensor([[1.0]]), torch.tensor([[0.0], [3.0]])
+    >>> gaussian_assignment(h, centers, scale=1.0)
+    tensor([[0.8176, 0.1824]])
+    """
+    _check_centers(h, centers)
+    wide, wide_centers = _promote(h, centers)
+    if scale is None:
+        scale = _nearest_scale(wide, wide_centers).detach()
+    else:
+        _check_positive("scale", scale)
+    squared = _squared_distances(wide, wide_centers)
+    # With its nearest centre at 0 no row can become all minus infinity.
+    excess = squared - squared.detach().amin(dim=1, keepdim=True)
+    return (-0.5 * (excess / scale / scale)).softmax(dim=1).to(h.dtype)
+
+
+def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tensor:
+    """Squared distances to the centres, weighted by a soft assignment.
+
+    Equation 3.2 of Xing (2023): ``p_ik ||h_i - mu_k||^2`` summed over clusters and, so
+    that it does not grow with the batch, averaged over samples.
+
+    Parameters
+    ----------
+    h : torch.Tensor of shape (n_samples, n_components)
+        Embeddings.
+    centers : torch.Tensor of shape (n_clusters, n_components)
+        Cluster centres mu.
+    assignment : torch.Tensor of shape (n_samples, n_clusters)
+        Weights p, non-negative. They are constants: no gradient flows through them.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        The loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless all are 2-D, floating point and of shapes that fit together.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import weighted_center_loss
+    >>> h, centers = torch.tensor([[1.0]]), torch.tensor([[0.0], [3.0]])
+    >>> weighted_center_loss(h, centers, torch.tensor([[0.5, 0.5]]))
+    tensor(2.5000)
+    """
+    _check_centers(h, centers)
+    _check_rows("assignment", assignment)
+    expected = (h.shape[0], centers.shape[0])
+    _check_shape("assignment", assignment, expected, "(rows of h, rows of centers)")
+    squared = _squared_distances(*_promote(h, centers))
+    weights = assignment.detach().to(squared.dtype)
+    return (weights * squared).sum(dim=1).mean().to(h.dtype)
+
+
+def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
+    """Cluster centres as means of the samples, weighted by a soft assignment.
+
+    Equation 3.4 of Xing (2023): ``sum_i p_ik h_i / sum_i p_ik``.
+
+    Parameters
+    ----------
+    h_view : torch.Tensor of shape (n_samples, n_components)
+        Embeddings; in the thesis of augmented samples.
+    assignment : torch.Tensor of shape (n_samples, n_clusters)
+        Weights p, non-negative.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_clusters, n_components)
+        The centres. A cluster whose weights sum to 0 gets the origin.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and with as many rows as each other.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import weighted_centers
+    >>> h, p = torch.tensor([[0.0], [4.0]]), torch.tensor([[1.0, 0.0], [3.0, 0.0]])
+    >>> weighted_centers(h, p)
+    tensor([[3.],
+            [0.]])
+    """
+    _check_rows("h_view", h_view)
+    _check_rows("assignment", assignment)
+    expected = (h_view.shape[0], assignment.shape[1])
+    _check_shape("assignment", assignment, expected, "one row per row of h_view")
+    wide, weights = _promote(h_view, assignment)
+    total = weights.sum(dim=0).unsqueeze(1)
+    # Dividing by a tiny number instead would send infinite gradients to the weights.
+    total = total.masked_fill(total.detach() < torch.finfo(total.dtype).tiny, 1.0)
+    return (weights.T @ wide / total).to(h_view.dtype)
+
+
+def cluster_balance(y: Tensor) -> Tensor:
+    """Distance of the mean assignment from even use of all clusters.
+
+    Ours: ``log K - H(mean of y over samples)``, 0 when all clusters are used alike
+    and log K when one takes everything.
+
+    Parameters
+    ----------
+    y : torch.Tensor of shape (n_samples, n_clusters)
+        Soft assignments; rows sum to 1.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        In nats, at least 0 up to rounding.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `y` is floating point and 2-D with at least one row and column.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import cluster_balance
+    >>> cluster_balance(torch.eye(2))
+    tensor(0.)
+    """
+    _check_rows("y", y)
+    mean = y.mean(dim=0)
+    # Clamped inside the logarithm only: an empty cluster contributes 0, with a
+    # finite gradient.
+    tiny = torch.finfo(y.dtype).tiny
+    return math.log(y.shape[1]) + (mean * mean.clamp_min(tiny).log()).sum()
+
+
+def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:
+    """Squared Euclidean distances (n_samples, n_clusters), never negative."""
+    # |h|^2 + |c|^2 - 2 h c loses digits when all lie far from the origin.
+    origin = h.detach().mean(dim=0)
+    h, centers = h - origin, centers - origin
+    lengths = (h * h).sum(dim=1, keepdim=True) + (centers * centers).sum(dim=1)
+    squared = lengths - 2 * h @ centers.T
+    # Unlike a clamp this keeps the gradient where rounding went below zero.
+    return squared - squared.detach().clamp_max(0.0)
+
+
+def _nearest_scale(h: Tensor, centers: Tensor) -> Tensor:
+    variance = _squared_distances(h, centers).amin(dim=1).mean() / h.shape[1]
+    # What is below the rounding error of the distances counts as that error: a scale
+    # of 0 would make the gradients of the assignment infinite.
+    overall = (h.detach() - h.detach().mean(dim=0)).square().mean()
+    info = torch.finfo(h.dtype)
+    return torch.maximum(variance, (info.eps * overall).clamp_min(info.tiny)).sqrt()

@@ -1,0 +1,205 @@
+"""Losses that compare samples by cosine: views of one sample, and pairs of samples."""
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from torch.utils.checkpoint import checkpoint
+
+from ._checks import _check_positive, _check_rows, _check_shape, _promote, _unit_rows
+
+_DENSE_ROWS = 512  # up to here all pairs at once is faster than blocks
+_BLOCK_ROWS = 256
+
+
+def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
+    """Mean of one minus the cosine between samples and their augmented views.
+
+    Equation 3.1 of Xing (2023), which prints the cosine itself; its text says that the
+    two are to come close, so one minus it is what is minimised.
+
+    Parameters
+    ----------
+    h, h_view : torch.Tensor of shape (n_samples, n_components)
+        Embeddings of the samples and of one random view of each.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        The loss, between 0 and 2.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and of one shape.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import view_consistency
+    >>> view_consistency(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
+    tensor(1.)
+    """
+    _check_rows("h", h)
+    _check_rows("h_view", h_view)
+    _check_shape("h_view", h_view, tuple(h.shape), "the shape of h")
+    wide, wide_view = _promote(h, h_view)
+    cosine = (_unit_rows(wide) * _unit_rows(wide_view)).sum(dim=1)
+    return (1 - cosine).mean().to(h.dtype)
+
+
+def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
+    """Normalised temperature-scaled cross-entropy between two views.
+
+    Equation 2.9 of Xing (2023), after SimCLR (Chen et al., 2020): each of the 2n views
+    is to find its partner, by cosine, among the 2n - 1 others.
+
+    Parameters
+    ----------
+    z_i, z_j : torch.Tensor of shape (n_samples, n_features)
+        Projections of the first and of the second view; row k of both is sample k.
+    temperature : float, default=0.5
+        The t of the equation.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        Mean over the 2n anchors.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and of one shape, and `temperature` is
+        positive.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import nt_xent
+    >>> nt_xent(torch.eye(2), torch.eye(2))
+    tensor(0.2395)
+    """
+    _check_rows("z_i", z_i)
+    _check_rows("z_j", z_j)
+    _check_shape("z_j", z_j, tuple(z_i.shape), "the shape of z_i")
+    _check_positive("temperature", temperature)
+    n = z_i.shape[0]
+    unit = _unit_rows(torch.cat(_promote(z_i, z_j)))
+    logits = unit @ unit.T / temperature
+    itself = torch.eye(2 * n, dtype=torch.bool, device=unit.device)
+    partner = torch.arange(2 * n, device=unit.device).roll(n)
+    logits = logits.masked_fill(itself, -torch.inf)
+    return functional.cross_entropy(logits, partner).to(z_i.dtype)
+
+
+def pair_contrastive(
+    z: Tensor,
+    similarity: Tensor,
+    *,
+    temperature: float = 0.5,
+    positive_threshold: float = 0.8,
+    negative_threshold: float = 0.2,
+) -> Tensor:
+    """Instance contrast between pairs that are surely alike and surely different.
+
+    Equations 3.7-3.9 of Xing (2023): with s the cosine of rows of z, P(i) the j with
+    similarity at least `positive_threshold` and F(i) those at most
+    `negative_threshold`, i itself in neither, the loss of anchor i is the mean over
+    p in P(i) of ``logsumexp_F(s_if / t) - s_ip / t``. Pairs in between take no part.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n_samples, n_features)
+        Outputs of the head.
+    similarity : torch.Tensor of shape (n_samples, n_samples) or (n_samples, rank)
+        Pairwise similarities, or a factor U that stands for ``U @ U.T``. A square
+        tensor is always read as similarities. It only selects pairs: no gradient.
+    temperature : float, default=0.5
+        The t of the equation.
+    positive_threshold, negative_threshold : float, default=0.8, 0.2
+        The thresholds xi and gamma.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+        Mean over the anchors with neither set empty; 0, with zero gradients, if
+        there is none. It can be negative.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless both are 2-D, floating point and with as many rows as each other,
+        `temperature` is positive and `negative_threshold` the lower threshold.
+
+    Notes
+    -----
+    Beyond 512 samples the pairs are visited in blocks of rows that the backward pass
+    computes again, so memory grows with n and not with its square.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.losses import pair_contrastive
+    >>> z = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0]])
+    >>> pair_contrastive(z, torch.eye(2)[[0, 0, 1]])
+    tensor(-2.)
+    """
+    _check_rows("z", z)
+    _check_rows("similarity", similarity)
+    expected = (z.shape[0], similarity.shape[1])
+    _check_shape("similarity", similarity, expected, "one row per row of z")
+    _check_positive("temperature", temperature)
+    if not negative_threshold < positive_threshold:
+        raise ValueError(
+            f"negative_threshold must be below positive_threshold; got "
+            f"{negative_threshold!r} and {positive_threshold!r}: lower it or raise "
+            f"positive_threshold."
+        )
+    n = z.shape[0]
+    (wide,) = _promote(z)
+    unit = _unit_rows(wide)
+    settings = (temperature, positive_threshold, negative_threshold)
+    if n <= _DENSE_ROWS:
+        loss, count = _pair_rows(unit, similarity.detach(), 0, n, *settings)
+        return (loss / count.clamp_min(1)).to(z.dtype)
+    loss, count = unit.new_zeros(()), unit.new_zeros((), dtype=torch.int64)
+    for start in range(0, n, _BLOCK_ROWS):
+        block_loss, block_count = checkpoint(
+            _pair_rows,
+            unit,
+            similarity.detach(),
+            start,
+            min(start + _BLOCK_ROWS, n),
+            *settings,
+            use_reentrant=False,
+            preserve_rng_state=False,
+        )
+        loss, count = loss + block_loss, count + block_count
+    return (loss / count.clamp_min(1)).to(z.dtype)
+
+
+def _pair_rows(
+    unit: Tensor,
+    similarity: Tensor,
+    start: int,
+    stop: int,
+    temperature: float,
+    positive_threshold: float,
+    negative_threshold: float,
+) -> tuple[Tensor, Tensor]:
+    """Sum of the losses of the anchors start to stop, and how many contribute."""
+    rows = similarity[start:stop]
+    if similarity.shape[0] != similarity.shape[1]:
+        rows, factor = _promote(rows, similarity)
+        rows = rows @ factor.T
+    positive, negative = rows >= positive_threshold, rows <= negative_threshold
+    positive.diagonal(start).fill_(False)
+    negative.diagonal(start).fill_(False)
+    n_positive = positive.sum(dim=1)
+    counted = (n_positive > 0) & negative.any(dim=1)
+    logits = unit[start:stop] @ unit.T / temperature
+    # Rows that are not counted keep all entries: a row of minus infinities has no
+    # finite logsumexp to mask away.
+    excluded = ~negative & counted.unsqueeze(1)
+    spread = logits.masked_fill(excluded, -torch.inf).logsumexp(dim=1)
+    pull = logits.masked_fill(~positive, 0.0).sum(dim=1) / n_positive.clamp_min(1)
+    return (spread - pull).masked_fill(~counted, 0.0).sum(), counted.sum()
