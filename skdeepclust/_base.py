@@ -62,7 +62,6 @@ class BaseDeepClusterer(
 
     # ------------------------------------------------------------------ fitting
 
-    @fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any = None) -> "BaseDeepClusterer":
         """Learn the embedding and the clusters.
 
@@ -105,6 +104,7 @@ class BaseDeepClusterer(
         """
         return self.fit(X, y).embedding_
 
+    @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X: Any) -> None:
         X, shape = self._validate(X, reset=True)
         if len(X) < self.n_clusters:
@@ -146,6 +146,11 @@ class BaseDeepClusterer(
         network = run.network.eval()
         embedding = batches.map(network.embed).cpu().numpy()
         labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
+        if not np.isfinite(embedding).all():
+            raise ValueError(
+                "The trained network maps X to values that are not finite: lower "
+                f"learning_rate={self.learning_rate}, or scale X."
+            )
         used, counts = np.unique(labels, return_counts=True)
         unused = np.setdiff1d(np.arange(self.n_clusters), used)
         # Used clusters come first, the largest in front: labels stay consecutive
@@ -162,7 +167,7 @@ class BaseDeepClusterer(
                 f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
                 "labels run over the others. Ask for fewer clusters, or train longer.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
         n_distinct = len(np.unique(self.cluster_centers_, axis=0))
         n_same = len(self.cluster_centers_) - n_distinct
@@ -171,7 +176,7 @@ class BaseDeepClusterer(
                 f"{n_same} of {len(self.cluster_centers_)} cluster centers coincide "
                 "with another one: the data may hold fewer distinct groups.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=5,
             )
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -86,9 +86,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
         (eq. 2.1-2.4). "auto" contrasts images that have views, and reconstructs
         everything else. With "contrastive", embeddings have unit length.
-    pretrain_epochs : int, default=15
+    pretrain_epochs : int, default=12
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=600
+    min_pretrain_steps : int, default=450
         Small data sets get more epochs, to reach this number of optimiser steps.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
@@ -118,7 +118,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Least number of optimiser steps for that.
     contrastive_epochs : int, default=2
         Epochs of stage 2, M2; 0 skips it.
-    min_contrastive_steps : int, default=100
+    min_contrastive_steps : int, default=75
         Least number of optimiser steps of stage 2.
     temperature : float, default=0.5
         The temperature of NT-Xent and of eq. 3.9.
@@ -137,7 +137,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         keeps clusters from running empty.
     batch_size : int, default=256
         Least number of samples of a batch.
-    learning_rate : float, default=1e-3
+    learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
     center_learning_rate : float, default=3e-4
         Of the encoder in stage 1.
@@ -176,7 +176,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Number of epochs.
     n_features_in_ : int
         Number of features (of values per image) seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, if `X` has names that are all strings.
 
     Notes
@@ -248,8 +248,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
-        pretrain_epochs: int = 15,
-        min_pretrain_steps: int = 600,
+        pretrain_epochs: int = 12,
+        min_pretrain_steps: int = 450,
         training: str = "stages",
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
@@ -263,7 +263,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         head_epochs: int = 5,
         min_head_steps: int = 200,
         contrastive_epochs: int = 2,
-        min_contrastive_steps: int = 100,
+        min_contrastive_steps: int = 75,
         temperature: float = 0.5,
         pair_similarity: str = "assignments",
         positive_threshold: float = 0.8,
@@ -271,7 +271,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         pair_update_interval: int = 5,
         balance_weight: float = 1.0,
         batch_size: int = 256,
-        learning_rate: float = 1e-3,
+        learning_rate: float = 3e-3,
         center_learning_rate: float = 3e-4,
         fine_tune_learning_rate: float = 1e-5,
         head_learning_rate: float = 1e-3,

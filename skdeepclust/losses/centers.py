@@ -254,11 +254,13 @@ def cluster_balance(y: Tensor) -> Tensor:
     tensor(0.)
     """
     _check_rows("y", y)
-    mean = y.mean(dim=0)
+    (wide,) = _promote(y)
+    mean = wide.mean(dim=0)
     # Clamped inside the logarithm only: an empty cluster contributes 0, with a
     # finite gradient.
-    tiny = torch.finfo(y.dtype).tiny
-    return math.log(y.shape[1]) + (mean * mean.clamp_min(tiny).log()).sum()
+    tiny = torch.finfo(wide.dtype).tiny
+    balance = math.log(y.shape[1]) + (mean * mean.clamp_min(tiny).log()).sum()
+    return balance.to(y.dtype)
 
 
 def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:

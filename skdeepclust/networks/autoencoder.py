@@ -10,6 +10,7 @@ import copy
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -118,6 +119,10 @@ def build_autoencoder(
     if n_components is not None and n_components < 1:
         raise ValueError(f"n_components must be at least 1, got {n_components}.")
     hidden = tuple(hidden_layer_sizes)
+    if not all(isinstance(size, Integral) and size >= 1 for size in hidden):
+        raise ValueError(
+            f"hidden_layer_sizes must be integers of at least 1, got {hidden}."
+        )
 
     if isinstance(encoder, nn.Module):
         return _around_module(encoder, shape, n_components, hidden)

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-INFERENCE_BATCH = 256
+INFERENCE_ROWS = 256
 
 
 @dataclass(frozen=True)
@@ -166,15 +166,11 @@ class Batches:
         """
         results = []
         with torch.no_grad():
-            for start in range(0, len(self.data), INFERENCE_BATCH):
-                batch = self._ready(self.data[start : start + INFERENCE_BATCH])
-                n_rows = len(batch)
-                if n_rows < INFERENCE_BATCH:
-                    padding = batch.new_zeros(
-                        INFERENCE_BATCH - n_rows, *batch.shape[1:]
-                    )
-                    batch = torch.cat([batch, padding])
-                results.append(function(batch)[:n_rows])
+            for start in range(0, len(self.data), INFERENCE_ROWS):
+                batch = self._ready(self.data[start : start + INFERENCE_ROWS])
+                padded = batch.new_zeros(INFERENCE_ROWS, *batch.shape[1:])
+                padded[: len(batch)] = batch
+                results.append(function(padded)[: len(batch)])
         return torch.cat(results)
 
     def _ready(self, batch: Tensor) -> Tensor:

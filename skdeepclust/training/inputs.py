@@ -28,7 +28,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     Raises
     ------
     ValueError
-        If `X` has more than four dimensions.
+        If `X` has more than four dimensions, or images with the channels last.
     """
     if isinstance(X, torch.Tensor):
         X = X.detach().cpu()
@@ -46,6 +46,12 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     if n_dims < 3:
         return X, None
     shape = (1, *X.shape[1:]) if n_dims == 3 else tuple(X.shape[1:])
+    if n_dims == 4 and shape[2] <= 4 < min(shape[:2]):
+        raise ValueError(
+            f"X of shape {tuple(X.shape)} looks like images with the channels last; "
+            "pass (n_samples, channels, height, width), for instance with "
+            "np.moveaxis(X, -1, 1)."
+        )
     return X.reshape(X.shape[0], math.prod(shape)), shape
 
 

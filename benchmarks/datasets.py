@@ -1,0 +1,77 @@
+"""The data sets of the benchmarks.
+
+The digits come with scikit-learn. The others are read by ``load.py`` in the folder
+that the environment variable ``SKDEEPCLUST_DATA`` names, by default ``../shared/data``
+beside the repository: ``load(name)`` returns the array and the classes.
+"""
+
+import importlib.util
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from sklearn.datasets import load_digits
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Samples as the estimator gets them, and their classes, used for scores alone."""
+
+    name: str
+    X: np.ndarray
+    y: np.ndarray
+
+    @property
+    def n_clusters(self):
+        return len(np.unique(self.y))
+
+    @property
+    def flat(self):
+        """Rows for k-means; uint8 is scaled to [0, 1]."""
+        rows = self.X.reshape(len(self.X), -1)
+        return rows / np.float32(255) if rows.dtype == np.uint8 else rows
+
+    def part(self, index):
+        return Dataset(self.name, self.X[index], self.y[index])
+
+
+def _digits():
+    digits = load_digits()
+    return (digits.images[:, None] / 16).astype(np.float32), digits.target
+
+
+def _digits_table():
+    return load_digits(return_X_y=True)
+
+
+def _stored(name, n_samples=None):
+    folder = Path(os.environ.get("SKDEEPCLUST_DATA", ROOT.parent / "shared" / "data"))
+    path = folder / "load.py"
+    if not path.is_file():
+        raise FileNotFoundError(
+            "no load.py in the data folder; name it in SKDEEPCLUST_DATA"
+        )
+    spec = importlib.util.spec_from_file_location("skdeepclust_data_load", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    X, y = module.load(name)
+    X, y = X[:n_samples], y[:n_samples]
+    return (X.astype(np.float32) if X.dtype == np.float16 else X), y
+
+
+LOADERS = {
+    "digits": _digits,
+    "digits_table": _digits_table,
+    "coil20": lambda: _stored("coil20"),
+    "mnist_10k": lambda: _stored("mnist_10k"),
+    "cifar10_features": lambda: _stored("cifar10_features"),
+    "fashion_10k": lambda: _stored("fashion_mnist", 10_000),
+}
+
+
+def load_dataset(name):
+    """Return a `Dataset`; FileNotFoundError where its files are not there."""
+    return Dataset(name, *LOADERS[name]())

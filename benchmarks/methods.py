@@ -1,0 +1,103 @@
+"""The methods of the quality benchmark: each maps data and a seed to labels.
+
+Baselines that learn an embedding are the package's own stage 0 and nothing else, with
+the same network and the same number of steps.
+"""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from sklearn.cluster import KMeans, SpectralClustering
+from sklearn.exceptions import ConvergenceWarning
+
+from skdeepclust import LITERAL_PARAMETERS, SelfPacedContrastiveClustering
+
+SPECTRAL_LIMIT = 12_000
+ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
+# Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
+NO_ANCHOR = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
+
+
+@dataclass(frozen=True)
+class Method:
+    """A row of the table.
+
+    `parameters` are those of our estimator that differ from its defaults; None where
+    it takes no part. `cluster` maps what it is given (raw rows without an estimator,
+    else the embedding), K and a seed to labels; without it the estimator's own labels
+    are taken.
+    """
+
+    label: str
+    parameters: dict[str, Any] | None = None
+    cluster: Callable[..., Any] | None = None
+    ablation: bool = False
+    held_out: bool = False
+    limit: int | None = None
+
+    def estimator(self, n_clusters, seed, overrides=None):
+        """Return our estimator, unfitted; None where it takes no part."""
+        if self.parameters is None:
+            return None
+        return SelfPacedContrastiveClustering(
+            n_clusters, random_state=seed, **{**self.parameters, **(overrides or {})}
+        )
+
+    def fit(self, data, estimator, seed):
+        """Return the labels of `data`; `estimator` is fitted in place."""
+        if estimator is None:
+            return self.cluster(data.flat, data.n_clusters, seed)
+        if self.cluster is None:
+            return estimator.fit(data.X).labels_
+        with warnings.catch_warnings():
+            # The head is not trained here, so its clusters may well be empty.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            embedding = estimator.fit(data.X).embedding_
+        return self.cluster(embedding, data.n_clusters, seed)
+
+
+def kmeans(rows, n_clusters, seed):
+    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(rows)
+
+
+def spectral(rows, n_clusters, seed):
+    with warnings.catch_warnings():
+        # A graph that falls into parts is told by a warning; the labels say the rest.
+        warnings.simplefilter("ignore", UserWarning)
+        return SpectralClustering(
+            n_clusters, affinity="nearest_neighbors", n_neighbors=10, random_state=seed
+        ).fit_predict(rows)
+
+
+METHODS = {
+    "kmeans": Method("k-means", cluster=kmeans),
+    "autoencoder": Method(
+        "autoencoder + k-means",
+        {"pretraining": "reconstruction", **ONLY_PRETRAINING},
+        kmeans,
+    ),
+    "simclr": Method(
+        "SimCLR + k-means", {"pretraining": "contrastive", **ONLY_PRETRAINING}, kmeans
+    ),
+    "simclr_spectral": Method(
+        "SimCLR + spectral",
+        {"pretraining": "contrastive", **ONLY_PRETRAINING},
+        spectral,
+        limit=SPECTRAL_LIMIT,
+    ),
+    "literal": Method("ours, literal", LITERAL_PARAMETERS),
+    "ours": Method("ours", {}),
+    "ours_joint": Method("ours, joint", {"training": "joint"}),
+    "center_only": Method(
+        "centre loss alone", {**NO_ANCHOR, "consistency_weight": 0.0}, ablation=True
+    ),
+    "center_consistency": Method(
+        "centre loss + view consistency", NO_ANCHOR, ablation=True
+    ),
+    "no_stage_2": Method(
+        "ours without stage 2", {"contrastive_epochs": 0}, ablation=True
+    ),
+    "ours_held_out": Method("ours, held-out fifth", {}, held_out=True),
+}

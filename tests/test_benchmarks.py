@@ -1,0 +1,105 @@
+"""The quality benchmark: its records and its tables, on a small part of the digits."""
+
+import importlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+TINY = {
+    "hidden_layer_sizes": (8,),
+    "encoder": "mlp",
+    "pretrain_epochs": 1,
+    "min_pretrain_steps": 0,
+    "min_center_steps": 0,
+    "min_head_steps": 0,
+    "min_contrastive_steps": 0,
+}
+
+
+@pytest.fixture
+def quality(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    return importlib.import_module("quality")
+
+
+@pytest.fixture
+def digits(quality):
+    return quality.load_dataset("digits").part(np.arange(200))
+
+
+@pytest.mark.parametrize("method", ["simclr", "ours", "ours_held_out"])
+def test_run_record_has_all_fields(quality, digits, method):
+    record = quality.run_record(digits, method, 3, TINY)
+    assert (record["dataset"], record["method"], record["seed"]) == (
+        "digits",
+        method,
+        3,
+    )
+    for name in ("acc", "nmi", "ari"):
+        assert -1 <= record[name] <= 1
+    assert record["seconds"] > 0
+    assert record["n_samples"] == 200
+    assert record["versions"]["torch"]
+    assert ("acc_held_out" in record) == (method == "ours_held_out")
+    assert record == json.loads(json.dumps(record))
+
+
+def test_every_method_builds_its_estimator(quality):
+    for method in quality.METHODS.values():
+        estimator = method.estimator(10, 0)
+        assert (estimator is None) == (method.parameters is None)
+
+
+def test_records_are_resumed_until_parameters_change(quality, digits, tmp_path):
+    path = tmp_path / "quality.json"
+    record = quality.run_record(digits, "kmeans", 0)
+    quality.add_record(path, record)
+    quality.add_record(path, {**record, "seed": 1})
+    quality.add_record(path, {**record, "acc": 0.5})
+    records = quality.read_records(path)
+    assert [(r["seed"], r["acc"]) for r in records] == [(0, 0.5), (1, record["acc"])]
+    assert quality.is_present(records, ("digits", "kmeans", 1))
+    assert not quality.is_present(records, ("digits", "kmeans", 2))
+    changed = {**record, "parameters": {"batch_size": 1}}
+    assert not quality.is_present([changed], ("digits", "kmeans", 0))
+    quality.add_record(path, changed)
+    assert quality.read_records(path) == [changed]
+
+
+def test_main_runs_and_writes_tables(quality, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("SKDEEPCLUST_DATA", str(tmp_path / "nothing"))
+    results, table = tmp_path / "quality.json", tmp_path / "doc" / "quality.rst"
+    command = ["--datasets", "digits", "coil20", "--methods", "kmeans", "--seeds", "0"]
+    paths = ["--results", str(results), "--table", str(table)]
+    quality.main([*command, *paths])
+    assert "coil20: skipped" in capsys.readouterr().out
+    written = results.stat().st_mtime_ns
+    quality.main([*command, *paths])
+    assert results.stat().st_mtime_ns == written
+    assert table.read_text().count('"k-means", "1", ') == 1
+
+
+def test_tables_give_spread_worst_and_median(quality, digits):
+    base = quality.run_record(digits, "kmeans", 0)
+    rows = [(0.5, 1.0), (0.7, 9.0), (0.9, 2.0)]
+    records = [
+        {
+            **base,
+            "method": method,
+            "seed": seed,
+            "acc": acc,
+            "seconds": seconds,
+            "acc_held_out": acc - 0.1,
+        }
+        for method in ("ours", "center_only", "ours_held_out")
+        for seed, (acc, seconds) in enumerate(rows)
+    ]
+    text = quality.make_tables(records)
+    assert '"ours", "3", "0.700 ± 0.200", "0.500", ' in text
+    assert text.count('"2.0"') == 3
+    assert '"digits", "centre loss alone", "3", ' in text
+    assert '"digits", "3", "0.700 ± 0.200", "0.600 ± 0.200", "0.400"' in text
+    assert quality.make_tables([]) == ""

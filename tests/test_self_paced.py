@@ -1,0 +1,446 @@
+import copy
+import pickle
+import warnings
+
+import joblib
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import torch
+from conftest import QUICK
+from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from skdeepclust import LITERAL_PARAMETERS, SelfPacedContrastiveClustering
+from skdeepclust.metrics import accuracy_scorer
+
+STAGES = ["pretraining", "center", "head", "contrastive"]
+
+
+def stages(model):
+    return list(dict.fromkeys(row["stage"] for row in model.history_))
+
+
+# ------------------------------------------------------------------ what it learns
+
+
+def test_fit_finds_blobs(tiny, blobs):
+    X, y = blobs
+    model = tiny(min_pretrain_steps=200).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert stages(model) == STAGES
+
+
+def test_fit_finds_digits_as_images(tiny, images):
+    X, y = images
+    model = tiny(min_pretrain_steps=100).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.8
+
+
+def test_fit_does_not_look_at_labels(tiny, blobs):
+    X, y = blobs
+    np.testing.assert_array_equal(tiny().fit(X, y).labels_, tiny().fit(X).labels_)
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"training": "joint"},
+        {"assignment": "student_t"},
+        {"pair_similarity": "cosine"},
+        {"pair_similarity": "centered_cosine"},
+        {"pretraining": "contrastive"},
+        {"denoising": 0.2},
+        {"augmentation": None},
+        {"head_epochs": 0},
+        {"center_epochs": 0},
+        {"contrastive_epochs": 0},
+        {"pretrain_epochs": 0},
+        {"training": "joint", "pretraining": "contrastive"},
+    ],
+    ids=str,
+)
+def test_fit_every_switch_trains(tiny, blobs, parameters):
+    X, _ = blobs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # some do collapse
+        model = tiny(**parameters).fit(X)
+    assert np.isfinite(model.embedding_).all()
+    assert all(np.isfinite(row["loss"]) for row in model.history_)
+    if parameters.get("pretraining") == "contrastive":
+        np.testing.assert_allclose(np.linalg.norm(model.embedding_, axis=1), 1, 1e-5)
+
+
+def test_fit_literal_recipe_trains(blobs):
+    X, _ = blobs
+    parameters = {
+        **LITERAL_PARAMETERS,
+        "pretrain_epochs": 1,
+        "center_epochs": 1,
+        "contrastive_epochs": 1,
+        "hidden_layer_sizes": (8,),
+        "min_pretrain_steps": 0,
+        "min_center_steps": 0,
+        "min_contrastive_steps": 0,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = SelfPacedContrastiveClustering(3, random_state=0, **parameters).fit(X)
+    assert stages(model) == ["pretraining", "center", "contrastive"]
+
+
+def test_history_has_every_term_and_the_pairs(tiny, blobs):
+    X, _ = blobs
+    frame = pd.DataFrame(tiny().fit(X).history_).set_index("stage")
+    assert frame.loc["pretraining", "reconstruction"].notna().all()
+    for term in ("reconstruction", "view_consistency", "weighted_center"):
+        assert frame.loc["center", term].notna().all()
+    shares = frame.loc[["contrastive"], [f"{k}_pairs" for k in PAIRS]]
+    np.testing.assert_allclose(shares.sum(axis=1), 1, rtol=1e-5)
+    assert ((shares >= 0) & (shares <= 1)).all(axis=None)
+
+
+PAIRS = ("positive", "negative", "ambiguous")
+
+
+def test_zero_weight_thresholds_decide_who_takes_part(tiny, blobs):
+    X, _ = blobs
+    model = tiny(positive_threshold=1.0, negative_threshold=-1.0).fit(X)
+    rows = [row for row in model.history_ if row["stage"] == "contrastive"]
+    assert rows[0]["negative_pairs"] == 0
+    assert rows[0]["pair_contrastive"] == 0
+
+
+# ------------------------------------------------------------- what it gives back
+
+
+def test_predictions_agree_with_labels(tiny, images):
+    X, _ = images
+    model = tiny(5, **QUICK).fit(X)
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    probabilities = model.predict_proba(X)
+    assert probabilities.shape == (len(X), 5)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-12)
+    np.testing.assert_array_equal(probabilities.argmax(1), model.labels_)
+    np.testing.assert_array_equal(model.transform(X), model.embedding_)
+    used = np.unique(model.labels_)
+    np.testing.assert_array_equal(used, np.arange(len(used)))
+    assert (np.diff(np.bincount(model.labels_)) <= 0).all()
+    for k in used:
+        np.testing.assert_allclose(
+            model.cluster_centers_[k],
+            model.embedding_[model.labels_ == k].mean(0),
+            rtol=1e-5,
+        )
+    assert -0.5 <= model.score(X) <= 1
+    assert list(model.get_feature_names_out()) == [
+        f"selfpacedcontrastiveclustering{i}" for i in range(4)
+    ]
+
+
+def test_predict_one_image_is_what_it_is_among_many(tiny, images):
+    X, _ = images
+    model = tiny(**QUICK).fit(X)
+    whole = model.transform(X)
+    for rows in (slice(0, 1), slice(100, 117)):
+        np.testing.assert_array_equal(model.transform(X[rows]), whole[rows])
+
+
+def test_image_forms_are_the_same_data(tiny, images):
+    X, _ = images
+    reference = tiny(**QUICK).fit(X).labels_
+    flat = X.reshape(len(X), -1)
+    for form, shape in (
+        (X[:, None], None),
+        (flat, (8, 8)),
+        (flat, (1, 8, 8)),
+        (torch.from_numpy(X.copy()), None),
+    ):
+        model = tiny(image_shape=shape, **QUICK).fit(form)
+        np.testing.assert_array_equal(model.labels_, reference)
+        assert model.n_features_in_ == 64
+        np.testing.assert_array_equal(model.predict(flat), reference)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
+def test_transform_keeps_float_dtype(tiny, images, dtype):
+    X, _ = images
+    model = tiny(**QUICK).fit(X.astype(dtype))
+    expected = np.float32 if dtype == np.uint8 else dtype
+    assert model.transform(X.astype(dtype)).dtype == expected
+    assert model.embedding_.dtype == expected
+
+
+def test_frames_in_and_out(tiny, blobs):
+    X, _ = blobs
+    names = list("abcdef")
+    reference = tiny().fit(X)
+    for frame in (pd.DataFrame(X, columns=names), pl.DataFrame(X, schema=names)):
+        model = tiny().fit(frame)
+        np.testing.assert_array_equal(model.labels_, reference.labels_)
+        assert list(model.feature_names_in_) == names
+    out = (
+        tiny()
+        .set_output(transform="pandas")
+        .fit_transform(pd.DataFrame(X, columns=names))
+    )
+    assert list(out.columns) == list(reference.get_feature_names_out())
+
+
+def test_pipeline_and_grid_search(tiny, blobs):
+    X, y = blobs
+    pipeline = make_pipeline(StandardScaler(), tiny())
+    search = GridSearchCV(
+        pipeline,
+        {"selfpacedcontrastiveclustering__temperature": [0.2, 0.5]},
+        cv=2,
+        scoring=accuracy_scorer,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ > 0.5
+    label_free = GridSearchCV(tiny(), {"center_weight": [0.0, 0.1]}, cv=2).fit(X)
+    assert np.isfinite(label_free.cv_results_["mean_test_score"]).all()
+
+
+# ------------------------------------------------------------------- reproducible
+
+
+def test_same_seed_same_labels_and_globals_untouched(tiny, images):
+    X, _ = images
+    before = torch.get_rng_state(), np.random.get_state()[1].copy()  # noqa: NPY002
+    first = tiny(**QUICK).fit(X)
+    torch.rand(3)
+    torch.set_rng_state(before[0])
+    second = tiny(**QUICK).fit(X)
+    np.testing.assert_array_equal(first.embedding_, second.embedding_)
+    np.testing.assert_array_equal(first.labels_, second.labels_)
+    first.predict(X)
+    assert torch.equal(torch.get_rng_state(), before[0])
+    np.testing.assert_array_equal(np.random.get_state()[1], before[1])  # noqa: NPY002
+    other = tiny(**{**QUICK, "random_state": 1}).fit(X)
+    assert not np.array_equal(first.embedding_, other.embedding_)
+
+
+def test_n_init_keeps_best_score_for_any_n_jobs(tiny, blobs):
+    X, _ = blobs
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=2)
+    singles = [tiny(random_state=_Seeds(seed)).fit(X).score(X) for seed in seeds]
+    model = tiny(n_init=2).fit(X)
+    assert model.score(X) == pytest.approx(max(singles), abs=1e-9)
+    parallel = tiny(n_init=2, n_jobs=2).fit(X)
+    np.testing.assert_array_equal(parallel.labels_, model.labels_)
+
+
+class _Seeds(np.random.RandomState):
+    """Gives one prescribed seed."""
+
+    def __init__(self, seed):
+        super().__init__(0)
+        self.prescribed = seed
+
+    def randint(self, *args, **kwargs):
+        return np.array([self.prescribed])
+
+
+def test_round_trips_predict_alike_without_torch_objects(tiny, images, tmp_path):
+    X, _ = images
+    model = tiny(**QUICK).fit(X)
+    data = pickle.dumps(model)
+    assert b"torch" not in data
+    joblib.dump(model, tmp_path / "model.joblib")
+    for other in (
+        pickle.loads(data),
+        copy.deepcopy(model),
+        joblib.load(tmp_path / "model.joblib"),
+    ):
+        np.testing.assert_array_equal(other.transform(X), model.embedding_)
+        np.testing.assert_array_equal(other.predict(X), model.labels_)
+        assert other.get_params() == model.get_params()
+
+
+def test_unpickle_without_the_device_falls_back_to_cpu(tiny, blobs):
+    X, _ = blobs
+    model = tiny().fit(X)
+    model.device = "cuda:7"
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.predict(X), model.labels_)
+
+
+# ---------------------------------------------------------------------- real parts
+
+
+def test_user_encoder_is_copied_not_changed(tiny, blobs):
+    X, _ = blobs
+    encoder = nn.Sequential(nn.Linear(6, 12), nn.Tanh())
+    before = copy.deepcopy(encoder.state_dict())
+    model = tiny(encoder=encoder, n_components=None).fit(X)
+    assert model.embedding_.shape[1] == 12
+    for name, value in encoder.state_dict().items():
+        assert torch.equal(value, before[name])
+    assert clone(model).encoder is not None
+    np.testing.assert_array_equal(
+        pickle.loads(pickle.dumps(model)).predict(X), model.labels_
+    )
+
+
+def test_user_augmentation_from_global_generator_is_reproducible(tiny, images):
+    X, _ = images
+
+    def augmentation(batch):
+        return batch + 0.1 * torch.randn_like(batch)
+
+    state = torch.get_rng_state()
+    first = tiny(augmentation=augmentation, **QUICK).fit(X)
+    assert torch.equal(torch.get_rng_state(), state)
+    torch.rand(5)
+    second = tiny(augmentation=augmentation, **QUICK).fit(X)
+    np.testing.assert_array_equal(first.embedding_, second.embedding_)
+
+
+# -------------------------------------------------------------------------- faults
+
+
+GOOD = np.random.default_rng(0).normal(size=(30, 6))
+
+
+def with_value(value):
+    X = GOOD.copy()
+    X[3, 2] = value
+    return X
+
+
+@pytest.mark.parametrize(
+    ("X", "parameters", "match"),
+    [
+        (with_value(np.nan), {}, "contains NaN"),
+        (with_value(np.inf), {}, "infinity"),
+        (with_value(1e300), {}, r"1e\+300.*float32.*StandardScaler"),
+        (GOOD[:2], {}, "n_samples=2 should be >= n_clusters=3"),
+        (GOOD[0], {}, "Expected 2D array"),
+        (GOOD.astype(complex), {}, "[Cc]omplex"),
+        (np.full((9, 2), "a"), {}, "convert"),
+        (GOOD, {"image_shape": (2, 4)}, r"8 values per image.*6 features"),
+        (GOOD[:, :4], {"image_shape": (2, 2), "encoder": "conv"}, "8 x 8.*2 x 2"),
+        (GOOD, {"encoder": "conv"}, "image_shape"),
+        (GOOD, {"device": "tpu"}, "device='tpu'.*'cpu'"),
+        (GOOD, {"temperature": 0}, "temperature"),
+        (GOOD, {"n_clusters": 0}, "n_clusters"),
+        (GOOD, {"negative_threshold": 0.8}, "negative_threshold=0.8 must be below"),
+        (GOOD, {"center_epochs": -1}, "center_epochs"),
+        (GOOD, {"pretrain_epochs": 1.5}, "pretrain_epochs"),
+        (GOOD, {"encoder": "vgg"}, "encoder"),
+        (GOOD, {"augmentation": "strong"}, "augmentation"),
+        (
+            GOOD,
+            {"augmentation": None, "pretraining": "contrastive"},
+            "pretraining='contrastive'.*augmentation=None",
+        ),
+        (GOOD, {"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
+        (GOOD, {"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
+        (np.zeros((9, 9, 9, 9, 9)), {}, "dim 5"),
+        (np.zeros((20, 32, 32, 3)), {"encoder": "conv"}, "channels"),
+    ],
+)
+def test_fit_bad_input_says_what_and_leaves_nothing(tiny, X, parameters, match):
+    model = tiny().fit(GOOD)
+    model.set_params(**parameters)
+    with pytest.raises(ValueError, match=match):
+        model.fit(X)
+    with pytest.raises(NotFittedError):
+        model.predict(GOOD)
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_fit_sparse_is_a_type_error(tiny):
+    from scipy.sparse import csr_array
+
+    with pytest.raises(TypeError, match=r"[Ss]parse"):
+        tiny().fit(csr_array(GOOD))
+
+
+def test_fit_interrupted_is_not_fitted(tiny, images):
+    X, _ = images
+    calls = 0
+
+    def augmentation(batch):
+        nonlocal calls
+        calls += 1
+        if calls > 6:
+            raise KeyboardInterrupt
+        return batch
+
+    model = tiny().fit(X)
+    model.set_params(augmentation=augmentation)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(X)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_predict_bad_input_names_both(tiny, images):
+    X, _ = images
+    model = tiny(**QUICK).fit(X)
+    with pytest.raises(ValueError, match=r"\(1, 9, 9\).*\(1, 8, 8\)"):
+        model.predict(np.zeros((2, 9, 9)))
+    with pytest.raises(ValueError, match="63 features"):
+        model.predict(np.zeros((2, 63)))
+    with pytest.raises(ValueError, match="NaN"):
+        model.transform(np.full((2, 64), np.nan))
+    with pytest.raises(NotFittedError):
+        tiny().score(X)
+
+
+def test_fit_constant_columns_and_duplicates_work(tiny, blobs):
+    X = np.repeat(blobs[0][:15], 4, axis=0)
+    X[:, 2] = 5.0
+    model = tiny().fit(X)
+    for start in range(0, 60, 4):
+        assert len(set(model.labels_[start : start + 4])) == 1
+
+
+def test_fit_fewer_distinct_rows_than_clusters_warns(tiny):
+    X = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]]), 10, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"\d of n_clusters=4.* empty"):
+        model = tiny(4).fit(X)
+    assert set(model.labels_) == set(range(len(model.cluster_centers_)))
+
+
+def test_fit_single_cluster_and_as_many_as_samples(tiny):
+    assert not tiny(1).fit(GOOD).labels_.any()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert len(tiny(30).fit(GOOD).labels_) == 30
+
+
+def test_fit_exploding_learning_rate_is_refused(tiny, blobs):
+    X, _ = blobs
+    with (
+        pytest.warns(ConvergenceWarning, match=r"epoch \d+ of stage 'pretraining'"),
+        pytest.raises(ValueError, match="lower learning_rate=1e"),
+    ):
+        tiny(learning_rate=1e30).fit(X)
+
+
+def test_fit_non_finite_loss_keeps_last_good_epoch(tiny, images):
+    X, _ = images
+    calls = 0
+
+    def augmentation(batch):
+        nonlocal calls
+        calls += 1
+        return batch * torch.nan if calls > 6 else batch
+
+    model = tiny(augmentation=augmentation, **QUICK)
+    with pytest.warns(ConvergenceWarning, match=r"epoch 2 of stage 'center'"):
+        model.fit(X)
+    assert np.isfinite(model.embedding_).all()
+    assert stages(model) == ["pretraining", "center"]
+    assert model.n_iter_ == len(model.history_) == 3

@@ -1,0 +1,270 @@
+import logging
+import math
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from torch import nn
+
+from skdeepclust.training import (
+    Batches,
+    History,
+    InputSpec,
+    Stage,
+    as_rows,
+    available_devices,
+    resolve_device,
+    run_stages,
+    sample_shape,
+)
+
+CPU = torch.device("cpu")
+
+
+def regression(n=40, seed=0):
+    """Make a linear layer, a target and the step that fits it."""
+    generator = torch.Generator().manual_seed(seed)
+    x = torch.randn(n, 3, generator=generator)
+    layer = nn.Linear(3, 1)
+    nn.init.zeros_(layer.weight)
+    target = x.sum(1, keepdim=True)
+
+    def step(index):
+        loss = (layer(x[index]) - target[index]).square().mean()
+        return {"loss": loss, "squared": loss}
+
+    return layer, step
+
+
+def train(layer, *stages, n=40, seed=0, verbose=0):
+    history = History(verbose)
+    n_iter = run_stages(
+        layer,
+        [lambda stage=stage: stage for stage in stages],
+        n,
+        device=CPU,
+        generator=torch.Generator().manual_seed(seed),
+        history=history,
+    )
+    return history.rows, n_iter
+
+
+def make_stage(layer, step, n_epochs=3, batch_size=16, **kwargs):
+    groups = [{"params": layer.parameters(), "lr": 0.05}]
+    return Stage("fit", n_epochs, groups, step, batch_size, **kwargs)
+
+
+@pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
+def test_run_stages_minimises_loss_and_keeps_history(schedule):
+    layer, step = regression()
+    stage = make_stage(layer, step, 40, schedule=schedule)
+    rows, n_iter = train(layer, stage)
+    assert n_iter == len(rows) == 40
+    assert [row["epoch"] for row in rows] == list(range(1, 41))
+    assert set(rows[0]) == {"stage", "epoch", "loss", "squared"}
+    assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
+
+
+def test_run_stages_visits_each_sample_once_an_epoch():
+    layer, step = regression()
+    seen = []
+
+    def spy(index):
+        seen.append(index.clone())
+        return step(index)
+
+    train(layer, make_stage(layer, spy, 2, batch_size=16))
+    assert [len(index) for index in seen] == [20, 20, 20, 20]
+    for epoch in (seen[:2], seen[2:]):
+        assert torch.cat(epoch).sort().values.tolist() == list(range(40))
+    assert not torch.equal(seen[0], seen[2])
+
+
+def test_run_stages_small_data_is_one_batch():
+    layer, step = regression()
+    sizes = []
+
+    def spy(index):
+        sizes.append(len(index))
+        return step(index)
+
+    train(layer, make_stage(layer, spy, 1, batch_size=256))
+    assert sizes == [40]
+
+
+@pytest.mark.parametrize(
+    ("n_epochs", "min_steps", "expected"), [(3, 0, 3), (3, 9, 5), (0, 9, 0)]
+)
+def test_stage_total_epochs_reaches_min_steps(n_epochs, min_steps, expected):
+    layer, step = regression()
+    stage = make_stage(layer, step, n_epochs, min_steps=min_steps)
+    assert stage.total_epochs(n_batches=2) == expected
+    assert train(layer, stage)[1] == expected
+
+
+def test_run_stages_refreshes_every_interval():
+    layer, step = regression()
+    epochs = []
+
+    def refresh(epoch):
+        epochs.append(epoch)
+        return {"refreshed_at": float(epoch)}
+
+    stage = make_stage(layer, step, 5, refresh=refresh, refresh_interval=2)
+    rows, _ = train(layer, stage)
+    assert epochs == [0, 2, 4]
+    assert [row["refreshed_at"] for row in rows] == [0, 0, 2, 2, 4]
+
+
+def test_run_stages_same_seed_same_weights():
+    weights = []
+    for seed in (0, 0, 1):
+        layer, step = regression()
+        nn.init.zeros_(layer.bias)
+        train(layer, make_stage(layer, step), seed=seed)
+        weights.append(layer.weight.detach().clone())
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+
+
+@pytest.mark.parametrize("bad", ["loss", "weight"])
+def test_run_stages_non_finite_keeps_last_good_epoch(bad):
+    layer, step = regression()
+    good = {}
+    n_steps = 0
+
+    def failing(index):
+        nonlocal n_steps
+        n_steps += 1
+        if n_steps == 4:  # the first batch of epoch 3: the weights are those of 2
+            good.update({k: v.clone() for k, v in layer.state_dict().items()})
+            terms = step(index)
+            if bad == "loss":
+                return {**terms, "loss": terms["loss"] * math.nan}
+            return {**terms, "loss": terms["loss"] + math.inf * layer.weight.sum() * 0}
+        return step(index)
+
+    first = make_stage(layer, failing, 10, batch_size=30)
+    # 40 samples in batches of at least 30: one batch an epoch.
+    second = make_stage(layer, step, 2)
+    with pytest.warns(ConvergenceWarning, match=r"epoch 4 of stage 'fit'"):
+        rows, n_iter = train(layer, first, second)
+    assert n_iter == len(rows) == 3
+    for name, value in layer.state_dict().items():
+        assert torch.equal(value, good[name])
+
+
+def test_history_verbose_logs_one_line_an_epoch(caplog):
+    layer, step = regression()
+    with caplog.at_level(logging.INFO, logger="skdeepclust"):
+        train(layer, make_stage(layer, step, 3), verbose=1)
+        assert len(caplog.records) == 3
+        assert "fit epoch 1: loss" in caplog.text
+        train(layer, make_stage(layer, step, 3), verbose=0)
+    assert len(caplog.records) == 3
+
+
+def test_resolve_device_names_those_there_are():
+    assert resolve_device("cpu") == CPU
+    assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
+    assert "cpu" in available_devices()
+    with pytest.raises(ValueError, match=r"device='tpu'.*'cpu'"):
+        resolve_device("tpu")
+
+
+def test_input_spec_table_keeps_proportions():
+    X = np.array([[0.0, 10.0], [2.0, 30.0], [4.0, 50.0]])
+    spec = InputSpec.from_data(X, (2,))
+    stored = spec.store(X).numpy()
+    assert stored.dtype == np.float32
+    np.testing.assert_allclose(stored.mean(0), 0, atol=1e-6)
+    np.testing.assert_allclose(stored.var(0).mean(), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.ptp(stored[:, 1]) / np.ptp(stored[:, 0]), 10)
+
+
+def test_input_spec_table_far_from_origin_keeps_digits():
+    X = 1e8 + np.array([[0.0], [1.0], [2.0]])
+    stored = InputSpec.from_data(X, (1,)).store(X)
+    np.testing.assert_allclose(stored[2] - stored[1], stored[1] - stored[0])
+    assert float(stored[1]) == 0.0
+
+
+def test_input_spec_constant_table_is_zero():
+    X = np.full((3, 2), 7.0)
+    assert not InputSpec.from_data(X, (2,)).store(X).any()
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([0, 255, 51], np.uint8), [0, 1, 0.2]),
+        (np.array([0.0, 1.0, 0.2]), [0, 1, 0.2]),
+        (np.array([0.0, 16.0, 4.0]), [0, 1, 0.25]),
+        (np.array([-1.0, 1.0, 0.0]), [0, 1, 0.5]),
+        (np.array([5.0, 5.0, 5.0]), [0, 0, 0]),
+    ],
+)
+def test_input_spec_images_end_up_between_0_and_1(values, expected):
+    X = values.reshape(3, 1)
+    spec = InputSpec.from_data(X, (1, 1, 1))
+    batches = Batches(X, spec, CPU)
+    assert batches.data.dtype == (torch.uint8 if X.dtype == np.uint8 else torch.float32)
+    taken = batches.take(torch.arange(3))
+    np.testing.assert_allclose(taken.flatten().numpy(), expected, rtol=1e-6)
+
+
+def test_input_spec_beyond_float32_names_value_and_mend():
+    for shape, X in (((2,), np.array([[1e300, 0]])), ((1, 1, 2), [[0.0, -1e39]])):
+        with pytest.raises(ValueError, match=r"1e\+(300|39).*StandardScaler"):
+            InputSpec.from_data(np.asarray(X), shape)
+    spec = InputSpec.from_data(np.zeros((2, 1)), (1,))
+    with pytest.raises(ValueError, match="range of float32"):
+        spec.store(np.array([[1e39]]))
+
+
+def test_batches_map_result_does_not_depend_on_neighbours():
+    torch.manual_seed(0)  # noqa: TID251 (a test may)
+    layer = nn.Linear(64, 20)
+    X = np.random.default_rng(0).normal(size=(300, 64))
+    spec = InputSpec.from_data(X, (64,))
+    whole = Batches(X, spec, CPU).map(layer)
+    assert whole.shape == (300, 20)
+    assert not whole.requires_grad
+    for rows in (slice(0, 1), slice(40, 57), slice(255, 300)):
+        assert torch.equal(Batches(X[rows], spec, CPU).map(layer), whole[rows])
+
+
+def test_batches_read_only_uint8_is_copied():
+    X = np.zeros((2, 4), np.uint8)
+    X.setflags(write=False)
+    batches = Batches(X, InputSpec.from_data(X, (1, 2, 2)), CPU)
+    batches.data[0] = 1
+    assert not X.any()
+
+
+def test_as_rows_flattens_images_and_tensors():
+    rows, shape = as_rows(np.zeros((5, 4, 3)))
+    assert rows.shape == (5, 12)
+    assert shape == (1, 4, 3)
+    rows, shape = as_rows(torch.zeros(5, 2, 4, 3, dtype=torch.bfloat16))
+    assert rows.shape == (5, 24)
+    assert rows.dtype == np.float32
+    assert shape == (2, 4, 3)
+    assert as_rows([[1, 2]]) == ([[1, 2]], None)
+    with pytest.raises(ValueError, match="dim 5"):
+        as_rows(np.zeros((1, 1, 1, 1, 1)))
+    with pytest.raises(ValueError, match="masked"):
+        as_rows(np.ma.masked_equal([[1, 2]], 2))
+
+
+def test_sample_shape_settles_and_refuses():
+    assert sample_shape(12, None, None) == (12,)
+    assert sample_shape(12, None, (3, 4)) == (1, 3, 4)
+    assert sample_shape(12, (1, 3, 4), (3, 4)) == (1, 3, 4)
+    with pytest.raises(ValueError, match=r"12 values per image.*13 features"):
+        sample_shape(13, None, (3, 4))
+    with pytest.raises(ValueError, match=r"\(1, 3, 4\) differs.*\(1, 4, 3\)"):
+        sample_shape(12, (1, 4, 3), (3, 4))
+    with pytest.raises(ValueError, match="must be"):
+        sample_shape(12, None, (12,))
