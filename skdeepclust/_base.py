@@ -140,7 +140,7 @@ class BaseDeepClusterer(
             self.embedding_.dtype
         )
         self.labels_ = labels
-        self._warn_degenerate()
+        self._warn_empty()
 
     def _outcome(self, run: Run, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
         network = run.network.eval()
@@ -160,21 +160,12 @@ class BaseDeepClusterer(
         labels = np.argsort(order)[labels].astype(np.int64)
         return embedding, labels
 
-    def _warn_degenerate(self) -> None:
+    def _warn_empty(self) -> None:
         n_empty = self.n_clusters - len(self.cluster_centers_)
         if n_empty:
             warnings.warn(
                 f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
                 "labels run over the others. Ask for fewer clusters, or train longer.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
-        n_distinct = len(np.unique(self.cluster_centers_, axis=0))
-        n_same = len(self.cluster_centers_) - n_distinct
-        if n_same:
-            warnings.warn(
-                f"{n_same} of {len(self.cluster_centers_)} cluster centers coincide "
-                "with another one: the data may hold fewer distinct groups.",
                 ConvergenceWarning,
                 stacklevel=5,
             )

@@ -1,11 +1,13 @@
 """The stages of algorithm 3.3, in the thesis's order."""
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import torch
 from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 from torch.nn.functional import cross_entropy, normalize
 
@@ -151,6 +153,26 @@ class SelfPacedStages:
             self.scale = losses.gaussian_scale(h, self.centers)
         return {"assignment_scale": float(self.scale)}
 
+    def warn_coinciding(self, h: Tensor) -> None:
+        """Say so when centres have become the same point.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding, which tells what is far.
+        """
+        spread = (h - h.mean(0)).square().sum(1).mean().sqrt()
+        same = torch.cdist(self.centers, self.centers) <= 0.01 * spread
+        n_same = int(same.triu(diagonal=1).any(dim=0).sum())
+        if n_same:
+            warnings.warn(
+                f"{n_same} of {len(self.centers)} cluster centers coincide with "
+                "another one after stage 1: the data may hold fewer distinct groups, "
+                "or the centers have drifted together (try assignment='gaussian').",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
     def center_terms(self, index: Tensor) -> dict[str, Tensor]:
         """Eq. 3.5, with the terms that keep the encoder from collapsing."""
         params, network = self.params, self.network
@@ -185,6 +207,7 @@ class SelfPacedStages:
             self.start_centers()
         with torch.no_grad():
             h = self.batches.map(self._eval_embed)
+            self.warn_coinciding(h)
             target = self.assign(h)
 
         def step(index: Tensor) -> dict[str, Tensor]:

@@ -408,7 +408,10 @@ def test_fit_constant_columns_and_duplicates_work(tiny, blobs):
 
 def test_fit_fewer_distinct_rows_than_clusters_warns(tiny):
     X = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]]), 10, axis=0)
-    with pytest.warns(ConvergenceWarning, match=r"\d of n_clusters=4.* empty"):
+    with (
+        pytest.warns(ConvergenceWarning, match=r"\d of n_clusters=4.* empty"),
+        pytest.warns(ConvergenceWarning, match=r"2 of 4 cluster centers coincide"),
+    ):
         model = tiny(4).fit(X)
     assert set(model.labels_) == set(range(len(model.cluster_centers_)))
 

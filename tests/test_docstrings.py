@@ -1,0 +1,47 @@
+"""Every public object has a numpydoc docstring that matches its signature."""
+
+import inspect
+
+import pytest
+from numpydoc.validate import validate
+
+import skdeepclust
+from skdeepclust import losses, metrics
+
+# Matters of taste, or sections that not every object needs.
+TASTE = {
+    "ES01",  # no extended summary
+    "EX01",  # no examples
+    "GL01",  # summary starts on the line of the quotes
+    "GL08",  # checked by the linter, with its own list of exceptions
+    "RT02",  # `self : object`, as in scikit-learn
+    "RT03",  # a returned value without description: its shape says it all
+    "RT05",
+    "SA01",  # no see also
+    "SA04",
+    "SS03",
+    "SS06",  # summary over two lines
+    "PR02",  # `y : Ignored` and the like are parsed otherwise
+    "YD01",
+}
+
+METHODS = [
+    name
+    for name, member in inspect.getmembers(skdeepclust.SelfPacedContrastiveClustering)
+    if not name.startswith("_")
+    and callable(member)
+    and member.__module__.startswith("skdeepclust")
+]
+
+OBJECTS = [
+    "skdeepclust.SelfPacedContrastiveClustering",
+    *(f"skdeepclust.SelfPacedContrastiveClustering.{name}" for name in METHODS),
+    *(f"skdeepclust.losses.{name}" for name in losses.__all__),
+    *(f"skdeepclust.metrics.{name}" for name in metrics.__all__),
+]
+
+
+@pytest.mark.parametrize("name", OBJECTS)
+def test_docstring_is_complete(name):
+    errors = [e for e in validate(name)["errors"] if e[0] not in TASTE]
+    assert not errors

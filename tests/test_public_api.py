@@ -1,0 +1,83 @@
+import ast
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+from conftest import QUICK
+
+import skdeepclust
+from skdeepclust import losses, metrics
+
+PACKAGE = Path(skdeepclust.__file__).parent
+
+
+def test_all_names_exist():
+    for module in (skdeepclust, losses, metrics):
+        assert module.__all__ == sorted(module.__all__)
+        for name in module.__all__:
+            assert hasattr(module, name)
+
+
+def test_public_losses_keep_their_signatures():
+    expected = {
+        "view_consistency": "(h, h_view)",
+        "student_t_assignment": "(h, centers, degrees_of_freedom=1.0)",
+        "gaussian_assignment": "(h, centers, scale=None)",
+        "weighted_center_loss": "(h, centers, assignment)",
+        "weighted_centers": "(h_view, assignment)",
+        "pair_contrastive": "(z, similarity, *, temperature=0.5, "
+        "positive_threshold=0.8, negative_threshold=0.2)",
+        "cluster_balance": "(y)",
+        "reconstruction": "(x, x_hat)",
+        "nt_xent": "(z_i, z_j, *, temperature=0.5)",
+    }
+    for name, signature in expected.items():
+        found = inspect.signature(getattr(losses, name))
+        bare = found.replace(
+            parameters=[
+                parameter.replace(annotation=inspect.Parameter.empty)
+                for parameter in found.parameters.values()
+            ],
+            return_annotation=inspect.Signature.empty,
+        )
+        assert str(bare) == signature
+
+
+def test_literal_parameters_are_parameters():
+    known = skdeepclust.SelfPacedContrastiveClustering().get_params()
+    assert set(skdeepclust.LITERAL_PARAMETERS) <= set(known)
+
+
+def test_every_parameter_is_constrained():
+    estimator = skdeepclust.SelfPacedContrastiveClustering()
+    assert set(estimator.get_params()) == set(estimator._parameter_constraints)
+
+
+def test_only_compat_touches_private_scikit_learn():
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "_compat.py":
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+                "sklearn"
+            ):
+                parts = node.module.split(".") + [alias.name for alias in node.names]
+                assert not [part for part in parts if part.startswith("_")], path
+
+
+@pytest.mark.parametrize("kind", ["fitted", "documented"])
+def test_fitted_attributes_are_documented_and_exist(tiny, images, kind):
+    import pandas as pd
+
+    frame = pd.DataFrame(images[0].reshape(len(images[0]), -1)).add_prefix("pixel")
+    model = tiny(image_shape=(8, 8), **QUICK).fit(frame.astype(np.float32))
+    fitted = {n for n in vars(model) if n.endswith("_") and not n.startswith("_")}
+    section = type(model).__doc__.split("Attributes\n")[1].split("Notes\n")[0]
+    documented = {
+        line.strip().split(" : ")[0] for line in section.splitlines() if " : " in line
+    }
+    if kind == "fitted":
+        assert fitted <= documented
+    else:
+        assert documented <= fitted
