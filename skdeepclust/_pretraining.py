@@ -1,6 +1,5 @@
 """Stage 0, which every estimator shares: an encoder before there are clusters."""
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -8,27 +7,25 @@ from torch import Tensor, nn
 
 from skdeepclust import losses
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, InputSpec, Stage
+from skdeepclust.training import Batches, Stage
 from skdeepclust.views import Views
 from skdeepclust.views.tables import mask_features
 
 
-def resolve_pretraining(pretraining: str, spec: InputSpec, has_views: bool) -> str:
+def resolve_pretraining(pretraining: str, has_views: bool) -> str:
     """Apply the documented rule of ``pretraining="auto"``.
 
     Parameters
     ----------
     pretraining : {"auto", "contrastive", "reconstruction"}
         The parameter.
-    spec : InputSpec
-        The kind of input.
     has_views : bool
         Whether there are random views; without them nothing can be contrasted.
 
     Returns
     -------
     {"contrastive", "reconstruction"}
-        Images with views are contrasted, all else is reconstructed.
+        What has views is contrasted, the rest is reconstructed.
 
     Raises
     ------
@@ -36,7 +33,7 @@ def resolve_pretraining(pretraining: str, spec: InputSpec, has_views: bool) -> s
         If "contrastive" is asked for without views.
     """
     if pretraining == "auto":
-        return "contrastive" if spec.is_image and has_views else "reconstruction"
+        return "contrastive" if has_views else "reconstruction"
     if pretraining == "contrastive" and not has_views:
         raise ValueError(
             "pretraining='contrastive' compares two random views and cannot go with "
@@ -107,6 +104,3 @@ def pretraining_stage(
         min_steps=estimator.min_pretrain_steps,
         schedule="one_cycle",
     )
-
-
-Maker = Callable[[], Stage]

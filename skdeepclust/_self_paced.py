@@ -84,11 +84,11 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         pretrained: a denoising autoencoder.
     pretraining : {"auto", "contrastive", "reconstruction"}, default="auto"
         Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
-        (eq. 2.1-2.4). "auto" contrasts images that have views, and reconstructs
-        everything else. With "contrastive", embeddings have unit length.
-    pretrain_epochs : int, default=12
+        (eq. 2.1-2.4). "auto" contrasts, or reconstructs with ``augmentation=None``.
+        With "contrastive", embeddings have unit length.
+    pretrain_epochs : int, default=10
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=450
+    min_pretrain_steps : int, default=400
         Small data sets get more epochs, to reach this number of optimiser steps.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
@@ -105,9 +105,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Weight of NT-Xent in stages 1 and 2, after contrastive pretraining.
     reconstruction_weight : float, default=1.0
         Weight of the reconstruction in stage 1, after pretraining by reconstruction.
-    center_epochs : int, default=4
+    center_epochs : int, default=3
         Epochs of stage 1, M1; 0 skips it.
-    min_center_steps : int, default=150
+    min_center_steps : int, default=100
         Least number of optimiser steps of stage 1.
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
@@ -248,8 +248,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
-        pretrain_epochs: int = 12,
-        min_pretrain_steps: int = 450,
+        pretrain_epochs: int = 10,
+        min_pretrain_steps: int = 400,
         training: str = "stages",
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
@@ -257,8 +257,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         center_weight: float = 0.05,
         contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
-        center_epochs: int = 4,
-        min_center_steps: int = 150,
+        center_epochs: int = 3,
+        min_center_steps: int = 100,
         center_update_interval: int = 2,
         head_epochs: int = 5,
         min_head_steps: int = 200,
@@ -332,7 +332,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
         pretraining = resolve_pretraining(
-            self.pretraining, spec, self.augmentation is not None
+            self.pretraining, self.augmentation is not None
         )
         autoencoder = build_autoencoder(
             self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes

@@ -57,13 +57,14 @@ def test_fit_does_not_look_at_labels(tiny, blobs):
         {"pair_similarity": "cosine"},
         {"pair_similarity": "centered_cosine"},
         {"pretraining": "contrastive"},
-        {"denoising": 0.2},
+        {"pretraining": "reconstruction"},
+        {"pretraining": "reconstruction", "denoising": 0.2},
         {"augmentation": None},
         {"head_epochs": 0},
         {"center_epochs": 0},
         {"contrastive_epochs": 0},
         {"pretrain_epochs": 0},
-        {"training": "joint", "pretraining": "contrastive"},
+        {"training": "joint", "pretraining": "reconstruction"},
     ],
     ids=str,
 )
@@ -98,7 +99,8 @@ def test_fit_literal_recipe_trains(blobs):
 
 def test_history_has_every_term_and_the_pairs(tiny, blobs):
     X, _ = blobs
-    frame = pd.DataFrame(tiny().fit(X).history_).set_index("stage")
+    model = tiny(pretraining="reconstruction").fit(X)
+    frame = pd.DataFrame(model.history_).set_index("stage")
     assert frame.loc["pretraining", "reconstruction"].notna().all()
     for term in ("reconstruction", "view_consistency", "weighted_center"):
         assert frame.loc["center", term].notna().all()
