@@ -201,7 +201,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> X = load_digits(n_class=3).images
     >>> model = SelfPacedContrastiveClustering(
-    ...     3, pretrain_epochs=2, min_pretrain_steps=0, random_state=0
+    ...     3, min_pretrain_steps=20, min_center_steps=0, random_state=0
     ... )
     >>> model.fit_predict(X).shape
     (537,)
