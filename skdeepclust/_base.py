@@ -24,6 +24,7 @@ from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, InputSpec, as_rows, resolve_device
 from skdeepclust.training.inputs import sample_shape
+from skdeepclust.views import seeded_globals
 
 
 @dataclass
@@ -350,9 +351,8 @@ def _run(
     seed: int,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
-    cuda = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=cuda):
-        torch.manual_seed(seed)  # noqa: TID251 (inside the forked scope)
+    # Layers start from the global generators; a user's module may draw from them.
+    with seeded_globals(seed, device):
         network = estimator._build_network(spec).to(device)
         generator = torch.Generator(device).manual_seed(seed)
         batches = Batches(X, spec, device)

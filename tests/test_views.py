@@ -326,6 +326,7 @@ def test_seeded_callable_names_the_augmentation(function, error):
         SeededCallable(function)(torch.ones(4, 3), seeded())
 
 
+# `-m gpu` on a machine without one says so instead of failing for want of a device.
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
 @pytest.mark.parametrize(("views", "x"), VIEWS)

@@ -247,7 +247,7 @@ def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
         nn.Sequential(*down), nn.Sequential(*up), shape, n_components
     )
     # Channels last: pooling and convolutions vectorise over the channels, which
-    # saves a third of the time on a CPU. Inputs may have any layout.
+    # is faster on a CPU. Inputs may have any layout.
     for parameter in autoencoder.parameters():
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(

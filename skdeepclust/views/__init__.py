@@ -8,11 +8,18 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .callables import SeededCallable
+from .callables import SeededCallable, seeded_globals
 from .images import ImageViews
 from .tables import TableViews
 
-__all__ = ["ImageViews", "SeededCallable", "TableViews", "Views", "make_views"]
+__all__ = [
+    "ImageViews",
+    "SeededCallable",
+    "TableViews",
+    "Views",
+    "make_views",
+    "seeded_globals",
+]
 
 
 class Views(Protocol):
@@ -109,5 +116,6 @@ def make_views(
             "augmentation must be 'auto', None or a callable batch -> batch, got "
             f"{augmentation!r}."
         )
-    # Whatever else is callable takes a batch alone.
+    # Whatever else is callable takes a batch alone; the type checker cannot tell it
+    # from a `Views`, which takes a generator too.
     return SeededCallable(augmentation)  # type: ignore[arg-type]

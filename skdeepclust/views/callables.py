@@ -13,8 +13,21 @@ from torch import Tensor
 
 
 @contextmanager
-def _seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators, and give them back as they were found."""
+def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
+    """Seed the global generators, and give them back as they were found.
+
+    Parameters
+    ----------
+    seed : int
+        For torch (the CPU and `device`), NumPy and Python.
+    device : torch.device
+        Where the computation runs; other devices are left alone.
+
+    Yields
+    ------
+    None
+        The scope.
+    """
     cuda = [device] if device.type == "cuda" else []
     python_state = random.getstate()
     # The legacy generator is the one that augmentation libraries draw from.
@@ -79,7 +92,7 @@ class SeededCallable:
         draw = torch.randint(
             2**32, (), generator=generator, device=generator.device, dtype=torch.int64
         )
-        with torch.no_grad(), _seeded_globals(int(draw), x.device):
+        with torch.no_grad(), seeded_globals(int(draw), x.device):
             # A copy, for some transforms work in place and x is needed again.
             view = self.function(x.clone())
         if not isinstance(view, Tensor) or not view.is_floating_point():
