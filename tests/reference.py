@@ -110,6 +110,41 @@ def nt_xent(z_i, z_j, t=0.5):
     return total / (2 * n)
 
 
+def neighbor_contrastive(h, neighbors, t=0.5):
+    total = 0.0
+    for i in range(len(h)):
+        positive = [int(p) for p in neighbors[i]]
+        negative = [j for j in range(len(h)) if j != i and j not in positive]
+        denominator = sum(exp(cosine(h[i], h[f]) / t) for f in negative)
+        loss = 0.0
+        for p in positive:
+            loss -= log(exp(cosine(h[i], h[p]) / t) / denominator)
+        total += loss / len(positive)
+    return total / len(h)
+
+
+def cluster_contrastive(y, y_neighbor, t=1.0):
+    columns, others = list(zip(*y, strict=True)), list(zip(*y_neighbor, strict=True))
+    total = 0.0
+    for column, partner in zip(columns, others, strict=True):
+        denominator = sum(exp(cosine(column, other) / t) for other in others)
+        total -= log(exp(cosine(column, partner) / t) / denominator)
+    return total / len(columns)
+
+
+def self_expression(z, coefficients, weight=1.0, norm="fro2"):
+    total = 0.0
+    for i in range(len(z)):
+        combination = np.zeros(len(z[0]))
+        for j in range(len(z)):
+            if j != i:
+                c = coefficients[i][j]
+                total += c**2 if norm == "fro2" else abs(c)
+                combination += c * np.asarray(z[j])
+        total += weight * squared_distance(z[i], combination)
+    return total
+
+
 def cluster_balance(y):
     n_clusters = len(y[0])
     entropy = 0.0

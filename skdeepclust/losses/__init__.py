@@ -16,14 +16,18 @@ from .centers import (
     weighted_centers,
 )
 from .contrastive import nt_xent, pair_contrastive, view_consistency
+from .graph import cluster_contrastive, neighbor_contrastive, self_expression
 
 __all__ = [
     "cluster_balance",
+    "cluster_contrastive",
     "gaussian_assignment",
     "gaussian_scale",
+    "neighbor_contrastive",
     "nt_xent",
     "pair_contrastive",
     "reconstruction",
+    "self_expression",
     "student_t_assignment",
     "view_consistency",
     "weighted_center_loss",
