@@ -6,7 +6,7 @@ import pytest
 from numpydoc.validate import validate
 
 import skdeepclust
-from skdeepclust import losses, metrics
+from skdeepclust import graph, losses, metrics
 
 # Matters of taste, or sections that not every object needs.
 TASTE = {
@@ -36,6 +36,7 @@ METHODS = [
 OBJECTS = [
     "skdeepclust.SelfPacedContrastiveClustering",
     *(f"skdeepclust.SelfPacedContrastiveClustering.{name}" for name in METHODS),
+    *(f"skdeepclust.graph.{name}" for name in graph.__all__),
     *(f"skdeepclust.losses.{name}" for name in losses.__all__),
     *(f"skdeepclust.metrics.{name}" for name in metrics.__all__),
 ]

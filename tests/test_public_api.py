@@ -7,13 +7,13 @@ import pytest
 from conftest import QUICK
 
 import skdeepclust
-from skdeepclust import losses, metrics
+from skdeepclust import graph, losses, metrics
 
 PACKAGE = Path(skdeepclust.__file__).parent
 
 
 def test_all_names_exist():
-    for module in (skdeepclust, losses, metrics):
+    for module in (skdeepclust, graph, losses, metrics):
         assert module.__all__ == sorted(module.__all__)
         for name in module.__all__:
             assert hasattr(module, name)

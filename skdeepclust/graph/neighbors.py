@@ -1,0 +1,214 @@
+"""Exact nearest neighbours in blocks of rows."""
+
+from collections.abc import Callable
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from skdeepclust.losses._checks import _unit_rows
+
+from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
+
+# Scores held at a time, 32 MB. Much smaller blocks are slower, larger ones hardly
+# faster.
+_BLOCK_ELEMENTS = 2**23
+_CHUNK = 64
+# Candidates beyond those asked for. The gap in score behind the last one asked for is
+# what shows that rounding has hidden none.
+_SPARE = 4
+
+
+def nearest_neighbors(
+    z: Tensor,
+    n_neighbors: int,
+    metric: Literal["cosine", "euclidean"] = "cosine",
+    *,
+    block_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Nearest neighbours of each sample among all others, exactly.
+
+    All pairs are compared in float32, in blocks of rows, and the best of each row again
+    in float64. Rows for which rounding could have hidden a neighbour are searched in
+    float64 altogether. Memory grows with ``n_samples * (n_neighbors + n_components +
+    block_size)``.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n_samples, n_components)
+        Embeddings.
+    n_neighbors : int
+        Neighbours of a sample, without itself; smaller than n_samples.
+    metric : {"cosine", "euclidean"}, default="cosine"
+        The distance: 1 minus the cosine, or Euclidean.
+    block_size : int, default=None
+        Rows compared at a time. None takes as many as have 32 MB of scores.
+
+    Returns
+    -------
+    indices : torch.Tensor of shape (n_samples, n_neighbors)
+        Distinct rows of `z`, nearest first, int64; never the sample itself.
+    distances : torch.Tensor of shape (n_samples, n_neighbors)
+        Their distances, in the dtype of `z`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `z` is 2-D, floating point and finite, `n_neighbors` is at least 1 and
+        smaller than n_samples, `metric` is known and `block_size` is positive.
+
+    Notes
+    -----
+    Neighbours at the same distance are listed by index. Which of them are kept, where
+    there are more than `n_neighbors`, is arbitrary, but the same for the same input,
+    machine and block size. A row of zeros has cosine 0 to everything, so distance 1.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.graph import nearest_neighbors
+    >>> z = torch.tensor([[0.0], [1.0], [3.0]])
+    >>> indices, distances = nearest_neighbors(z, 1, metric="euclidean")
+    >>> indices.T, distances.T
+    (tensor([[1, 0, 1]]), tensor([[1., 1., 2.]]))
+    """
+    z = _check_z(z)
+    n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
+    _check_choice("metric", metric, ("cosine", "euclidean"))
+    if block_size is not None:
+        block_size = _check_count("block_size", block_size)
+    search = _cosine_neighbors if metric == "cosine" else _euclidean_neighbors
+    indices, distances = search(_double(z), n_neighbors, block_size)
+    return indices, distances.to(z.dtype)
+
+
+def _cosine_neighbors(
+    rows: Tensor, n_neighbors: int, block_size: int | None
+) -> tuple[Tensor, Tensor]:
+    rows = _unit_rows(rows)
+    # Rows that all point almost the same way differ in the last digits of their
+    # cosines. The cosine of two rows is, up to what depends on the first alone, the
+    # product of the centred rows plus that of the mean and the second.
+    mean = rows.mean(dim=0)
+    centred = rows - mean
+    # Half the squared difference of unit rows is exact for close ones; a row of zeros
+    # lacks half its length.
+    lacking = (rows == 0).all(dim=1) * 0.5
+
+    def measure(own: slice, others: Tensor) -> Tensor:
+        difference = rows[own].unsqueeze(1) - rows[others]
+        lacks = lacking[own].unsqueeze(1) + lacking[others]
+        return difference.square().sum(dim=2) / 2 + lacks
+
+    return _search(centred, centred @ mean, n_neighbors, measure, block_size=block_size)
+
+
+def _euclidean_neighbors(
+    rows: Tensor, n_neighbors: int, block_size: int | None
+) -> tuple[Tensor, Tensor]:
+    # |a|^2 + |b|^2 - 2 a b loses its digits far from the origin, and its range in
+    # float32 unless scaled.
+    centred = rows - rows.mean(dim=0)
+    scale = centred.abs().amax()
+    scale = scale.masked_fill(scale == 0, 1.0)
+    centred = centred / scale
+
+    def measure(own: slice, others: Tensor) -> Tensor:
+        difference = (rows[own].unsqueeze(1) - rows[others]) / scale
+        return difference.square().sum(dim=2).sqrt() * scale
+
+    offset = -centred.square().sum(dim=1) / 2
+    return _search(centred, offset, n_neighbors, measure, block_size=block_size)
+
+
+def _search(
+    rows: Tensor,
+    offset: Tensor,
+    n_neighbors: int,
+    measure: Callable[[slice, Tensor], Tensor],
+    *,
+    absolute: bool = False,
+    block_size: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Find the largest scores ``rows[i] @ rows[j] + offset[j]`` of each row i.
+
+    `absolute` takes their absolute values. `measure` says how far samples, a slice, are
+    from their neighbours found, and thereby the order; both are returned.
+    """
+    n, n_components = rows.shape
+    fetch = min(n_neighbors + _SPARE, n - 1)
+    if block_size is None:
+        block_size = max(1, _BLOCK_ELEMENTS // max(n, 4 * fetch * n_components))
+    block_size = min(block_size, n)
+    # The offset is one more component, for which every query has a 1; columns are
+    # padded to whole chunks.
+    width = -(-n // _CHUNK) * _CHUNK
+    keys = rows.new_zeros((n_components + 1, width), dtype=torch.float32)
+    keys[:-1, :n], keys[-1, :n] = rows.T, offset
+    # A fresh matrix per block would cost as much time as the products in it.
+    buffer = keys.new_empty((block_size, width))
+    margin = _rounding(rows, offset)
+    indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=rows.device)
+    distances = rows.new_empty((n, n_neighbors))
+    for start in range(0, n, block_size):
+        own = slice(start, min(start + block_size, n))
+        queries = keys[:, own].T.clone()
+        queries[:, -1] = 1
+        scores = torch.mm(queries, keys, out=buffer[: queries.shape[0]])
+        if absolute:
+            scores.abs_()
+        scores[:, n:] = -torch.inf
+        scores.diagonal(start).fill_(-torch.inf)
+        approximate, found = _largest(scores, fetch)
+        exact = (rows[found] @ rows[own].unsqueeze(2)).squeeze(2) + offset[found]
+        exact = exact.abs() if absolute else exact
+        # Settings such as TF32 make products coarser than float32 is.
+        coarse = (approximate - exact).abs().amax(dim=1) > margin[own]
+        exact, order = exact.sort(descending=True)
+        found = found.gather(1, order)[:, :n_neighbors]
+        if fetch < n - 1:
+            # A sample that was not fetched scores at most the worst fetched one plus
+            # what rounding can hide.
+            hidden = approximate[:, -1] + margin[own] > exact[:, n_neighbors - 1]
+            unsure = (hidden | coarse).nonzero().squeeze(1)
+            if unsure.numel() > 0:
+                again = _search_exactly(rows, offset, start + unsure, absolute)
+                found[unsure] = again.topk(n_neighbors).indices
+        found = found.sort().values
+        distances[own], order = measure(own, found).sort(stable=True)
+        indices[own] = found.gather(1, order)
+    return indices, distances
+
+
+def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
+    """As `topk` along rows; their length is a multiple of the chunks' length."""
+    chunks = scores.unflatten(1, (-1, _CHUNK))
+    if chunks.shape[1] < 2 * k:
+        values, columns = scores.topk(k)
+        return values, columns
+    # The k largest lie in the k chunks with the largest maxima, and maxima are much
+    # cheaper to find.
+    best = chunks.amax(dim=2).topk(k, sorted=False).indices
+    survivors = chunks.gather(1, best.unsqueeze(2).expand(-1, -1, _CHUNK)).flatten(1)
+    values, positions = survivors.topk(k)
+    columns = best.gather(1, positions // _CHUNK) * _CHUNK + positions % _CHUNK
+    return values, columns
+
+
+def _search_exactly(
+    rows: Tensor, offset: Tensor, own: Tensor, absolute: bool
+) -> Tensor:
+    """Scores of the rows named by index, in the precision of `rows`."""
+    scores = rows[own] @ rows.T + offset
+    if absolute:
+        scores = scores.abs()
+    return scores.scatter_(1, own.unsqueeze(1), -torch.inf)
+
+
+def _rounding(rows: Tensor, offset: Tensor) -> Tensor:
+    """Bound of the error in each row's scores when they are computed in float32."""
+    length = torch.linalg.vector_norm(rows, dim=1)
+    # Errors of a sum are of both signs: they grow with the root of their number.
+    factor = torch.finfo(torch.float32).eps * (4 + rows.shape[1] ** 0.5)
+    bound: Tensor = factor * (length * length.amax() + offset.abs().amax())
+    return bound

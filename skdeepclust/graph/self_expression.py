@@ -1,0 +1,334 @@
+"""Self-expression: each sample as a combination of the others."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from skdeepclust import losses
+from skdeepclust.losses._checks import _check_positive, _unit_rows
+
+from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
+from .neighbors import _search, nearest_neighbors
+
+_MAX_LEARNED = 5000
+_CANDIDATES = 50
+# Numbers gathered at a time for their regressions.
+_GATHERED = 2**21
+
+
+def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
+    """Solve for the coefficients of the best self-expression, in closed form.
+
+    The exact minimiser of equation 4.2 of Xing (2023) with the squared Frobenius norm:
+    of each row c, ``||c||^2 + weight ||z_i - sum_j c_j z_j||^2`` with ``c_i = 0``. With
+    ``H = Z (Z^T Z + I / weight)^-1 Z^T`` it is ``C_ij = H_ij / (1 - H_ii)``.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n_samples, n_components)
+        Embeddings Z; rows are samples.
+    weight : float, default=1.0
+        Weight lambda of the reconstruction.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_samples)
+        Coefficients C, with a zero diagonal, in the dtype of `z`; computed in float64.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `z` is 2-D, floating point and finite, and `weight` is positive.
+
+    Notes
+    -----
+    A row of zeros has zero coefficients and takes part in no other row. Equal rows
+    share their part evenly. As `weight` grows, the coefficients tend to the shortest of
+    those that leave the smallest residual; singular values of `z` at the rounding error
+    count as 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.graph import self_expression_coefficients
+    >>> self_expression_coefficients(torch.tensor([[1.0], [2.0], [0.0]]))
+    tensor([[0.0000, 0.4000, 0.0000],
+            [1.0000, 0.0000, 0.0000],
+            [0.0000, 0.0000, 0.0000]])
+    """
+    z = _check_z(z)
+    _check_positive("weight", weight)
+    rows = _double(z)
+    peak = float(rows.abs().amax()) or 1.0
+    # The floor keeps an infinite weight from dividing zero by zero.
+    ridge = max(1 / weight / peak / peak, torch.finfo(rows.dtype).eps ** 2)
+    coefficients = _closed_form(rows / peak, ridge)
+    zero = (rows == 0).all(dim=1)
+    coefficients[zero] = 0
+    coefficients[:, zero] = 0
+    return coefficients.fill_diagonal_(0).to(z.dtype)
+
+
+def learned_self_expression(
+    z: Tensor,
+    *,
+    weight: float = 1.0,
+    norm: Literal["fro2", "l1"] = "fro2",
+    n_steps: int = 500,
+    learning_rate: float = 0.03,
+    generator: torch.Generator | None = None,
+) -> Tensor:
+    """Learn the coefficients of a self-expression, as the thesis does.
+
+    Equation 4.2 of Xing (2023) minimised over an n x n matrix by Adam, whose learning
+    rate falls to 0 along a cosine. `self_expression_coefficients` gives the minimiser
+    for the squared Frobenius norm at a small part of the cost.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n_samples, n_components)
+        Embeddings; rows are samples, at most 5,000.
+    weight : float, default=1.0
+        Weight lambda of the reconstruction.
+    norm : {"fro2", "l1"}, default="fro2"
+        Norm of the coefficients: squared Frobenius, or the sum of absolute values.
+    n_steps : int, default=500
+        Steps of Adam.
+    learning_rate : float, default=0.03
+        The first learning rate, relative to the size of the coefficients.
+    generator : torch.Generator, default=None
+        Draws the small coefficients to start from, which break ties. None draws the
+        same ones in every call.
+
+    Returns
+    -------
+    torch.Tensor of shape (n_samples, n_samples)
+        Coefficients C, with a zero diagonal, in the dtype of `z`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `z` is 2-D, floating point, finite and of at most 5,000 rows, `weight`,
+        `n_steps` and `learning_rate` are positive, and `norm` is known.
+
+    Notes
+    -----
+    As it stands the problem is so badly scaled, the more so the longer the rows, that
+    Adam does not get near the minimum. What is learned is therefore B with
+    ``C = B (I + weight Z Z^T)^(-1/2)``: for "fro2" and without the diagonal's
+    constraint, all directions of B then have the same curvature.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.graph import learned_self_expression
+    >>> learned_self_expression(torch.tensor([[1.0], [2.0]])).round(decimals=3)
+    tensor([[0.0000, 0.4000],
+            [1.0000, 0.0000]])
+    """
+    z = _check_z(z)
+    _check_positive("weight", weight)
+    _check_choice("norm", norm, ("fro2", "l1"))
+    _check_count("n_steps", n_steps)
+    _check_positive("learning_rate", learning_rate)
+    n = z.shape[0]
+    if n > _MAX_LEARNED:
+        raise ValueError(
+            f"z must have at most {_MAX_LEARNED} rows to learn n x n coefficients; got "
+            f"{n}: use the closed form, self_expression_neighbors (sparse) or "
+            f"self_expression_coefficients."
+        )
+    rows = z.to(torch.promote_types(z.dtype, torch.float32))
+    if generator is None:
+        generator = torch.Generator().manual_seed(0)
+    left, singular, _ = torch.linalg.svd(_double(rows), full_matrices=False)
+    shrink = ((1 + weight * singular.square()).rsqrt() - 1).to(rows.dtype)
+    left = left.to(rows.dtype)
+    start = torch.randn(n, n, generator=generator, device=generator.device) * 0.01 / n
+    size = float((1 + weight * singular.square().sum() / n).sqrt())
+    with torch.enable_grad():
+        free = start.to(rows).requires_grad_()
+        optimizer = torch.optim.Adam([free], lr=learning_rate * size, fused=True)
+        schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
+        for _ in range(n_steps):
+            coefficients = free + (free @ left * shrink) @ left.T
+            loss = losses.self_expression(rows, coefficients, weight=weight, norm=norm)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+    free = free.detach()
+    result: Tensor = free + (free @ left * shrink) @ left.T
+    return result.fill_diagonal_(0).to(z.dtype)
+
+
+def self_expression_neighbors(
+    z: Tensor,
+    n_neighbors: int,
+    *,
+    regularization: float = 0.1,
+    method: Literal["normalized", "candidates", "raw"] = "normalized",
+) -> tuple[Tensor, Tensor]:
+    """Find neighbours of each sample by the strength of its self-expression.
+
+    A sparse stand-in for the adjacency of equation 4.3 of Xing (2023): the strongest
+    entries of each row, found in blocks of rows without the n x n matrix. Rows of `z`
+    are scaled to length 1 first.
+
+    Parameters
+    ----------
+    z : torch.Tensor of shape (n_samples, n_components)
+        Embeddings Z; rows are samples.
+    n_neighbors : int
+        Neighbours of a sample, without itself; smaller than n_samples.
+    regularization : float, default=0.1
+        Ridge relative to the mean eigenvalue of ``Z^T Z``, which is
+        ``n_samples / n_components``. Unused by "candidates".
+    method : {"normalized", "candidates", "raw"}, default="normalized"
+        With ``H = Z (Z^T Z + regularization n / d I)^-1 Z^T``:
+
+        - "normalized": the largest ``H_ij / sqrt(H_ii H_jj)``.
+        - "raw": the largest ``|C_ij|``, C being `self_expression_coefficients` of the
+          scaled rows with weight ``d / (regularization n)``.
+        - "candidates": the largest absolute coefficients when each sample is expressed,
+          with weight 1, by its 50 nearest samples by cosine.
+
+    Returns
+    -------
+    indices : torch.Tensor of shape (n_samples, n_neighbors)
+        Distinct rows of `z`, strongest first, int64; never the sample itself.
+    weights : torch.Tensor of shape (n_samples, n_neighbors)
+        Their strengths, in the dtype of `z`: for "normalized" the scores, which are at
+        most 1 and may be negative where neighbours are weak, else absolute values.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless `z` is 2-D, floating point and finite, `n_neighbors` is at least 1 and
+        smaller than n_samples, `regularization` is positive and `method` is known.
+
+    Notes
+    -----
+    A row of zeros has strength 0 to everything, and arbitrary neighbours. Ties are
+    broken arbitrarily, but in the same way for the same input on the same machine.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.graph import self_expression_neighbors
+    >>> z = torch.tensor([[1.0, 0.0], [3.0, 0.3], [0.0, 1.0], [0.2, 2.0]])
+    >>> indices, weights = self_expression_neighbors(z, 1)
+    >>> indices.T
+    tensor([[1, 0, 3, 2]])
+    """
+    z = _check_z(z)
+    n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
+    _check_positive("regularization", regularization)
+    _check_choice("method", method, ("normalized", "candidates", "raw"))
+    if method == "normalized":
+        # The score is the cosine of whitened rows.
+        whitened = _whiten(z, regularization)
+        indices, distances = nearest_neighbors(whitened, n_neighbors)
+        weights = 1 - distances
+    elif method == "raw":
+        indices, weights = _raw_neighbors(_whiten(z, regularization), n_neighbors)
+    else:
+        indices, weights = _candidate_neighbors(z, n_neighbors)
+    return indices, weights.to(z.dtype)
+
+
+def _closed_form(z: Tensor, ridge: float) -> Tensor:
+    """Coefficients, but for the diagonal; `ridge` is 1 / weight."""
+    left, singular, _ = _decompose(z)
+    hat = left * (singular.square() / (singular.square() + ridge)) @ left.T
+    remainder = 1 - hat.diagonal()
+    # What is left of 1 for a sample that the others hardly reach is rounding error.
+    alone = remainder < 1e-3
+    coefficients = hat / remainder.clamp_min(1e-3).unsqueeze(1)
+    if alone.any():
+        coefficients[alone] = _closed_form_alone(z, alone, ridge)
+    return coefficients
+
+
+def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
+    """Rows of the closed form, up to the diagonal, of samples that stand alone.
+
+    With ``P = (Z Z^T + ridge I)^-1``, ``C_ij = -P_ij / P_ii``. The block of P for these
+    samples is the inverse of a sum of squares, nothing being subtracted: of the parts
+    that the other samples explain, shrunk, of the parts that they do not, and `ridge`.
+    """
+    own, others = z[alone], z[~alone]
+    left, singular, right = _decompose(others)
+    explained = own @ right.T
+    shrink = (ridge / (singular.square() + ridge)).sqrt()
+    ridges = ridge**0.5 * torch.eye(own.shape[0], dtype=z.dtype, device=z.device)
+    parts = torch.cat([explained * shrink, own - explained @ right, ridges], dim=1)
+    vectors, sizes, _ = torch.linalg.svd(parts, full_matrices=False)
+    inverse = vectors * (sizes[-1] / sizes).square() @ vectors.T
+    inverse = inverse / inverse.diagonal().unsqueeze(1)
+    coefficients = z.new_empty((own.shape[0], z.shape[0]))
+    coefficients[:, alone] = -inverse
+    regression = explained * (singular / (singular.square() + ridge)) @ left.T
+    coefficients[:, ~alone] = inverse @ regression
+    return coefficients
+
+
+def _decompose(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Singular value decomposition without what is 0 up to rounding."""
+    left, singular, right = torch.linalg.svd(z, full_matrices=False)
+    rounding = torch.finfo(z.dtype).eps * max(z.shape)
+    kept = singular > rounding * singular.amax() if singular.numel() else singular > 0
+    return left[:, kept], singular[kept], right[kept]
+
+
+def _whiten(z: Tensor, regularization: float) -> Tensor:
+    """W with ``W W^T = H``, for the H of `self_expression_neighbors`."""
+    rows = _unit_rows(_double(z))
+    n, n_components = rows.shape
+    if n_components > n:
+        # The same inner products in n dimensions.
+        rows = torch.linalg.qr(rows.T, mode="r").R.T
+    # Below the rounding error of the largest eigenvalue, at most n, a ridge is none.
+    floor = 4 * rows.shape[1] * torch.finfo(rows.dtype).eps
+    gram = rows.T @ rows
+    gram.diagonal().add_(n * max(regularization / n_components, floor))
+    factor = torch.linalg.cholesky(gram)
+    whitened: Tensor = torch.linalg.solve_triangular(factor, rows.T, upper=False).T
+    return whitened.contiguous()
+
+
+def _raw_neighbors(whitened: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
+    remainder = 1 - whitened.square().sum(dim=1)
+    remainder = remainder.clamp_min(torch.finfo(whitened.dtype).eps)
+
+    def measure(own: slice, others: Tensor) -> Tensor:
+        hat = (whitened[others] @ whitened[own].unsqueeze(2)).squeeze(2)
+        return -hat.abs() / remainder[own].unsqueeze(1)
+
+    offset = torch.zeros_like(remainder)
+    indices, negated = _search(whitened, offset, n_neighbors, measure, absolute=True)
+    return indices, -negated
+
+
+def _candidate_neighbors(z: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
+    n = z.shape[0]
+    rows = _unit_rows(z.to(torch.promote_types(z.dtype, torch.float32)))
+    n_candidates = min(max(_CANDIDATES, n_neighbors), n - 1)
+    candidates, _ = nearest_neighbors(rows, n_candidates)
+    indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=z.device)
+    weights = rows.new_empty((n, n_neighbors))
+    area = n_candidates * max(n_candidates, rows.shape[1])
+    block_size = max(1, _GATHERED // area)
+    for start in range(0, n, block_size):
+        own = slice(start, start + block_size)
+        near = rows[candidates[own]]
+        gram = near @ near.mT
+        gram.diagonal(dim1=1, dim2=2).add_(1)
+        target = near @ rows[own].unsqueeze(2)
+        strength = torch.linalg.solve(gram, target).squeeze(2).abs()
+        # Stable: of equal coefficients the nearer candidate comes first.
+        strength, order = strength.sort(descending=True, stable=True)
+        weights[own] = strength[:, :n_neighbors]
+        indices[own] = candidates[own].gather(1, order[:, :n_neighbors])
+    return indices, weights
