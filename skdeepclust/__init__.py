@@ -1,10 +1,21 @@
 """Deep clustering by contrastive learning, as scikit-learn estimators."""
 
+from skdeepclust._graph_contrastive import (
+    LITERAL_GRAPH_PARAMETERS,
+    GraphContrastiveClustering,
+)
 from skdeepclust._self_paced import (
     LITERAL_PARAMETERS,
     SelfPacedContrastiveClustering,
 )
+from skdeepclust._subspace import DeepSubspaceClustering
 
 __version__ = "0.1.0"
 
-__all__ = ["LITERAL_PARAMETERS", "SelfPacedContrastiveClustering"]
+__all__ = [
+    "LITERAL_GRAPH_PARAMETERS",
+    "LITERAL_PARAMETERS",
+    "DeepSubspaceClustering",
+    "GraphContrastiveClustering",
+    "SelfPacedContrastiveClustering",
+]

@@ -1,26 +1,18 @@
-"""What every estimator shares: validation, restarts, state, prediction."""
+"""What every estimator shares: validation, restarts, state."""
 
-import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from sklearn.base import (
-    BaseEstimator,
-    ClassNamePrefixFeaturesOutMixin,
-    ClusterMixin,
-    TransformerMixin,
-)
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.base import BaseEstimator, ClusterMixin
 from sklearn.utils import check_random_state
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import validate_data
 from torch import nn
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
-from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, InputSpec, as_rows, resolve_device
 from skdeepclust.training.inputs import sample_shape
@@ -28,20 +20,36 @@ from skdeepclust.views import seeded_globals
 
 
 @dataclass
-class Run:
-    """What one training run from one seed gives."""
+class Trained:
+    """What training a network gives, beside the network.
 
-    network: ClusterNetwork
+    Parameters
+    ----------
+    history : list of dict
+        A row per epoch.
+    n_iter : int
+        Number of epochs.
+    fitted : dict, optional
+        Further fitted attributes by their names.
+    """
+
     history: list[dict[str, Any]]
     n_iter: int
+    fitted: dict[str, Any] = field(default_factory=dict)
 
 
-class BaseDeepClusterer(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator
-):
-    """Base of the estimators that learn an encoder and a cluster head.
+@dataclass
+class Run(Trained):
+    """One training run: its network and its seed too."""
 
-    A subclass stores its parameters and gives `_build_network` and `_train`.
+    network: ClusterNetwork = field(kw_only=True)
+    seed: int = field(kw_only=True)
+
+
+class BaseDeepEstimator(ClusterMixin, BaseEstimator):
+    """Base of all estimators: validation, restarts, state.
+
+    A subclass stores its parameters and gives `_build_network`, `_train` and `_keep`.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -63,7 +71,7 @@ class BaseDeepClusterer(
 
     # ------------------------------------------------------------------ fitting
 
-    def fit(self, X: Any, y: Any = None) -> "BaseDeepClusterer":
+    def fit(self, X: Any, y: Any = None) -> "BaseDeepEstimator":
         """Learn the embedding and the clusters.
 
         Parameters
@@ -88,23 +96,6 @@ class BaseDeepClusterer(
             raise
         return self
 
-    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
-        """Fit, and return the embedding of the training data.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor
-            As for `fit`.
-        y : Ignored
-            Not used, present for scikit-learn's API.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-            The embedding.
-        """
-        return self.fit(X, y).embedding_
-
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, X: Any) -> None:
         X, shape = self._validate(X, reset=True)
@@ -125,51 +116,7 @@ class BaseDeepClusterer(
                 delayed(_run)(self, X, spec, device, int(seed)) for seed in seeds
             )
         self._spec = spec
-        batches = Batches(X, spec, device)
-        finished = [self._outcome(run, batches) for run in runs]
-        scores = [
-            neighbor_modularity(embedding, labels) if len(runs) > 1 else 0.0
-            for embedding, labels in finished
-        ]
-        best = int(np.argmax(scores))
-        run, (embedding, labels) = runs[best], finished[best]
-        self.network_ = run.network.eval().requires_grad_(False)
-        self.history_ = run.history
-        self.n_iter_ = run.n_iter
-        self.embedding_ = embedding.astype(_float_dtype(X.dtype), copy=False)
-        self.cluster_centers_ = _centers(embedding, labels).astype(
-            self.embedding_.dtype
-        )
-        self.labels_ = labels
-        self._warn_empty()
-
-    def _outcome(self, run: Run, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
-        network = run.network.eval()
-        embedding = batches.map(network.embed).cpu().numpy()
-        labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
-        if not np.isfinite(embedding).all():
-            raise ValueError(
-                "The trained network maps X to values that are not finite: lower "
-                f"learning_rate={self.learning_rate}, or scale X."
-            )
-        used, counts = np.unique(labels, return_counts=True)
-        unused = np.setdiff1d(np.arange(self.n_clusters), used)
-        # Used clusters come first, the largest in front: labels stay consecutive
-        # and agree with the columns of predict_proba.
-        order = np.concatenate([used[np.argsort(-counts, kind="stable")], unused])
-        network.reorder_clusters(order)
-        labels = np.argsort(order)[labels].astype(np.int64)
-        return embedding, labels
-
-    def _warn_empty(self) -> None:
-        n_empty = self.n_clusters - len(self.cluster_centers_)
-        if n_empty:
-            warnings.warn(
-                f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
-                "labels run over the others. Ask for fewer clusters, or train longer.",
-                ConvergenceWarning,
-                stacklevel=5,
-            )
+        self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype))
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
         X, array_shape = as_rows(X)
@@ -191,97 +138,6 @@ class BaseDeepClusterer(
         if not reset:
             return X, self._spec.shape
         return X, sample_shape(X.shape[1], array_shape, self.image_shape)
-
-    # --------------------------------------------------------------- prediction
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Assign each sample to its most probable cluster.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor
-            As for `fit`; images may also come flattened.
-
-        Returns
-        -------
-        ndarray of shape (n_samples,)
-            Cluster of each sample, as in `labels_`.
-        """
-        batches = self._batches(X)
-        labels = batches.map(lambda x: self.network_(x).argmax(1))
-        return labels.cpu().numpy().astype(np.int64)
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each cluster.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor
-            As for `fit`; images may also come flattened.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_clusters)
-            Rows sum to 1; column k belongs to label k.
-        """
-        logits = self._batches(X).map(self.network_)
-        return torch.softmax(logits.double(), 1).cpu().numpy()
-
-    def transform(self, X: Any) -> np.ndarray:
-        """Embed samples.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor
-            As for `fit`; images may also come flattened.
-
-        Returns
-        -------
-        ndarray of shape (n_samples, n_components)
-            The latent representation; float64 for float64 data, else float32.
-        """
-        check_is_fitted(self)
-        X, _ = self._validate(X, reset=False)
-        batches = Batches(X, self._spec, self._device)
-        embedding = batches.map(self.network_.embed).cpu().numpy()
-        return embedding.astype(_float_dtype(X.dtype), copy=False)
-
-    def score(self, X: Any, y: Any = None) -> float:
-        """Return how well the clusters follow the neighbourhoods of `X`.
-
-        No labels are needed: it is the modularity of the predicted labels on the
-        graph of the 10 nearest neighbours in the embedding. Higher is better;
-        it compares fits with the same number of clusters.
-
-        Parameters
-        ----------
-        X : array-like or torch.Tensor
-            As for `fit`; images may also come flattened.
-        y : Ignored
-            Not used, present for scikit-learn's API.
-
-        Returns
-        -------
-        float
-            At most 1.
-        """
-        batches = self._batches(X)
-        embedding = batches.map(self.network_.embed).cpu().numpy()
-        labels = batches.map(lambda x: self.network_(x).argmax(1)).cpu().numpy()
-        return neighbor_modularity(embedding, labels)
-
-    def _batches(self, X: Any) -> Batches:
-        check_is_fitted(self)
-        X, _ = self._validate(X, reset=False)
-        return Batches(X, self._spec, self._device)
-
-    @property
-    def _device(self) -> torch.device:
-        return next(self.network_.parameters()).device
-
-    @property
-    def _n_features_out(self) -> int:
-        return self.embedding_.shape[1]
 
     # -------------------------------------------------------------------- state
 
@@ -325,7 +181,6 @@ class BaseDeepClusterer(
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
-        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         tags.input_tags.three_d_array = True
         return tags
 
@@ -339,12 +194,16 @@ class BaseDeepClusterer(
 
     def _train(
         self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> tuple[list[dict[str, Any]], int]:
+    ) -> Trained:
+        raise NotImplementedError
+
+    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+        """Turn finished runs into fitted attributes, floats of type `dtype`."""
         raise NotImplementedError
 
 
 def _run(
-    estimator: BaseDeepClusterer,
+    estimator: BaseDeepEstimator,
     X: np.ndarray,
     spec: InputSpec,
     device: torch.device,
@@ -356,15 +215,21 @@ def _run(
         network = estimator._build_network(spec).to(device)
         generator = torch.Generator(device).manual_seed(seed)
         batches = Batches(X, spec, device)
-        history, n_iter = estimator._train(network, batches, generator)
-    return Run(network, history, n_iter)
+        trained = estimator._train(network, batches, generator)
+    return Run(**vars(trained), network=network, seed=seed)
 
 
-def _float_dtype(dtype: np.dtype) -> np.dtype:
+def float_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the type of embeddings: that of float data, else float32.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the data.
+
+    Returns
+    -------
+    dtype
+        Floating point.
+    """
     return dtype if dtype.kind == "f" else np.dtype(np.float32)
-
-
-def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.stack(
-        [embedding[labels == k].mean(axis=0) for k in range(labels.max() + 1)]
-    )

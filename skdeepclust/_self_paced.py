@@ -8,8 +8,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdeepclust._base import BaseDeepClusterer
+from skdeepclust._base import Trained
+from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
+from skdeepclust._head_stage import teach_head
 from skdeepclust._pretraining import resolve_pretraining
 from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
@@ -146,8 +148,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     head_learning_rate : float, default=1e-3
         Of the head.
     n_init : int, default=1
-        Number of runs from different seeds. The one with the best `score` on the
-        training data is kept.
+        Number of runs from different seeds. The consensus of their clusters is taken,
+        and the run that is nearest to it is kept and taught it.
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib.
     device : str or torch.device, default="auto"
@@ -342,7 +344,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     def _train(
         self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> tuple[list[dict[str, Any]], int]:
+    ) -> Trained:
         history = History(self.verbose)
         views = make_views(self.augmentation, batches.spec.shape)
         n_iter = run_stages(
@@ -353,4 +355,13 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
             generator=generator,
             history=history,
         )
-        return history.rows, n_iter
+        return Trained(history.rows, n_iter)
+
+    def _teach(
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        labels: np.ndarray,
+        generator: torch.Generator,
+    ) -> list[dict[str, Any]]:
+        return teach_head(self, network, batches, labels, generator)

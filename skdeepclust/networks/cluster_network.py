@@ -6,7 +6,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from .autoencoder import Autoencoder
-from .heads import ClusterHead
+from .heads import ClusterHead, GraphHead
 
 
 class ClusterNetwork(nn.Module):
@@ -16,7 +16,7 @@ class ClusterNetwork(nn.Module):
     ----------
     autoencoder : Autoencoder
         Its encoder gives the embedding.
-    head : ClusterHead
+    head : ClusterHead or GraphHead
         Maps the embedding to one logit per cluster.
     unit_norm : bool
         Whether the embedding is scaled to unit length, as contrastive
@@ -24,7 +24,10 @@ class ClusterNetwork(nn.Module):
     """
 
     def __init__(
-        self, autoencoder: Autoencoder, head: ClusterHead, unit_norm: bool
+        self,
+        autoencoder: Autoencoder,
+        head: ClusterHead | GraphHead,
+        unit_norm: bool,
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder

@@ -123,3 +123,71 @@ class ProjectionHead(nn.Module):
         """
         z: Tensor = self.output(self.hidden(h))
         return z
+
+
+class GraphHead(nn.Module):
+    """A projection and cluster logits on shared non-linear layers (eq. 4.4, 4.7).
+
+    Parameters
+    ----------
+    n_components : int
+        Number of latent dimensions.
+    n_clusters : int
+        Number of clusters K.
+    n_hidden : int, default=128
+        Size of the hidden layer.
+    n_out : int, default=128
+        Size of the projection.
+
+    Attributes
+    ----------
+    projection : ProjectionHead
+        Gives the vectors that are compared between samples.
+    output : torch.nn.Linear
+        The last layer of the cluster level; its rows are the clusters.
+    """
+
+    def __init__(
+        self,
+        n_components: int,
+        n_clusters: int,
+        n_hidden: int = 128,
+        n_out: int = 128,
+    ) -> None:
+        super().__init__()
+        self.projection = ProjectionHead(n_components, n_hidden, n_out)
+        self.output = nn.Linear(n_hidden, n_clusters)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Compute cluster logits.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Latent vectors.
+
+        Returns
+        -------
+        logits : Tensor of shape (n_samples, n_clusters)
+            Logits, not probabilities.
+        """
+        logits: Tensor = self.output(self.projection.hidden(h))
+        return logits
+
+    def both(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Compute the projection and the cluster logits with one hidden pass.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Latent vectors.
+
+        Returns
+        -------
+        z : Tensor of shape (n_samples, n_out)
+            Projections, not normalised.
+        logits : Tensor of shape (n_samples, n_clusters)
+            Cluster logits.
+        """
+        hidden = self.projection.hidden(h)
+        return self.projection.output(hidden), self.output(hidden)

@@ -1,0 +1,198 @@
+"""Stage 1 of algorithm 3.3: samples are pulled to soft cluster centres."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.cluster import KMeans
+from sklearn.exceptions import ConvergenceWarning
+from torch import Tensor
+
+from skdeepclust import losses
+from skdeepclust.networks import ClusterNetwork
+from skdeepclust.training import Batches, Stage
+from skdeepclust.views import Views
+
+
+class CenterStage:
+    """Algorithm 3.1: eq. 3.5 with centres by eq. 3.4 every T1 epochs.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gives the parameters.
+    network : ClusterNetwork
+        What is trained.
+    batches : Batches
+        The training data.
+    views : Views or None
+        Random views.
+    generator : torch.Generator
+        Draws everything that is random.
+    assignment : {"gaussian", "student_t"}, default="gaussian"
+        Soft assignments.
+    degrees_of_freedom : float, default=1.0
+        The alpha of eq. 3.3.
+
+    Attributes
+    ----------
+    centers : Tensor of shape (n_clusters, n_components)
+        Cluster centres.
+    scale : Tensor of shape ()
+        Width of the Gaussian assignments.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        network: ClusterNetwork,
+        batches: Batches,
+        views: Views | None,
+        generator: torch.Generator,
+        *,
+        assignment: str = "gaussian",
+        degrees_of_freedom: float = 1.0,
+    ) -> None:
+        self.params = estimator
+        self.network = network
+        self.batches = batches
+        self.views = views
+        self.generator = generator
+        self.assignment = assignment
+        self.degrees_of_freedom = degrees_of_freedom
+
+    def stage(self) -> Stage:
+        """Start from k-means, and return the stage."""
+        params = self.params
+        self.start_centers()
+        return Stage(
+            "center",
+            params.center_epochs,
+            [
+                {
+                    "params": self.network.autoencoder.parameters(),
+                    "lr": params.center_learning_rate,
+                }
+            ],
+            self.terms,
+            params.batch_size,
+            min_steps=params.min_center_steps,
+            refresh=self.update_centers,
+            refresh_interval=params.center_update_interval,
+        )
+
+    def start_centers(self) -> None:
+        """K-means in the latent space gives the first centres."""
+        h = self.batches.map(self.embed)
+        seed = int(
+            torch.randint(
+                2**31 - 1, (1,), generator=self.generator, device=self.generator.device
+            )
+        )
+        n_distinct = len(np.unique(h.cpu().numpy(), axis=0))
+        kmeans = KMeans(
+            min(self.params.n_clusters, n_distinct), n_init=10, random_state=seed
+        )
+        kmeans.fit(h.cpu().numpy())
+        centers = torch.from_numpy(kmeans.cluster_centers_).to(h)
+        if len(centers) < self.params.n_clusters:
+            # Fewer distinct points than clusters: the last centre is repeated.
+            missing = self.params.n_clusters - len(centers)
+            centers = torch.cat([centers, centers[-1:].expand(missing, -1)])
+        self.centers = centers
+        self.scale = losses.gaussian_scale(h, centers)
+        self.start_scale = self.scale
+
+    def assign(self, h: Tensor) -> Tensor:
+        """Soft assignment: ours, or eq. 3.3.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_clusters)
+            Rows sum to 1.
+        """
+        if self.assignment == "gaussian":
+            return losses.gaussian_assignment(h, self.centers, scale=self.scale)
+        return losses.student_t_assignment(
+            h, self.centers, degrees_of_freedom=self.degrees_of_freedom
+        )
+
+    def update_centers(self, epoch: int) -> dict[str, float]:
+        """Eq. 3.4, over views of all samples.
+
+        Parameters
+        ----------
+        epoch : int
+            0 keeps the centres that k-means has just given.
+
+        Returns
+        -------
+        dict of str to float
+            The width of the Gaussian assignments.
+        """
+        if epoch > 0:
+            h = self.batches.map(self.embed)
+            h_view = self.batches.map(lambda x: self.embed(self.view(x)))
+            self.centers = losses.weighted_centers(h_view, self.assign(h))
+            self.scale = losses.gaussian_scale(h, self.centers)
+        return {"assignment_scale": float(self.scale)}
+
+    def warn_coinciding(self, h: Tensor) -> None:
+        """Say so when centres have become the same point.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding, which tells what is far.
+        """
+        spread = (h - h.mean(0)).square().sum(1).mean().sqrt()
+        same = torch.cdist(self.centers, self.centers) <= 0.01 * spread
+        n_same = int(same.triu(diagonal=1).any(dim=0).sum())
+        if n_same:
+            warnings.warn(
+                f"{n_same} of {len(self.centers)} cluster centers coincide with "
+                "another one after stage 1: the data may hold fewer distinct groups, "
+                "or the centers have drifted together (try assignment='gaussian').",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
+
+    def terms(self, index: Tensor) -> dict[str, Tensor]:
+        """Eq. 3.5, with the terms that keep the encoder from collapsing."""
+        params, network = self.params, self.network
+        x = self.batches.take(index)
+        terms: dict[str, Tensor] = {}
+        if network.unit_norm:
+            h, h_view = network.embed(self.view(x)), network.embed(self.view(x))
+            terms["nt_xent"] = losses.nt_xent(h, h_view, temperature=params.temperature)
+            loss = params.contrastive_weight * terms["nt_xent"]
+        else:
+            h, x_hat = network.autoencoder(x)
+            h_view = network.embed(self.view(x)) if self.views is not None else h
+            terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
+            loss = params.reconstruction_weight * terms["reconstruction"]
+        if self.views is not None:
+            terms["view_consistency"] = losses.view_consistency(h, h_view)
+            loss = loss + params.consistency_weight * terms["view_consistency"]
+        terms["weighted_center"] = losses.weighted_center_loss(
+            h, self.centers, self.assign(h)
+        )
+        loss = (
+            loss + params.center_weight * terms["weighted_center"] / self.start_scale**2
+        )
+        return {"loss": loss, **terms}
+
+    def view(self, x: Tensor) -> Tensor:
+        """Return a random view of a batch, or the batch itself without views."""
+        return x if self.views is None else self.views(x, self.generator)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Return the embedding of a batch as after training."""
+        self.network.eval()
+        return self.network.embed(x)

@@ -1,0 +1,212 @@
+"""What the estimators share that learn a cluster head: choice of a run, prediction."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+from sklearn.utils.validation import check_is_fitted
+
+from skdeepclust._base import BaseDeepEstimator, Run, float_dtype
+from skdeepclust._spectral import consensus_labels
+from skdeepclust.metrics import neighbor_modularity
+from skdeepclust.networks import ClusterNetwork
+from skdeepclust.training import Batches
+
+
+class BaseDeepClusterer(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseDeepEstimator
+):
+    """Base of the estimators that learn an encoder and a cluster head.
+
+    A subclass stores its parameters and gives `_build_network`, `_train` and `_teach`.
+    """
+
+    # ------------------------------------------------------------------ fitting
+
+    def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit, and return the embedding of the training data.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`.
+        y : Ignored
+            Not used, present for scikit-learn's API.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            The embedding.
+        """
+        return self.fit(X, y).embedding_
+
+    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+        finished = [self._outcome(run, batches) for run in runs]
+        run, (embedding, labels) = runs[0], finished[0]
+        if len(runs) > 1:
+            consensus = consensus_labels(
+                [labels for _, labels in finished], self.n_clusters, seed=run.seed
+            )
+            agreement = [adjusted_rand_score(consensus, other) for _, other in finished]
+            run = runs[int(np.argmax(agreement))]
+            generator = torch.Generator(batches.data.device).manual_seed(run.seed)
+            run.network.requires_grad_(True)
+            rows = self._teach(run.network, batches, consensus, generator)
+            run.history += rows
+            run.n_iter += len(rows)
+            embedding, labels = self._outcome(run, batches)
+        self.network_ = run.network.eval().requires_grad_(False)
+        self.history_ = run.history
+        self.n_iter_ = run.n_iter
+        self.embedding_ = embedding.astype(dtype, copy=False)
+        self.cluster_centers_ = _centers(embedding, labels).astype(dtype)
+        self.labels_ = labels
+        for name, value in run.fitted.items():
+            setattr(self, name, value)
+        self._warn_empty()
+
+    def _outcome(self, run: Run, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
+        network = run.network.eval()
+        embedding = batches.map(network.embed).cpu().numpy()
+        labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
+        if not np.isfinite(embedding).all():
+            raise ValueError(
+                "The trained network maps X to values that are not finite: lower "
+                f"learning_rate={self.learning_rate}, or scale X."
+            )
+        used, counts = np.unique(labels, return_counts=True)
+        unused = np.setdiff1d(np.arange(self.n_clusters), used)
+        # Used clusters come first, the largest in front: labels stay consecutive
+        # and agree with the columns of predict_proba.
+        order = np.concatenate([used[np.argsort(-counts, kind="stable")], unused])
+        network.reorder_clusters(order)
+        labels = np.argsort(order)[labels].astype(np.int64)
+        return embedding, labels
+
+    def _warn_empty(self) -> None:
+        n_empty = self.n_clusters - len(self.cluster_centers_)
+        if n_empty:
+            warnings.warn(
+                f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
+                "labels run over the others. Ask for fewer clusters, or train longer.",
+                ConvergenceWarning,
+                stacklevel=5,
+            )
+
+    # --------------------------------------------------------------- prediction
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Assign each sample to its most probable cluster.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`; images may also come flattened.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Cluster of each sample, as in `labels_`.
+        """
+        batches = self._batches(X)
+        labels = batches.map(lambda x: self.network_(x).argmax(1))
+        return labels.cpu().numpy().astype(np.int64)
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each cluster.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`; images may also come flattened.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+            Rows sum to 1; column k belongs to label k.
+        """
+        logits = self._batches(X).map(self.network_)
+        return torch.softmax(logits.double(), 1).cpu().numpy()
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Embed samples.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`; images may also come flattened.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_components)
+            The latent representation; float64 for float64 data, else float32.
+        """
+        check_is_fitted(self)
+        X, _ = self._validate(X, reset=False)
+        batches = Batches(X, self._spec, self._device)
+        embedding = batches.map(self.network_.embed).cpu().numpy()
+        return embedding.astype(float_dtype(X.dtype), copy=False)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Return how well the clusters follow the neighbourhoods of `X`.
+
+        No labels are needed: it is the modularity of the predicted labels on the
+        graph of the 10 nearest neighbours in the embedding. Higher is better;
+        it compares fits with the same number of clusters.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`; images may also come flattened.
+        y : Ignored
+            Not used, present for scikit-learn's API.
+
+        Returns
+        -------
+        float
+            At most 1.
+        """
+        batches = self._batches(X)
+        embedding = batches.map(self.network_.embed).cpu().numpy()
+        labels = batches.map(lambda x: self.network_(x).argmax(1)).cpu().numpy()
+        return neighbor_modularity(embedding, labels)
+
+    def _batches(self, X: Any) -> Batches:
+        check_is_fitted(self)
+        X, _ = self._validate(X, reset=False)
+        return Batches(X, self._spec, self._device)
+
+    @property
+    def _device(self) -> torch.device:
+        return next(self.network_.parameters()).device
+
+    @property
+    def _n_features_out(self) -> int:
+        return self.embedding_.shape[1]
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags."""
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _teach(
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        labels: NDArray[np.int64],
+        generator: torch.Generator,
+    ) -> list[dict[str, Any]]:
+        """Teach the cluster head given labels; return the history of it."""
+        raise NotImplementedError
+
+
+def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    return np.stack(
+        [embedding[labels == k].mean(axis=0) for k in range(labels.max() + 1)]
+    )

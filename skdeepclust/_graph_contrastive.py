@@ -1,0 +1,399 @@
+"""GraphContrastiveClustering, algorithm 4.3 of the thesis."""
+
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from skdeepclust._base import Trained
+from skdeepclust._clusterer import BaseDeepClusterer
+from skdeepclust._compat import Interval, StrOptions
+from skdeepclust._graph_stages import GraphStages
+from skdeepclust._head_stage import teach_head
+from skdeepclust._pretraining import resolve_pretraining
+from skdeepclust._warm_start import check_graph
+from skdeepclust.networks import ClusterNetwork, GraphHead, build_autoencoder
+from skdeepclust.training import Batches, History, InputSpec, run_stages
+from skdeepclust.views import make_views
+
+_COUNT = [Interval(Integral, 0, None, closed="left")]
+_INTERVAL = [Interval(Integral, 1, None, closed="left")]
+_WEIGHT = [Interval(Real, 0, None, closed="left")]
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
+
+LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
+    # The thesis's own reading of algorithm 4.3, for at most 5,000 samples.
+    "augmentation": None,
+    "pretraining": "reconstruction",
+    "pretrain_epochs": 50,
+    "graph": "exact",
+    "graph_update_interval": 10,
+    "input_neighbors": False,
+    "init": "random",
+    "head_epochs": 0,
+    "min_head_steps": 0,
+    "joint_epochs": 150,
+    "min_joint_steps": 0,
+    "joint_learning_rate": 1e-4,
+    "head_learning_rate": 1e-4,
+    "balance_weight": 0.0,
+    "consensus": False,
+}
+"""Parameters of the literal recipe, for
+``GraphContrastiveClustering(**LITERAL_GRAPH_PARAMETERS)``."""
+
+
+class GraphContrastiveClustering(BaseDeepClusterer):
+    """Cluster by contrasting samples, and clusters, along a graph of neighbours.
+
+    Algorithm 4.3 of Xing (2023) [1]_. An encoder is pretrained. A sparse graph of its
+    embedding, by self-expression, gives each sample its neighbours and, cut by its
+    spectrum, first clusters. Then an instance head and a cluster head are trained
+    together: neighbours are to be close, and to be in the same cluster.
+
+    Read more in the :ref:`User Guide <graph_contrastive>`.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    encoder : {"auto", "mlp", "conv"} or torch.nn.Module, default="auto"
+        - "mlp": fully connected, with `hidden_layer_sizes`.
+        - "conv": convolutional, for images of at least 8 x 8.
+        - "auto": "conv" for such images, else "mlp".
+        - a module: a deep copy of it is trained. When its output size differs from
+          `n_components`, a linear layer follows.
+    n_components : int, default=None
+        Number of latent dimensions d. None stands for 20, or for the size of a
+        module's own output.
+    hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
+        Hidden layers of the fully connected encoder; the decoder mirrors them.
+    image_shape : tuple of int, default=None
+        (channels, height, width) or (height, width) of images that come flattened
+        as rows, for instance in a pipeline.
+    augmentation : "auto", callable or None, default="auto"
+        Random views, in pretraining and of each sample and neighbour in joint
+        training. "auto" turns, shifts and scales grey images, and crops, flips and
+        recolours others; it masks features of tables and adds noise. A callable maps
+        a batch (a tensor) to a batch; it may draw from the global generators, which
+        are seeded for it and put back.
+    denoising : float, default=0.0
+        Share of the input's values that are corrupted when the autoencoder is
+        pretrained: a denoising autoencoder.
+    pretraining : {"auto", "contrastive", "reconstruction"}, default="auto"
+        Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
+        (eq. 2.1-2.4). "auto" contrasts, or reconstructs with ``augmentation=None``.
+        With "contrastive", embeddings have unit length.
+    pretrain_epochs : int, default=10
+        Epochs of stage 0; 0 skips it.
+    min_pretrain_steps : int, default=400
+        Small data sets get more epochs, to reach this number of optimiser steps.
+    temperature : float, default=0.5
+        The temperature of NT-Xent.
+    center_epochs : int, default=0
+        Epochs of stage 1 of :class:`SelfPacedContrastiveClustering` before the graph
+        is built.
+    min_center_steps : int, default=100
+        Least number of optimiser steps of that stage, unless `center_epochs` is 0.
+    center_update_interval : int, default=2
+        Epochs between two updates of the centres.
+    center_weight : float, default=0.05
+        Weight of the centre loss, eq. 3.2.
+    consistency_weight : float, default=0.7
+        The lambda of eq. 3.5, weight of eq. 3.1.
+    contrastive_weight : float, default=1.0
+        Weight of NT-Xent in the centre stage, after contrastive pretraining.
+    reconstruction_weight : float, default=1.0
+        Weight of the reconstruction, eq. 4.1, after pretraining by reconstruction.
+    graph : {"self_expression", "candidates", "exact", "knn"} or sparse matrix of \
+            shape (n_samples, n_samples), default="self_expression"
+        - "self_expression": the normalised closed form of eq. 4.2.
+        - "candidates": each sample expressed by its nearest ones.
+        - "exact": the thesis's dense matrix, learned; at most 5,000 samples.
+        - "knn": nearest neighbours by cosine.
+        - a matrix: affinities of the samples that `fit` gets, not negative. It is made
+          symmetric.
+    n_neighbors : int, default=5
+        Neighbours of each sample, k; at most as many as there are other samples.
+    input_neighbors : bool, default=True
+        Whether a graph of nearest neighbours in the input takes part: in choosing
+        the first clusters and, where these come from both graphs, in the graph that
+        is trained on.
+    self_expression_weight : float, default=1.0
+        The lambda of eq. 4.2, for ``graph="exact"``.
+    graph_update_interval : int, default=None
+        Epochs of joint training after which the graph is built again. None keeps it.
+    init : {"spectral", "kmeans", "random"}, default="spectral"
+        What gives the clusters that the cluster head starts from.
+    level : {"both", "instance", "cluster"}, default="both"
+        Heads that are trained. With "instance", k-means in the embedding gives the
+        clusters.
+    head_epochs : int, default=5
+        Epochs that teach the cluster head the first clusters, and at the end the
+        final ones; 0 starts from a random head and ends with it as trained.
+    min_head_steps : int, default=1000
+        Least number of optimiser steps for that, unless `head_epochs` is 0.
+    joint_epochs : int, default=5
+        Epochs of joint training; 0 skips it.
+    min_joint_steps : int, default=400
+        Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
+    instance_temperature : float, default=0.5
+        The temperature of eq. 4.6.
+    cluster_temperature : float, default=1.0
+        The temperature of eq. 4.7.
+    balance_weight : float, default=1.0
+        Weight of log K minus the entropy of the mean assignment, which keeps clusters
+        from running empty.
+    consensus : bool, default=True
+        Whether the final clusters are the consensus of the cluster head, k-means in
+        the embedding, and its graph, instead of those of the cluster head alone.
+    batch_size : int, default=256
+        Least number of samples of a batch.
+    learning_rate : float, default=3e-3
+        Of stage 0, the peak of a one-cycle schedule.
+    center_learning_rate : float, default=3e-4
+        Of the encoder in the centre stage.
+    joint_learning_rate : float, default=1e-3
+        Of the encoder in joint training.
+    head_learning_rate : float, default=1e-3
+        Of the heads.
+    n_init : int, default=1
+        Number of runs from different seeds. The consensus of their clusters is taken,
+        and the run that is nearest to it is kept and taught it.
+    n_jobs : int, default=None
+        Runs that are trained at the same time, by joblib.
+    device : str or torch.device, default="auto"
+        "auto" takes an accelerator if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything. The same seed gives the same labels on the same machine
+        with the same versions and number of threads.
+    verbose : int, default=0
+        When positive, logs one line an epoch through :mod:`logging`.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each training sample, from 0 and without gaps, large clusters
+        first.
+    affinity_matrix_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        The graph that was trained on first.
+    embedding_ : ndarray of shape (n_samples, n_components)
+        Embedding of the training data.
+    cluster_centers_ : ndarray of shape (n_clusters, n_components)
+        Mean embedding of each cluster; empty clusters have none.
+    network_ : torch.nn.Module
+        The trained network.
+    history_ : list of dict
+        One row per epoch: stage, epoch, every loss term.
+        ``pandas.DataFrame(model.history_)`` works.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of features (of values per image) seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has names that are all strings.
+
+    Notes
+    -----
+    The thesis is not trainable as written; these are our readings. The n x n matrix of
+    self-expression has a closed form whose strongest entries are found without it; its
+    normalised form has the purest neighbours. Affinities are |C| + |C|^T. A random
+    cluster head ends in a poor partition: it is taught the clusters that a spectral cut
+    of the graph gives, chosen among several by modularity. Terms are means, so that
+    none drowns the others. A batch holds samples and one neighbour each, in random
+    views; the other samples of the batch are the negatives.
+    :data:`skdeepclust.LITERAL_GRAPH_PARAMETERS` has the thesis's own reading.
+
+    References
+    ----------
+    .. [1] R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive
+       Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdeepclust import GraphContrastiveClustering
+    >>> X = load_digits(n_class=3).images
+    >>> model = GraphContrastiveClustering(
+    ...     3, min_pretrain_steps=20, min_joint_steps=10, random_state=0
+    ... )
+    >>> model.fit_predict(X).shape
+    (537,)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepClusterer._parameter_constraints,
+        "denoising": [Interval(Real, 0, 1, closed="left")],
+        "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
+        "pretrain_epochs": _COUNT,
+        "min_pretrain_steps": _COUNT,
+        "temperature": _POSITIVE,
+        "center_epochs": _COUNT,
+        "min_center_steps": _COUNT,
+        "center_update_interval": _INTERVAL,
+        "center_weight": _WEIGHT,
+        "consistency_weight": _WEIGHT,
+        "contrastive_weight": _WEIGHT,
+        "reconstruction_weight": _WEIGHT,
+        "graph": [
+            StrOptions({"self_expression", "candidates", "exact", "knn"}),
+            "sparse matrix",
+        ],
+        "n_neighbors": _INTERVAL,
+        "input_neighbors": ["boolean"],
+        "self_expression_weight": _POSITIVE,
+        "graph_update_interval": [*_INTERVAL, None],
+        "init": [StrOptions({"spectral", "kmeans", "random"})],
+        "level": [StrOptions({"both", "instance", "cluster"})],
+        "head_epochs": _COUNT,
+        "min_head_steps": _COUNT,
+        "joint_epochs": _COUNT,
+        "min_joint_steps": _COUNT,
+        "instance_temperature": _POSITIVE,
+        "cluster_temperature": _POSITIVE,
+        "balance_weight": _WEIGHT,
+        "consensus": ["boolean"],
+        "center_learning_rate": _POSITIVE,
+        "joint_learning_rate": _WEIGHT,
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        encoder: str | nn.Module = "auto",
+        n_components: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
+        image_shape: Sequence[int] | None = None,
+        augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
+        denoising: float = 0.0,
+        pretraining: str = "auto",
+        pretrain_epochs: int = 10,
+        min_pretrain_steps: int = 400,
+        temperature: float = 0.5,
+        center_epochs: int = 0,
+        min_center_steps: int = 100,
+        center_update_interval: int = 2,
+        center_weight: float = 0.05,
+        consistency_weight: float = 0.7,
+        contrastive_weight: float = 1.0,
+        reconstruction_weight: float = 1.0,
+        graph: Any = "self_expression",
+        n_neighbors: int = 5,
+        input_neighbors: bool = True,
+        self_expression_weight: float = 1.0,
+        graph_update_interval: int | None = None,
+        init: str = "spectral",
+        level: str = "both",
+        head_epochs: int = 5,
+        min_head_steps: int = 1000,
+        joint_epochs: int = 5,
+        min_joint_steps: int = 400,
+        instance_temperature: float = 0.5,
+        cluster_temperature: float = 1.0,
+        balance_weight: float = 1.0,
+        consensus: bool = True,
+        batch_size: int = 256,
+        learning_rate: float = 3e-3,
+        center_learning_rate: float = 3e-4,
+        joint_learning_rate: float = 1e-3,
+        head_learning_rate: float = 1e-3,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.encoder = encoder
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.augmentation = augmentation
+        self.denoising = denoising
+        self.pretraining = pretraining
+        self.pretrain_epochs = pretrain_epochs
+        self.min_pretrain_steps = min_pretrain_steps
+        self.temperature = temperature
+        self.center_epochs = center_epochs
+        self.min_center_steps = min_center_steps
+        self.center_update_interval = center_update_interval
+        self.center_weight = center_weight
+        self.consistency_weight = consistency_weight
+        self.contrastive_weight = contrastive_weight
+        self.reconstruction_weight = reconstruction_weight
+        self.graph = graph
+        self.n_neighbors = n_neighbors
+        self.input_neighbors = input_neighbors
+        self.self_expression_weight = self_expression_weight
+        self.graph_update_interval = graph_update_interval
+        self.init = init
+        self.level = level
+        self.head_epochs = head_epochs
+        self.min_head_steps = min_head_steps
+        self.joint_epochs = joint_epochs
+        self.min_joint_steps = min_joint_steps
+        self.instance_temperature = instance_temperature
+        self.cluster_temperature = cluster_temperature
+        self.balance_weight = balance_weight
+        self.consensus = consensus
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.center_learning_rate = center_learning_rate
+        self.joint_learning_rate = joint_learning_rate
+        self.head_learning_rate = head_learning_rate
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_together(self) -> None:
+        if self.level == "instance" and self.head_epochs == 0:
+            raise ValueError(
+                "level='instance' with head_epochs=0 leaves the cluster head, which "
+                "predicts, untrained: set head_epochs to 1 or more."
+            )
+
+    def _build_network(self, spec: InputSpec) -> ClusterNetwork:
+        pretraining = resolve_pretraining(
+            self.pretraining, self.augmentation is not None
+        )
+        autoencoder = build_autoencoder(
+            self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes
+        )
+        head = GraphHead(autoencoder.n_components, self.n_clusters)
+        return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
+
+    def _train(
+        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
+    ) -> Trained:
+        # Before the first epoch, not after the last one of pretraining.
+        check_graph(self.graph, self.n_neighbors, len(batches))
+        history = History(self.verbose)
+        views = make_views(self.augmentation, batches.spec.shape)
+        stages = GraphStages(self, network, batches, views, generator)
+        n_iter = run_stages(
+            network,
+            stages,
+            len(batches),
+            device=generator.device,
+            generator=generator,
+            history=history,
+        )
+        if stages.affinity is None:
+            # Training has stopped before: the graph of what there is.
+            stages.warm_up_head()
+        return Trained(history.rows, n_iter, {"affinity_matrix_": stages.affinity})
+
+    def _teach(
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        labels: np.ndarray,
+        generator: torch.Generator,
+    ) -> list[dict[str, Any]]:
+        return teach_head(self, network, batches, labels, generator)

@@ -1,0 +1,320 @@
+"""The stages of GraphContrastiveClustering: algorithm 4.3 of the thesis."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skdeepclust import losses
+from skdeepclust._center_stage import CenterStage
+from skdeepclust._head_stage import head_stage
+from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._spectral import consensus_labels, kmeans_labels
+from skdeepclust._warm_start import (
+    WarmStart,
+    build_affinity,
+    cosine_affinity,
+    spectral_start,
+    strongest_neighbors,
+    symmetrized,
+)
+from skdeepclust.graph.modularity import Modularity
+from skdeepclust.networks import ClusterNetwork
+from skdeepclust.training import Batches, Stage
+from skdeepclust.views import Views
+
+_LABEL_SMOOTHING = 0.1
+_SIZES = (1, 2)  # neighbourhoods in which partitions are sought, times n_neighbors
+
+
+class GraphStages:
+    """What is trained, in the order of algorithm 4.3.
+
+    Parameters
+    ----------
+    estimator : GraphContrastiveClustering
+        Gives the parameters.
+    network : ClusterNetwork
+        What is trained; its head is a GraphHead.
+    batches : Batches
+        The training data.
+    views : Views or None
+        Random views.
+    generator : torch.Generator
+        Draws everything that is random.
+
+    Attributes
+    ----------
+    affinity : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        The graph that is trained on first.
+    neighbors : Tensor of shape (n_samples, n_neighbors)
+        Positives of each sample.
+    """
+
+    def __init__(
+        self,
+        estimator: Any,
+        network: ClusterNetwork,
+        batches: Batches,
+        views: Views | None,
+        generator: torch.Generator,
+    ) -> None:
+        self.params = estimator
+        self.network = network
+        self.batches = batches
+        self.views = views
+        self.generator = generator
+        self.affinity: sp.csr_matrix | None = None
+
+    def __iter__(self) -> Iterator[Callable[[], Stage]]:
+        parts = (self.params, self.network, self.batches, self.views, self.generator)
+        yield lambda: pretraining_stage(*parts)
+        if self.params.center_epochs > 0:
+            yield CenterStage(*parts).stage
+        yield self.warm_up_head
+        yield self.joint
+        if self.params.level == "instance" or (
+            self.params.level == "both" and self.params.consensus
+        ):
+            yield lambda: self.teach_head(self.find_end())
+
+    # --------------------------------------------------- algorithm 4.1, and a start
+
+    def warm_up_head(self) -> Stage:
+        """Build the graph, cut it, and teach the head the clusters found."""
+        start = self.find_start(self.batches.map(self.embed))
+        self.affinity = start.affinity
+        self.statistics = {"start_modularity": start.modularity}
+        self.neighbors = self._neighbors(start.affinity)
+        return self.teach_head(start.labels)
+
+    def find_start(self, h: Tensor) -> WarmStart:
+        """Build the graph and the clusters that training starts from.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        WarmStart
+            By ``init``.
+        """
+        params, seed = self.params, self._seed()
+        embedding = h.cpu().numpy()
+        graphs = self.build_graphs(h)
+        if params.init == "spectral":
+            return spectral_start(
+                embedding, graphs, self.input_graph(), params.n_clusters, seed=seed
+            )
+        if params.init == "kmeans":
+            labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
+        else:
+            labels = np.random.default_rng(seed).integers(
+                params.n_clusters, size=len(h)
+            )
+        value = Modularity(graphs[:1])(labels)
+        return WarmStart(graphs[0], labels, value, params.init)
+
+    def build_graphs(self, h: Tensor) -> list[sp.csr_matrix]:
+        """Build the graph to train on, then others to seek partitions in.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        list of scipy.sparse.csr_matrix
+            Just the one that was given, or of two sizes of neighbourhoods.
+        """
+        params = self.params
+        if not isinstance(params.graph, str):
+            return [symmetrized(params.graph)]
+        sizes = {min(size * self.params.n_neighbors, len(h) - 1) for size in _SIZES}
+        return [
+            build_affinity(h, params.graph, size, params.self_expression_weight)
+            for size in sorted(sizes)
+        ]
+
+    def input_graph(self) -> sp.csr_matrix | None:
+        """Build the graph of the samples themselves, if it takes part.
+
+        Returns
+        -------
+        scipy.sparse.csr_matrix or None
+            Of nearest neighbours by cosine.
+        """
+        if not self.params.input_neighbors or not isinstance(self.params.graph, str):
+            return None
+        rows = self.batches.map(lambda x: x.flatten(1))
+        return cosine_affinity(rows, self.params.n_neighbors)
+
+    # ------------------------------------------------------- eq. 4.4-4.8, both levels
+
+    def joint(self) -> Stage:
+        """Train both levels on samples and their neighbours in the graph."""
+        params = self.params
+        return Stage(
+            "joint",
+            params.joint_epochs,
+            [
+                {
+                    "params": self.network.autoencoder.parameters(),
+                    "lr": params.joint_learning_rate,
+                },
+                {
+                    "params": self.network.head.parameters(),
+                    "lr": params.head_learning_rate,
+                },
+            ],
+            self.joint_terms,
+            params.batch_size,
+            min_steps=params.min_joint_steps,
+            refresh=self.update_graph,
+            refresh_interval=params.graph_update_interval or 2**31,
+        )
+
+    def update_graph(self, epoch: int) -> dict[str, float]:
+        """Take the neighbours from the embedding as it is now.
+
+        Parameters
+        ----------
+        epoch : int
+            0 keeps the graph that has just been built.
+
+        Returns
+        -------
+        dict of str to float
+            The modularity of the clusters that training started from.
+        """
+        if epoch > 0:
+            graphs = self.build_graphs(self.batches.map(self.embed))
+            self.neighbors = self._neighbors(graphs[0])
+        return self.statistics
+
+    def joint_terms(self, index: Tensor) -> dict[str, Tensor]:
+        """Eq. 4.8 for a batch of samples with one neighbour each.
+
+        Parameters
+        ----------
+        index : Tensor of shape (batch,)
+            The samples.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Loss terms.
+        """
+        params, network = self.params, self.network
+        n = len(index)
+        draw = torch.randint(
+            self.neighbors.shape[1],
+            (n,),
+            generator=self.generator,
+            device=self.generator.device,
+        )
+        neighbor = self.neighbors[index, draw]
+        x = self.batches.take(torch.cat([index, neighbor]))
+        h = network.embed(x if self.views is None else self.views(x, self.generator))
+        head: Any = network.head
+        z, logits = head.both(h)
+        y = logits.softmax(1)
+        terms: dict[str, Tensor] = {}
+        loss = h.new_zeros(())
+        if params.level != "cluster":
+            # The positive of a sample is its neighbour, and the other way round.
+            partner = torch.arange(2 * n, device=h.device).roll(n).unsqueeze(1)
+            terms["neighbor_contrastive"] = losses.neighbor_contrastive(
+                z, partner, temperature=params.instance_temperature
+            )
+            loss = loss + terms["neighbor_contrastive"]
+        if params.level != "instance":
+            terms["cluster_contrastive"] = losses.cluster_contrastive(
+                y[:n], y[n:], temperature=params.cluster_temperature
+            )
+            terms["cluster_balance"] = losses.cluster_balance(y)
+            loss = loss + terms["cluster_contrastive"]
+            loss = loss + params.balance_weight * terms["cluster_balance"]
+        if not network.unit_norm:
+            x_hat = network.autoencoder.decoder(h)
+            terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
+            loss = loss + params.reconstruction_weight * terms["reconstruction"]
+        return {"loss": loss, **terms}
+
+    # ----------------------------------------------------------------- labels
+
+    def teach_head(self, labels: NDArray[np.int64]) -> Stage:
+        """Teach the cluster head given clusters, with the encoder held still.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples,)
+            Clusters.
+
+        Returns
+        -------
+        Stage
+            "head".
+        """
+        return head_stage(
+            self.params,
+            self.network,
+            self.batches.map(self.embed),
+            torch.from_numpy(labels).to(self.generator.device),
+            label_smoothing=_LABEL_SMOOTHING,
+        )
+
+    def find_end(self) -> NDArray[np.int64]:
+        """Find the consensus of the head, k-means and the graph as they are now.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Clusters.
+        """
+        params, seed = self.params, self._seed()
+        h = self.batches.map(self.embed)
+        embedding = h.cpu().numpy()
+        votes = [kmeans_labels(embedding, params.n_clusters, seed=seed)]
+        if params.level == "both":
+            votes.append(self.batches.map(self.network).argmax(1).cpu().numpy())
+            graphs = self.build_graphs(h)
+            votes.append(
+                spectral_start(
+                    embedding, graphs, None, params.n_clusters, seed=seed
+                ).labels
+            )
+        return consensus_labels(votes, params.n_clusters, seed=seed)
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embed a batch as after training.
+
+        Parameters
+        ----------
+        x : Tensor
+            The batch.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_components)
+            The embedding.
+        """
+        self.network.eval()
+        return self.network.embed(x)
+
+    def _neighbors(self, affinity: sp.csr_matrix) -> Tensor:
+        indices = strongest_neighbors(affinity, self.params.n_neighbors)
+        return torch.from_numpy(indices).to(self.generator.device)
+
+    def _seed(self) -> int:
+        device = self.generator.device
+        return int(
+            torch.randint(2**31 - 1, (1,), generator=self.generator, device=device)
+        )

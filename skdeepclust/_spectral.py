@@ -1,0 +1,153 @@
+"""Spectral clustering of sparse graphs, large or disconnected ones among them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.cluster import KMeans
+
+_DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
+
+
+def spectral_labels(
+    affinity: Any, n_clusters: int, *, seed: int, regularization: float = 0.01
+) -> NDArray[np.int64]:
+    """Cut a graph into clusters by its leading eigenvectors.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+    n_clusters : int
+        Number of clusters K, at most n_nodes.
+    seed : int
+        Seeds the eigensolver and k-means.
+    regularization : float, default=0.01
+        All nodes are tied to each other by this share of the mean degree. A
+        disconnected graph then needs no special care, and no cluster is spent
+        on a few nodes that hang by a thread.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        Cluster of each node.
+    """
+    rows = leading_eigenvectors(
+        affinity, n_clusters, seed=seed, regularization=regularization
+    )
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    rows = rows / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return kmeans_labels(rows, n_clusters, seed=seed)
+
+
+def leading_eigenvectors(
+    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+) -> NDArray[np.float64]:
+    """Return the leading eigenvectors of the normalised adjacency matrix.
+
+    The Lanczos iteration needs products with the sparse matrix alone: no factors of
+    it, which fill up, and no n x n matrix. The tie between all nodes has rank one
+    and is never formed.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+    n_components : int
+        Number of eigenvectors, at most n_nodes.
+    seed : int
+        Seeds the start of the iteration.
+    regularization : float, default=0.01
+        As for `spectral_labels`.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_components)
+        The eigenvector of the largest eigenvalue first.
+    """
+    n = affinity.shape[0]
+    degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
+    # A graph without edges is read as one in which all nodes are tied alike.
+    tie = (regularization * degrees.mean() or 1.0) / n
+    scale = 1 / np.sqrt(degrees + n * tie)
+    if n <= _DENSE_NODES or n_components > n // 4:
+        dense = affinity.toarray() + tie
+        values, vectors = np.linalg.eigh(scale[:, None] * dense * scale)
+    else:
+
+        def multiply(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            scaled = scale * x.ravel()
+            product: NDArray[np.float64] = affinity @ scaled + tie * scaled.sum()
+            return scale * product
+
+        values, vectors = eigsh(
+            LinearOperator((n, n), matvec=multiply, dtype=np.float64),
+            k=n_components,
+            which="LA",
+            v0=np.random.default_rng(seed).uniform(0.5, 1.0, size=n),
+            tol=1e-4,
+        )
+    leading = np.argsort(-values)[:n_components]
+    result: NDArray[np.float64] = vectors[:, leading]
+    return result
+
+
+def consensus_labels(
+    partitions: Iterable[NDArray[np.integer]], n_clusters: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Return the partition on which several ones agree best.
+
+    Each sample is described by the clusters that it is in, one column per cluster of
+    each partition; the leading singular vectors of that table, at their length, are
+    grouped by k-means.
+
+    Parameters
+    ----------
+    partitions : iterable of ndarray of shape (n_samples,)
+        Labels from 0; the numbering of one has nothing to do with another's.
+    n_clusters : int
+        Number of clusters K.
+    seed : int
+        Seeds k-means.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The consensus.
+    """
+    columns = [np.eye(labels.max() + 1)[labels] for labels in partitions]
+    if len(columns) == 1:
+        return columns[0].argmax(axis=1)
+    table = np.hstack(columns)
+    # The table is tall: its right singular vectors come from the small Gram matrix.
+    _, vectors = np.linalg.eigh(table.T @ table)
+    return kmeans_labels(table @ vectors[:, -n_clusters:], n_clusters, seed=seed)
+
+
+def kmeans_labels(
+    rows: NDArray[np.floating], n_clusters: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Group rows by k-means.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        The rows.
+    n_clusters : int
+        Number of clusters; fewer distinct rows give fewer.
+    seed : int
+        Seeds it.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Clusters, from 0 and without gaps.
+    """
+    n_distinct = len(np.unique(rows, axis=0))
+    kmeans = KMeans(min(n_clusters, n_distinct), n_init=10, random_state=seed)
+    labels: NDArray[np.int64] = np.unique(
+        kmeans.fit_predict(rows), return_inverse=True
+    )[1]
+    return labels

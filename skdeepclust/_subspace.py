@@ -1,0 +1,366 @@
+"""DeepSubspaceClustering, chapter 2.3 of the thesis."""
+
+from collections.abc import Callable, Iterator, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.sparse import csr_matrix
+from sklearn.metrics import adjusted_rand_score
+from torch import Tensor, nn
+
+from skdeepclust import losses
+from skdeepclust._base import BaseDeepEstimator, Run, Trained
+from skdeepclust._compat import Interval, StrOptions
+from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._spectral import consensus_labels, spectral_labels
+from skdeepclust._warm_start import check_graph
+from skdeepclust.graph import (
+    dense_affinity,
+    learned_self_expression,
+    self_expression_neighbors,
+    symmetric_affinity,
+)
+from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
+from skdeepclust.training import Batches, History, InputSpec, Stage, run_stages
+
+_COUNT = [Interval(Integral, 0, None, closed="left")]
+_POSITIVE = [Interval(Real, 0, None, closed="neither")]
+
+
+class DeepSubspaceClustering(BaseDeepEstimator):
+    """Cluster by expressing each sample through the others.
+
+    Chapter 2.3 of Xing (2023) [1]_: an autoencoder whose embedding lies on subspaces,
+    the coefficients C of the self-expression ``Z = C Z`` with a zero diagonal, and a
+    spectral cut of the affinity |C| + |C|^T. It has no `predict`: the coefficients
+    belong to the samples that were fitted.
+
+    Read more in the :ref:`User Guide <subspace>`.
+
+    Parameters
+    ----------
+    n_clusters : int, default=8
+        Number of clusters K.
+    encoder : {"auto", "mlp", "conv"} or torch.nn.Module, default="auto"
+        As for :class:`GraphContrastiveClustering`.
+    n_components : int, default=None
+        Number of latent dimensions d. None stands for 20, or for the size of a
+        module's own output.
+    hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
+        Hidden layers of the fully connected encoder; the decoder mirrors them.
+    image_shape : tuple of int, default=None
+        (channels, height, width) or (height, width) of images that come flattened
+        as rows.
+    denoising : float, default=0.0
+        Share of the input's values that are corrupted in pretraining.
+    coefficients : {"closed_form", "learned"}, default="closed_form"
+        How C is found: in closed form, or by Adam over all n x n of them, for at most
+        5,000 samples.
+    norm : {"fro2", "l1"}, default="fro2"
+        Norm of C in eq. 2.8, for ``coefficients="learned"``. The closed form is that
+        of the squared Frobenius norm.
+    self_expression_weight : float, default=1.0
+        Weight of the residual ||Z - C Z||^2 against the norm of C, and in joint
+        training against the reconstruction.
+    n_neighbors : int, default=10
+        Strongest coefficients of each sample that enter the affinity.
+    pretrain_epochs : int, default=10
+        Epochs of the autoencoder alone; 0 skips them.
+    min_pretrain_steps : int, default=400
+        Small data sets get more epochs, to reach this number of optimiser steps.
+    joint_epochs : int, default=5
+        Epochs of the autoencoder with the self-expression, which is solved anew before
+        each; 0 skips them.
+    batch_size : int, default=256
+        Least number of samples of a batch.
+    learning_rate : float, default=3e-3
+        Of pretraining, the peak of a one-cycle schedule.
+    joint_learning_rate : float, default=3e-4
+        Of the joint training.
+    n_init : int, default=1
+        Number of runs from different seeds. The consensus of their clusters is
+        returned, with the affinity of the run that is nearest to it.
+    n_jobs : int, default=None
+        Runs that are trained at the same time, by joblib.
+    device : str or torch.device, default="auto"
+        "auto" takes an accelerator if there is one.
+    random_state : int, RandomState instance or None, default=None
+        Seeds everything.
+    verbose : int, default=0
+        When positive, logs one line an epoch through :mod:`logging`.
+
+    Attributes
+    ----------
+    labels_ : ndarray of shape (n_samples,)
+        Cluster of each sample, from 0 and without gaps.
+    affinity_matrix_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        |C| + |C|^T of the strongest coefficients.
+    embedding_ : ndarray of shape (n_samples, n_components)
+        Embedding of the data.
+    history_ : list of dict
+        One row per epoch: stage, epoch, every loss term.
+    n_iter_ : int
+        Number of epochs.
+    n_features_in_ : int
+        Number of features (of values per image) seen in `fit`.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, if `X` has names that are all strings.
+
+    Notes
+    -----
+    The thesis trains C by gradient steps along with the autoencoder. From small values
+    it hardly moves in as many steps, so it is solved for the embedding as it is, before
+    each epoch. In the closed form nothing is n x n: the residual of a sample needs
+    d x d products only, and its strongest coefficients are found in blocks.
+
+    References
+    ----------
+    .. [1] R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive
+       Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_digits
+    >>> from skdeepclust import DeepSubspaceClustering
+    >>> X = load_digits(n_class=3).images
+    >>> model = DeepSubspaceClustering(3, min_pretrain_steps=20, random_state=0)
+    >>> model.fit_predict(X).shape
+    (537,)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        **{
+            name: BaseDeepEstimator._parameter_constraints[name]
+            for name in (
+                "n_clusters",
+                "encoder",
+                "n_components",
+                "hidden_layer_sizes",
+                "image_shape",
+                "batch_size",
+                "learning_rate",
+                "n_init",
+                "n_jobs",
+                "device",
+                "random_state",
+                "verbose",
+            )
+        },
+        "denoising": [Interval(Real, 0, 1, closed="left")],
+        "coefficients": [StrOptions({"closed_form", "learned"})],
+        "norm": [StrOptions({"fro2", "l1"})],
+        "self_expression_weight": _POSITIVE,
+        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "pretrain_epochs": _COUNT,
+        "min_pretrain_steps": _COUNT,
+        "joint_epochs": _COUNT,
+        "joint_learning_rate": _POSITIVE,
+    }
+
+    def __init__(
+        self,
+        n_clusters: int = 8,
+        *,
+        encoder: str | nn.Module = "auto",
+        n_components: int | None = None,
+        hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
+        image_shape: Sequence[int] | None = None,
+        denoising: float = 0.0,
+        coefficients: str = "closed_form",
+        norm: str = "fro2",
+        self_expression_weight: float = 1.0,
+        n_neighbors: int = 10,
+        pretrain_epochs: int = 10,
+        min_pretrain_steps: int = 400,
+        joint_epochs: int = 5,
+        batch_size: int = 256,
+        learning_rate: float = 3e-3,
+        joint_learning_rate: float = 3e-4,
+        n_init: int = 1,
+        n_jobs: int | None = None,
+        device: str | torch.device = "auto",
+        random_state: int | np.random.RandomState | None = None,
+        verbose: int = 0,
+    ) -> None:
+        self.n_clusters = n_clusters
+        self.encoder = encoder
+        self.n_components = n_components
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.image_shape = image_shape
+        self.denoising = denoising
+        self.coefficients = coefficients
+        self.norm = norm
+        self.self_expression_weight = self_expression_weight
+        self.n_neighbors = n_neighbors
+        self.pretrain_epochs = pretrain_epochs
+        self.min_pretrain_steps = min_pretrain_steps
+        self.joint_epochs = joint_epochs
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.joint_learning_rate = joint_learning_rate
+        self.n_init = n_init
+        self.n_jobs = n_jobs
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _check_together(self) -> None:
+        if self.norm != "fro2" and self.coefficients == "closed_form":
+            raise ValueError(
+                f"norm={self.norm!r} has no closed form: use coefficients='learned', "
+                "or norm='fro2'."
+            )
+
+    def _build_network(self, spec: InputSpec) -> ClusterNetwork:
+        autoencoder = build_autoencoder(
+            self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes
+        )
+        # The head is not used: the spectral cut gives the clusters.
+        head = ClusterHead(autoencoder.n_components, self.n_clusters, ())
+        return ClusterNetwork(autoencoder, head, unit_norm=False)
+
+    def _train(
+        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
+    ) -> Trained:
+        learned = self.coefficients == "learned"
+        check_graph(
+            "exact" if learned else "self_expression", self.n_neighbors, len(batches)
+        )
+        history = History(self.verbose)
+        stages = _SubspaceStages(self, network, batches, generator)
+        n_iter = run_stages(
+            network,
+            stages,
+            len(batches),
+            device=generator.device,
+            generator=generator,
+            history=history,
+        )
+        h = batches.map(stages.embed)
+        if not h.isfinite().all():
+            raise ValueError(
+                "The trained network maps X to values that are not finite: lower "
+                f"learning_rate={self.learning_rate}, or scale X."
+            )
+        affinity = stages.affinity(h)
+        seed = stages.draw_seed()
+        fitted = {
+            "affinity_matrix_": affinity,
+            "embedding_": h.cpu().numpy(),
+            "labels_": spectral_labels(affinity, self.n_clusters, seed=seed),
+        }
+        return Trained(history.rows, n_iter, fitted)
+
+    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+        partitions = [run.fitted["labels_"] for run in runs]
+        labels = consensus_labels(partitions, self.n_clusters, seed=runs[0].seed)
+        agreement = [adjusted_rand_score(labels, other) for other in partitions]
+        run = runs[int(np.argmax(agreement))]
+        self.affinity_matrix_: csr_matrix = run.fitted["affinity_matrix_"]
+        self.embedding_ = run.fitted["embedding_"].astype(dtype, copy=False)
+        self.history_ = run.history
+        self.n_iter_ = run.n_iter
+        self.labels_ = labels
+
+
+class _SubspaceStages:
+    """The autoencoder alone, then with the self-expression."""
+
+    def __init__(
+        self,
+        estimator: DeepSubspaceClustering,
+        network: ClusterNetwork,
+        batches: Batches,
+        generator: torch.Generator,
+    ) -> None:
+        self.params = estimator
+        self.network = network
+        self.batches = batches
+        self.generator = generator
+
+    def __iter__(self) -> Iterator[Callable[[], Stage]]:
+        yield lambda: pretraining_stage(
+            self.params, self.network, self.batches, None, self.generator
+        )
+        yield self.joint
+
+    def joint(self) -> Stage:
+        """Eq. 2.8, C being solved before each epoch."""
+        return Stage(
+            "joint",
+            self.params.joint_epochs,
+            [
+                {
+                    "params": self.network.autoencoder.parameters(),
+                    "lr": self.params.joint_learning_rate,
+                }
+            ],
+            self.terms,
+            self.params.batch_size,
+            refresh=self.solve,
+        )
+
+    def solve(self, epoch: int) -> dict[str, float]:
+        """Express the embedding, as it is, through itself."""
+        self.target = self.expressed(self.batches.map(self.embed))
+        return {}
+
+    def expressed(self, h: Tensor) -> Tensor:
+        """Return C Z: what the other samples make of each one."""
+        weight = self.params.self_expression_weight
+        if self.params.coefficients == "learned":
+            return self.learn(h) @ h
+        gram = h.T @ h
+        eye = torch.eye(len(gram), dtype=h.dtype, device=h.device)
+        hat = h @ torch.linalg.inv(gram + eye / weight)
+        own = (hat * h).sum(1, keepdim=True)
+        # Without the diagonal, C = H / (1 - diag H).
+        return (hat @ gram - own * h) / (1 - own).clamp_min(1e-3)
+
+    def terms(self, index: Tensor) -> dict[str, Tensor]:
+        """Reconstruction and residual of a batch."""
+        x = self.batches.take(index)
+        h, x_hat = self.network.autoencoder(x)
+        reconstruction = losses.reconstruction(x, x_hat) / x[0].numel()
+        residual = (h - self.target[index]).square().mean()
+        loss = reconstruction + self.params.self_expression_weight * residual
+        return {
+            "loss": loss,
+            "reconstruction": reconstruction,
+            "self_expression": residual,
+        }
+
+    def affinity(self, h: Tensor) -> csr_matrix:
+        """|C| + |C|^T of the strongest coefficients."""
+        k = self.params.n_neighbors
+        if self.params.coefficients == "learned":
+            return dense_affinity(self.learn(h), k)
+        n, d = h.shape
+        ridge = d / (self.params.self_expression_weight * n)
+        indices, weights = self_expression_neighbors(
+            h, k, regularization=ridge, method="raw"
+        )
+        return symmetric_affinity(indices, weights, len(h))
+
+    def learn(self, h: Tensor) -> Tensor:
+        """Return C by gradient descent."""
+        return learned_self_expression(
+            h,
+            weight=self.params.self_expression_weight,
+            norm="l1" if self.params.norm == "l1" else "fro2",
+            generator=self.generator,
+        )
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Embed a batch as after training."""
+        self.network.eval()
+        return self.network.embed(x)
+
+    def draw_seed(self) -> int:
+        """Draw a seed for NumPy and scikit-learn."""
+        device = self.generator.device
+        return int(
+            torch.randint(2**31 - 1, (1,), generator=self.generator, device=device)
+        )

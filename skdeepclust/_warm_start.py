@@ -1,0 +1,269 @@
+"""The graph that is trained on, and the clusters that training starts from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from torch import Tensor
+
+from skdeepclust._spectral import kmeans_labels, spectral_labels
+from skdeepclust.graph import (
+    dense_affinity,
+    learned_self_expression,
+    nearest_neighbors,
+    self_expression_neighbors,
+    symmetric_affinity,
+)
+from skdeepclust.graph.modularity import Modularity
+
+_PARTS = (1, 2)  # clusters that a graph is cut into before merging, in units of K
+_MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
+
+
+@dataclass(frozen=True)
+class WarmStart:
+    """Where joint training starts from.
+
+    Parameters
+    ----------
+    affinity : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        The graph.
+    labels : ndarray of shape (n_samples,)
+        Clusters, from 0 and without gaps.
+    modularity : float
+        Of the labels, by the criterion that has chosen them.
+    source : str
+        What gave the labels.
+    """
+
+    affinity: sp.csr_matrix
+    labels: NDArray[np.int64]
+    modularity: float
+    source: str
+
+
+def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:
+    """Refuse what cannot be the graph of the samples.
+
+    Parameters
+    ----------
+    graph : str or sparse matrix
+        The parameter.
+    n_neighbors : int
+        The parameter.
+    n_samples : int
+        Number of samples.
+
+    Raises
+    ------
+    ValueError
+        If they do not go together.
+    """
+    if isinstance(graph, str):
+        if n_neighbors >= n_samples:
+            raise ValueError(
+                f"n_neighbors={n_neighbors} must be below n_samples={n_samples}: a "
+                f"sample has at most {n_samples - 1} others."
+            )
+        if graph == "exact" and n_samples > _MAX_EXACT:
+            raise ValueError(
+                f"graph='exact' learns an n x n matrix, for at most {_MAX_EXACT:,} "
+                f"samples; got {n_samples:,}: use graph='self_expression'."
+            )
+        return
+    if graph.shape != (n_samples, n_samples):
+        raise ValueError(
+            f"graph must have shape {(n_samples, n_samples)}, a row and a column per "
+            f"sample of X; got {graph.shape}."
+        )
+    values = sp.csr_matrix(graph).data
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(
+            "graph must hold affinities that are finite and not negative; got "
+            f"{values.min()} to {values.max()}: pass abs(graph)."
+        )
+
+
+def build_affinity(
+    h: Tensor, graph: str, n_neighbors: int, self_expression_weight: float = 1.0
+) -> sp.csr_matrix:
+    """Build a graph of the embedding.
+
+    Parameters
+    ----------
+    h : Tensor of shape (n_samples, n_components)
+        The embedding.
+    graph : {"self_expression", "candidates", "exact", "knn"}
+        Which one.
+    n_neighbors : int
+        Neighbours of each sample.
+    self_expression_weight : float, default=1.0
+        The lambda of eq. 4.2, for "exact".
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities.
+    """
+    n = len(h)
+    if graph == "exact":
+        coefficients = learned_self_expression(h, weight=self_expression_weight)
+        return dense_affinity(coefficients, n_neighbors)
+    if graph == "knn":
+        return cosine_affinity(h, n_neighbors)
+    indices, weights = self_expression_neighbors(
+        h,
+        n_neighbors,
+        method="candidates" if graph == "candidates" else "normalized",
+    )
+    return symmetric_affinity(indices, weights, n)
+
+
+def cosine_affinity(rows: Tensor, n_neighbors: int) -> sp.csr_matrix:
+    """Build the graph of nearest neighbours by cosine.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_samples, n_features)
+        Samples, or their embedding.
+    n_neighbors : int
+        Neighbours of each sample.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities, the cosines.
+    """
+    indices, distances = nearest_neighbors(rows, n_neighbors, "cosine")
+    return symmetric_affinity(indices, 1 - distances, len(rows))
+
+
+def spectral_start(
+    embedding: NDArray[np.floating],
+    graphs: list[sp.csr_matrix],
+    input_graph: sp.csr_matrix | None,
+    n_clusters: int,
+    *,
+    seed: int,
+) -> WarmStart:
+    """Choose among spectral partitions the one of largest modularity.
+
+    The graphs of the embedding, and if there is a graph of the input also their sum
+    and the walks with one step in each, are cut into K and into more parts, which are
+    merged; k-means in the embedding gives one more partition. Each is refined. The
+    modularity that is compared is that on the first graph plus that on the input's.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (n_samples, n_components)
+        The embedding.
+    graphs : list of sparse matrices
+        Of the embedding; the first one is trained on.
+    input_graph : sparse matrix or None
+        Of the input.
+    n_clusters : int
+        Number of clusters K.
+    seed : int
+        Seeds all of it.
+
+    Returns
+    -------
+    WarmStart
+        The best partition, and the graph that it comes from.
+    """
+    own = graphs[0]
+    criterion = Modularity([own] if input_graph is None else [own, input_graph])
+    candidates = {f"embedding_{i}": graph for i, graph in enumerate(graphs)}
+    if input_graph is not None:
+        a, b = _normalized(own), _normalized(input_graph)
+        walks = a @ b
+        candidates["sum"] = sp.csr_matrix(a + b)
+        candidates["walks"] = sp.csr_matrix(walks + walks.T)
+    best: WarmStart | None = None
+    for source, graph, labels in _partitions(embedding, candidates, n_clusters, seed):
+        labels = criterion.refine(criterion.merge(labels, n_clusters), seed=seed)
+        value = criterion(labels)
+        if best is None or value > best.modularity:
+            best = WarmStart(graph, labels, value, source)
+    assert best is not None
+    if best.source.startswith("embedding") or best.source == "kmeans":
+        # The graph to train on has the neighbours that were asked for.
+        best = WarmStart(own, best.labels, best.modularity, best.source)
+    return best
+
+
+def _partitions(
+    embedding: NDArray[np.floating],
+    candidates: dict[str, sp.csr_matrix],
+    n_clusters: int,
+    seed: int,
+) -> Iterator[tuple[str, sp.csr_matrix, NDArray[np.int64]]]:
+    n = len(embedding)
+    for source, graph in candidates.items():
+        for parts in _PARTS:
+            k = min(parts * n_clusters, n)
+            yield source, graph, spectral_labels(graph, k, seed=seed)
+    yield "kmeans", graph, kmeans_labels(embedding, n_clusters, seed=seed)
+
+
+def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:
+    """Return the nodes that each node has the largest affinity to.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        The graph.
+    n_neighbors : int
+        How many to return.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_neighbors)
+        Strongest first. Where a node has fewer, they are repeated; a node without any
+        is its own neighbour.
+    """
+    graph = sp.coo_matrix(affinity)
+    n = graph.shape[0]
+    order = np.lexsort((-graph.data, graph.row))
+    columns = graph.col[order]
+    count = np.bincount(graph.row, minlength=n)
+    first = np.cumsum(count) - count
+    position = np.arange(n_neighbors)[None] % np.maximum(count, 1)[:, None]
+    alone = count == 0
+    position = first[:, None] + position
+    position[alone] = 0
+    if len(columns) == 0:
+        columns = np.zeros(1, dtype=np.int64)
+    neighbors = columns[position].astype(np.int64)
+    neighbors[alone] = np.flatnonzero(alone)[:, None]
+    return neighbors
+
+
+def symmetrized(affinity: Any) -> sp.csr_matrix:
+    """Return the mean of a matrix and its transpose, without the diagonal.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_samples, n_samples)
+        Affinities, not negative.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities.
+    """
+    matrix = sp.csr_matrix(affinity, dtype=np.float64)
+    matrix = sp.csr_matrix((matrix + matrix.T) / 2)
+    matrix.setdiag(0)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+def _normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:
+    degrees = np.asarray(affinity.sum(axis=1)).ravel()
+    root = np.sqrt(np.divide(1, degrees, out=np.zeros_like(degrees), where=degrees > 0))
+    scaling = sp.diags(root)
+    return sp.csr_matrix(scaling @ affinity @ scaling)

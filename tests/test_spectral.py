@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepclust import _spectral
+from skdeepclust._spectral import (
+    consensus_labels,
+    kmeans_labels,
+    leading_eigenvectors,
+    spectral_labels,
+)
+
+
+def blocks(sizes, between=0.0, seed=0):
+    """A graph of groups, dense inside and with ties of weight `between` outside."""
+    rng = np.random.default_rng(seed)
+    y = np.repeat(np.arange(len(sizes)), sizes)
+    inside = y[:, None] == y
+    dense = np.where(inside, rng.uniform(0.5, 1, (len(y), len(y))), between)
+    dense = np.triu(dense, 1)
+    return sp.csr_matrix(dense + dense.T), y
+
+
+@pytest.mark.parametrize("limit", [10, 500], ids=["lanczos", "dense"])
+@pytest.mark.parametrize("between", [0.0, 0.01])
+def test_spectral_labels_find_groups_connected_or_not(monkeypatch, limit, between):
+    monkeypatch.setattr(_spectral, "_DENSE_NODES", limit)
+    affinity, y = blocks([40, 30, 50], between)
+    labels = spectral_labels(affinity, 3, seed=0)
+    assert adjusted_rand_score(y, labels) == 1
+    np.testing.assert_array_equal(labels, spectral_labels(affinity, 3, seed=0))
+
+
+def test_spectral_labels_waste_no_cluster_on_nodes_that_hang_by_a_thread():
+    affinity, y = blocks([40, 40], 0.002)
+    affinity = affinity.tolil()
+    affinity[0, 1:] = affinity[1:, 0] = 0  # isolated
+    affinity[79, :78] = affinity[:78, 79] = 0  # a leaf
+    labels = spectral_labels(affinity.tocsr(), 2, seed=0)
+    assert adjusted_rand_score(y[1:79], labels[1:79]) == 1
+
+
+def test_leading_eigenvectors_are_those_of_the_tied_matrix(monkeypatch):
+    monkeypatch.setattr(_spectral, "_DENSE_NODES", 10)
+    affinity, _ = blocks([30, 30, 40], 0.05)
+    dense = affinity.toarray()
+    degrees = dense.sum(1)
+    dense = dense + 0.1 * degrees.mean() / 100
+    degrees = dense.sum(1)
+    values, vectors = np.linalg.eigh(dense / np.sqrt(np.outer(degrees, degrees)))
+    found = leading_eigenvectors(affinity, 3, seed=0, regularization=0.1)
+    expected = vectors[:, ::-1][:, :3]
+    np.testing.assert_allclose(np.abs(found.T @ expected), np.eye(3), atol=1e-3)
+    assert values[-1] == pytest.approx(1)
+
+
+def test_spectral_labels_of_a_graph_without_edges():
+    labels = spectral_labels(sp.csr_matrix((6, 6)), 2, seed=0)
+    assert labels.shape == (6,)
+    assert set(labels) <= {0, 1}
+
+
+def test_consensus_is_what_most_say_whatever_the_numbering():
+    rng = np.random.default_rng(0)
+    y = rng.integers(3, size=90)
+    partitions = []
+    for _ in range(7):
+        noisy = np.where(rng.random(90) < 0.2, rng.integers(3, size=90), y)
+        partitions.append(rng.permutation(3)[noisy])
+    consensus = consensus_labels(partitions, 3, seed=0)
+    scores = [adjusted_rand_score(y, labels) for labels in partitions]
+    assert adjusted_rand_score(y, consensus) > max(scores)
+
+
+def test_consensus_of_one_is_itself():
+    labels = np.array([2, 0, 1, 1])
+    np.testing.assert_array_equal(consensus_labels([labels], 3, seed=0), labels)
+
+
+def test_kmeans_labels_have_no_gaps_with_few_distinct_rows():
+    rows = np.repeat(np.eye(2), 5, axis=0)
+    labels = kmeans_labels(rows, 4, seed=0)
+    assert set(labels) == {0, 1}
