@@ -12,9 +12,16 @@ from typing import Any
 from sklearn.cluster import KMeans, SpectralClustering
 from sklearn.exceptions import ConvergenceWarning
 
-from skdeepclust import LITERAL_PARAMETERS, SelfPacedContrastiveClustering
+from skdeepclust import (
+    LITERAL_GRAPH_PARAMETERS,
+    LITERAL_PARAMETERS,
+    DeepSubspaceClustering,
+    GraphContrastiveClustering,
+    SelfPacedContrastiveClustering,
+)
 
 SPECTRAL_LIMIT = 12_000
+DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
 # Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
 NO_ANCHOR = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
@@ -36,12 +43,13 @@ class Method:
     ablation: bool = False
     held_out: bool = False
     limit: int | None = None
+    estimator_class: type = SelfPacedContrastiveClustering
 
     def estimator(self, n_clusters, seed, overrides=None):
         """Return our estimator, unfitted; None where it takes no part."""
         if self.parameters is None:
             return None
-        return SelfPacedContrastiveClustering(
+        return self.estimator_class(
             n_clusters, random_state=seed, **{**self.parameters, **(overrides or {})}
         )
 
@@ -71,8 +79,20 @@ def spectral(rows, n_clusters, seed):
         ).fit_predict(rows)
 
 
+def umap_kmeans(rows, n_clusters, seed):
+    import umap
+
+    with warnings.catch_warnings():
+        # With a seed it uses one thread, and says so.
+        warnings.simplefilter("ignore", UserWarning)
+        reducer = umap.UMAP(n_components=10, metric="cosine", random_state=seed)
+        return kmeans(reducer.fit_transform(rows), n_clusters, seed)
+
+
 METHODS = {
     "kmeans": Method("k-means", cluster=kmeans),
+    "spectral": Method("spectral clustering", cluster=spectral, limit=SPECTRAL_LIMIT),
+    "umap": Method("UMAP + k-means", cluster=umap_kmeans),
     "autoencoder": Method(
         "autoencoder + k-means",
         {"pretraining": "reconstruction", **ONLY_PRETRAINING},
@@ -87,9 +107,9 @@ METHODS = {
         spectral,
         limit=SPECTRAL_LIMIT,
     ),
-    "literal": Method("ours, literal", LITERAL_PARAMETERS),
-    "ours": Method("ours", {}),
-    "ours_joint": Method("ours, joint", {"training": "joint"}),
+    "literal": Method("self-paced, literal", LITERAL_PARAMETERS),
+    "ours": Method("self-paced", {}),
+    "ours_joint": Method("self-paced, joint", {"training": "joint"}),
     "center_only": Method(
         "centre loss alone", {**NO_ANCHOR, "consistency_weight": 0.0}, ablation=True
     ),
@@ -97,7 +117,45 @@ METHODS = {
         "centre loss + view consistency", NO_ANCHOR, ablation=True
     ),
     "no_stage_2": Method(
-        "ours without stage 2", {"contrastive_epochs": 0}, ablation=True
+        "self-paced without stage 2", {"contrastive_epochs": 0}, ablation=True
     ),
-    "ours_held_out": Method("ours, held-out fifth", {}, held_out=True),
+    "ours_held_out": Method("self-paced, held-out fifth", {}, held_out=True),
+    "subspace": Method("deep subspace", {}, estimator_class=DeepSubspaceClustering),
+    "graph_literal": Method(
+        "graph, literal",
+        LITERAL_GRAPH_PARAMETERS,
+        limit=DENSE_LIMIT,
+        estimator_class=GraphContrastiveClustering,
+    ),
+    "graph": Method("graph", {}, estimator_class=GraphContrastiveClustering),
+    "graph_instance": Method(
+        "graph, instance head alone",
+        {"level": "instance"},
+        ablation=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
+    "graph_cluster": Method(
+        "graph, cluster head alone",
+        {"level": "cluster"},
+        ablation=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
+    "graph_no_input": Method(
+        "graph without the input's neighbours",
+        {"input_neighbors": False},
+        ablation=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
+    "graph_head_only": Method(
+        "graph without consensus",
+        {"consensus": False},
+        ablation=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
+    "graph_held_out": Method(
+        "graph, held-out fifth",
+        {},
+        held_out=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
 }

@@ -15,7 +15,7 @@ from skdeepclust._base import BaseDeepEstimator, Run, Trained
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._spectral import consensus_labels, spectral_labels
-from skdeepclust._warm_start import check_graph
+from skdeepclust._warm_start import check_dense, check_graph
 from skdeepclust.graph import (
     dense_affinity,
     learned_self_expression,
@@ -224,10 +224,11 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     def _train(
         self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
     ) -> Trained:
-        learned = self.coefficients == "learned"
-        check_graph(
-            "exact" if learned else "self_expression", self.n_neighbors, len(batches)
-        )
+        check_graph("self_expression", self.n_neighbors, len(batches))
+        if self.coefficients == "learned":
+            check_dense(
+                "coefficients='learned'", "coefficients='closed_form'", len(batches)
+            )
         history = History(self.verbose)
         stages = _SubspaceStages(self, network, batches, generator)
         n_iter = run_stages(

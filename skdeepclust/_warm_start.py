@@ -68,11 +68,8 @@ def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:
                 f"n_neighbors={n_neighbors} must be below n_samples={n_samples}: a "
                 f"sample has at most {n_samples - 1} others."
             )
-        if graph == "exact" and n_samples > _MAX_EXACT:
-            raise ValueError(
-                f"graph='exact' learns an n x n matrix, for at most {_MAX_EXACT:,} "
-                f"samples; got {n_samples:,}: use graph='self_expression'."
-            )
+        if graph == "exact":
+            check_dense("graph='exact'", "graph='self_expression'", n_samples)
         return
     if graph.shape != (n_samples, n_samples):
         raise ValueError(
@@ -84,6 +81,30 @@ def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:
         raise ValueError(
             "graph must hold affinities that are finite and not negative; got "
             f"{values.min()} to {values.max()}: pass abs(graph)."
+        )
+
+
+def check_dense(given: str, mend: str, n_samples: int) -> None:
+    """Refuse to learn an n x n matrix of many samples.
+
+    Parameters
+    ----------
+    given : str
+        The parameter that asks for it, with its value.
+    mend : str
+        What to set instead.
+    n_samples : int
+        Number of samples.
+
+    Raises
+    ------
+    ValueError
+        If there are more than 5,000 samples.
+    """
+    if n_samples > _MAX_EXACT:
+        raise ValueError(
+            f"{given} learns an n x n matrix, for at most {_MAX_EXACT:,} samples; got "
+            f"{n_samples:,}: use {mend}."
         )
 
 

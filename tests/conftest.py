@@ -4,7 +4,11 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits, make_blobs
 
-from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust import (
+    DeepSubspaceClustering,
+    GraphContrastiveClustering,
+    SelfPacedContrastiveClustering,
+)
 
 TINY = {
     "hidden_layer_sizes": (16,),
@@ -19,6 +23,26 @@ TINY = {
     "min_contrastive_steps": 0,
     "random_state": 0,
 }
+TINY_SUBSPACE = {
+    "hidden_layer_sizes": (16,),
+    "n_components": 4,
+    "n_neighbors": 5,
+    "pretrain_epochs": 2,
+    "min_pretrain_steps": 50,
+    "joint_epochs": 2,
+    "random_state": 0,
+}
+TINY_GRAPH = {
+    "hidden_layer_sizes": (16,),
+    "n_components": 4,
+    "pretrain_epochs": 2,
+    "min_pretrain_steps": 50,
+    "head_epochs": 2,
+    "min_head_steps": 200,
+    "joint_epochs": 2,
+    "min_joint_steps": 20,
+    "random_state": 0,
+}
 QUICK = {"min_pretrain_steps": 0, "min_center_steps": 0}
 """Overrides for tests that need a fit but no good one."""
 
@@ -29,6 +53,26 @@ def tiny():
 
     def make(n_clusters=3, **parameters):
         return SelfPacedContrastiveClustering(n_clusters, **{**TINY, **parameters})
+
+    return make
+
+
+@pytest.fixture
+def tiny_graph():
+    """Make a graph estimator that fits in about a second."""
+
+    def make(n_clusters=3, **parameters):
+        return GraphContrastiveClustering(n_clusters, **{**TINY_GRAPH, **parameters})
+
+    return make
+
+
+@pytest.fixture
+def tiny_subspace():
+    """Make a subspace estimator that fits in well under a second."""
+
+    def make(n_clusters=3, **parameters):
+        return DeepSubspaceClustering(n_clusters, **{**TINY_SUBSPACE, **parameters})
 
     return make
 

@@ -1,18 +1,34 @@
 """scikit-learn's own estimator checks, all of them, without exception."""
 
 import pytest
-from conftest import TINY
+from conftest import TINY, TINY_GRAPH, TINY_SUBSPACE
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
-from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust import (
+    DeepSubspaceClustering,
+    GraphContrastiveClustering,
+    SelfPacedContrastiveClustering,
+)
 
 
-@parametrize_with_checks([SelfPacedContrastiveClustering(**TINY)])
+@parametrize_with_checks(
+    [
+        SelfPacedContrastiveClustering(**TINY),
+        GraphContrastiveClustering(**TINY_GRAPH),
+        DeepSubspaceClustering(**TINY_SUBSPACE),
+    ]
+)
 def test_check_estimator_tiny(estimator, check):
     check(estimator)
 
 
 @pytest.mark.slow
-@parametrize_with_checks([SelfPacedContrastiveClustering()])
+@parametrize_with_checks(
+    [
+        SelfPacedContrastiveClustering(),
+        GraphContrastiveClustering(),
+        DeepSubspaceClustering(),
+    ]
+)
 def test_check_estimator_defaults(estimator, check):
     check(estimator)

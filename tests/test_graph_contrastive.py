@@ -1,0 +1,283 @@
+import pickle
+import warnings
+
+import numpy as np
+import pytest
+import scipy.sparse as sp
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.metrics import adjusted_rand_score
+from sklearn.model_selection import GridSearchCV
+from sklearn.neighbors import kneighbors_graph
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from test_self_paced import stages
+
+from skdeepclust import LITERAL_GRAPH_PARAMETERS, GraphContrastiveClustering
+from skdeepclust.metrics import accuracy_scorer
+
+STAGES = ["pretraining", "head", "joint"]
+FAST = {"min_pretrain_steps": 0, "min_head_steps": 10, "min_joint_steps": 0}
+"""Overrides for tests that need a fit but no good one."""
+
+
+# ------------------------------------------------------------------ what it learns
+
+
+def test_fit_finds_blobs(tiny_graph, blobs):
+    X, y = blobs
+    model = tiny_graph().fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert stages(model) == STAGES
+    assert [row["stage"] for row in model.history_][-1] == "head"
+    assert model.n_iter_ == len(model.history_)
+
+
+def test_fit_finds_digits_as_images(tiny_graph, images):
+    X, y = images
+    model = tiny_graph(min_pretrain_steps=100).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.8
+
+
+def test_fit_does_not_look_at_labels(tiny_graph, blobs):
+    X, y = blobs
+    np.testing.assert_array_equal(
+        tiny_graph(**FAST).fit(X, y).labels_, tiny_graph(**FAST).fit(X).labels_
+    )
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"graph": "candidates"},
+        {"graph": "exact"},
+        {"graph": "knn"},
+        {"init": "kmeans"},
+        {"init": "random"},
+        {"level": "instance"},
+        {"level": "cluster"},
+        {"center_epochs": 2, "min_center_steps": 10},
+        {"input_neighbors": False},
+        {"consensus": False},
+        {"graph_update_interval": 1},
+        {"pretraining": "reconstruction"},
+        {"augmentation": None},
+        {"balance_weight": 0.0},
+        {"joint_epochs": 0},
+        {"pretrain_epochs": 0},
+        {"head_epochs": 0},
+    ],
+    ids=str,
+)
+def test_fit_every_switch_trains(tiny_graph, blobs, parameters):
+    X, _ = blobs
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # some leave clusters empty
+        model = tiny_graph(**parameters).fit(X)
+    assert np.isfinite(model.embedding_).all()
+    assert all(np.isfinite(row["loss"]) for row in model.history_)
+    if parameters.get("center_epochs"):
+        assert "center" in stages(model)
+    last = model.history_[-1]["stage"]
+    head_is_last = parameters.get("consensus", True) and "cluster" not in str(
+        parameters.get("level")
+    )
+    if parameters.get("joint_epochs", 1) and parameters.get("head_epochs", 1):
+        assert last == ("head" if head_is_last else "joint")
+
+
+def test_history_has_every_term_of_both_levels(tiny_graph, blobs):
+    X, _ = blobs
+
+    def joint_row(**parameters):
+        rows = tiny_graph(**FAST, **parameters).fit(X).history_
+        return next(row for row in rows if row["stage"] == "joint")
+
+    both = joint_row(pretraining="reconstruction")
+    for term in (
+        "neighbor_contrastive",
+        "cluster_contrastive",
+        "cluster_balance",
+        "reconstruction",
+        "start_modularity",
+    ):
+        assert np.isfinite(both[term])
+    assert "cluster_contrastive" not in joint_row(level="instance")
+    assert "neighbor_contrastive" not in joint_row(level="cluster")
+
+
+def test_fit_literal_recipe_trains(blobs):
+    X, _ = blobs
+    parameters = {
+        **LITERAL_GRAPH_PARAMETERS,
+        "pretrain_epochs": 1,
+        "joint_epochs": 2,
+        "graph_update_interval": 1,
+        "hidden_layer_sizes": (8,),
+        "min_pretrain_steps": 0,
+    }
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = GraphContrastiveClustering(3, random_state=0, **parameters).fit(X)
+    assert stages(model) == ["pretraining", "joint"]
+
+
+# ------------------------------------------------------------------------ the graph
+
+
+def test_affinity_matrix_is_sparse_symmetric_not_negative(tiny_graph, blobs):
+    X, _ = blobs
+    affinity = tiny_graph(**FAST).fit(X).affinity_matrix_
+    assert isinstance(affinity, sp.csr_matrix)
+    assert affinity.shape == (len(X), len(X))
+    assert affinity.nnz < len(X) ** 2 / 2
+    assert abs(affinity - affinity.T).max() < 1e-6
+    assert affinity.min() >= 0
+    assert not affinity.diagonal().any()
+
+
+@pytest.mark.parametrize("kind", [sp.csr_matrix, sp.coo_array])
+def test_given_graph_decides(tiny_graph, blobs, kind):
+    X, _ = blobs
+    # Ties that follow no property of X: the clusters have to follow the ties.
+    wanted = np.arange(len(X)) % 2
+    ties = np.where(wanted[:, None] == wanted, 1.0, 0.0)
+    np.fill_diagonal(ties, 0)
+    model = tiny_graph(2, graph=kind(ties), init="spectral", head_epochs=2, **FAST)
+    model.fit(X)
+    np.testing.assert_allclose(model.affinity_matrix_.toarray(), ties)
+
+
+def test_given_graph_is_made_symmetric_and_may_have_isolated_nodes(tiny_graph, blobs):
+    X, y = blobs
+    graph = kneighbors_graph(X, 6, include_self=True).tolil()
+    graph[0] = 0
+    graph[:, 0] = 0
+    model = tiny_graph(graph=graph.tocsr()).fit(X)
+    assert model.affinity_matrix_[0].nnz == 0
+    assert abs(model.affinity_matrix_ - model.affinity_matrix_.T).max() == 0
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+
+
+def test_predict_needs_no_graph_and_agrees(tiny_graph, images):
+    X, _ = images
+    model = tiny_graph(**FAST).fit(X[:100])
+    np.testing.assert_array_equal(model.predict(X[:100]), model.labels_)
+    np.testing.assert_array_equal(model.transform(X[:100]), model.embedding_)
+    probabilities = model.predict_proba(X)
+    assert probabilities.shape == (len(X), 3)
+    np.testing.assert_array_equal(probabilities.argmax(1), model.predict(X))
+
+
+# ------------------------------------------------------------------- reproducible
+
+
+def test_same_seed_same_result_for_any_n_jobs_and_after_pickling(tiny_graph, blobs):
+    X, _ = blobs
+    model = tiny_graph(n_init=2, **FAST).fit(X)
+    parallel = tiny_graph(n_init=2, n_jobs=2, **FAST).fit(X)
+    np.testing.assert_array_equal(parallel.labels_, model.labels_)
+    np.testing.assert_array_equal(parallel.embedding_, model.embedding_)
+    data = pickle.dumps(model)
+    assert b"torch" not in data
+    other = pickle.loads(data)
+    np.testing.assert_array_equal(other.predict(X), model.labels_)
+    assert (other.affinity_matrix_ != model.affinity_matrix_).nnz == 0
+
+
+def test_n_init_teaches_the_consensus(tiny_graph, blobs):
+    X, y = blobs
+    model = tiny_graph(n_init=3).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert model.n_iter_ == len(model.history_)
+
+
+def test_pipeline_and_grid_search(tiny_graph, blobs):
+    X, y = blobs
+    pipeline = make_pipeline(StandardScaler(), tiny_graph(**FAST))
+    search = GridSearchCV(
+        pipeline,
+        {"graphcontrastiveclustering__n_neighbors": [3, 5]},
+        cv=2,
+        scoring=accuracy_scorer,
+        error_score="raise",
+    ).fit(X, y)
+    assert search.best_score_ > 0.5
+
+
+# -------------------------------------------------------------------------- faults
+
+
+GOOD = np.random.default_rng(0).normal(size=(30, 6))
+
+
+def ties(value=1.0, n=30):
+    graph = sp.eye(n, k=1, format="lil")
+    graph[2, 3] = value
+    return graph.tocsr()
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"n_neighbors": 30}, "n_neighbors=30 must be below n_samples=30"),
+        ({"n_neighbors": 0}, "n_neighbors"),
+        ({"graph": ties(n=29)}, r"graph must have shape \(30, 30\).*\(29, 29\)"),
+        ({"graph": ties(-1.0)}, r"not negative; got -1\.0.*abs"),
+        ({"graph": ties(np.nan)}, "finite"),
+        ({"graph": "delaunay"}, "graph"),
+        ({"balance_weight": -1.0}, "balance_weight"),
+        ({"instance_temperature": 0.0}, "instance_temperature"),
+        ({"cluster_temperature": -1.0}, "cluster_temperature"),
+        ({"level": "instance", "head_epochs": 0}, "level='instance'.*head_epochs=0"),
+        ({"level": "none"}, "level"),
+        ({"init": "warm"}, "init"),
+        ({"joint_epochs": -1}, "joint_epochs"),
+        ({"graph_update_interval": 0}, "graph_update_interval"),
+    ],
+    ids=str,
+)
+def test_fit_bad_parameter_says_what_and_leaves_nothing(tiny_graph, parameters, match):
+    model = tiny_graph(**FAST).fit(GOOD)
+    model.set_params(**parameters)
+    with pytest.raises(ValueError, match=match):
+        model.fit(GOOD)
+    with pytest.raises(NotFittedError):
+        model.predict(GOOD)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_exact_graph_refuses_many_samples_before_it_trains(tiny_graph, monkeypatch):
+    monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
+    with pytest.raises(ValueError, match=r"at most 20 samples; got 30.*self_express"):
+        tiny_graph(graph="exact", pretrain_epochs=10**6).fit(GOOD)
+
+
+def test_fit_duplicates_and_single_cluster_work(tiny_graph, blobs):
+    X = np.repeat(blobs[0][:15], 4, axis=0)
+    model = tiny_graph(**FAST).fit(X)
+    for start in range(0, 60, 4):
+        assert len(set(model.labels_[start : start + 4])) == 1
+    assert not tiny_graph(1, **FAST).fit(GOOD).labels_.any()
+
+
+def test_fit_few_distinct_rows_warns_of_empty_clusters(tiny_graph):
+    X = np.repeat(np.array([[0.0, 0.0], [1.0, 1.0]]), 10, axis=0)
+    with pytest.warns(ConvergenceWarning, match=r"\d of n_clusters=5.* empty"):
+        model = tiny_graph(5, level="instance").fit(X)
+    assert set(model.labels_) == set(range(len(model.cluster_centers_)))
+
+
+def test_fit_non_finite_loss_keeps_last_good_epoch_and_has_a_graph(tiny_graph, images):
+    X, _ = images
+    calls = 0
+
+    def augmentation(batch):
+        nonlocal calls
+        calls += 1
+        return batch * np.nan if calls > 2 else batch
+
+    model = tiny_graph(augmentation=augmentation, **FAST)
+    with pytest.warns(ConvergenceWarning, match=r"epoch 2 of stage 'pretraining'"):
+        model.fit(X)
+    assert np.isfinite(model.embedding_).all()
+    assert model.affinity_matrix_.shape == (len(X), len(X))

@@ -1,0 +1,120 @@
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import adjusted_rand_score
+
+from skdeepclust import DeepSubspaceClustering
+from skdeepclust._subspace import _SubspaceStages
+from skdeepclust.graph import self_expression_coefficients
+
+
+@pytest.fixture(scope="module")
+def subspaces():
+    """Rows on three planes through the origin of 12 dimensions."""
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 40)
+    bases = np.linalg.qr(rng.normal(size=(12, 6)))[0].T.reshape(3, 2, 12)
+    X = np.einsum("ij,ijk->ik", rng.normal(size=(120, 2)), bases[y])
+    return X, y
+
+
+def test_fit_finds_subspaces(tiny_subspace, subspaces):
+    X, y = subspaces
+    # A linear autoencoder that keeps all dimensions keeps the planes.
+    encoder = torch.nn.Linear(12, 12)
+    with torch.no_grad():
+        encoder.weight.copy_(torch.eye(12))
+        encoder.bias.zero_()
+    model = tiny_subspace(encoder=encoder, n_components=None, pretrain_epochs=0)
+    model.set_params(joint_epochs=0).fit(X)
+    assert adjusted_rand_score(y, model.labels_) > 0.9
+    assert model.affinity_matrix_.shape == (120, 120)
+    assert model.embedding_.dtype == X.dtype
+
+
+@pytest.mark.parametrize(
+    "parameters",
+    [
+        {"coefficients": "learned"},
+        {"coefficients": "learned", "norm": "l1"},
+        {"n_init": 2},
+        {"denoising": 0.2},
+        {"joint_epochs": 0},
+    ],
+    ids=str,
+)
+def test_fit_every_switch_trains(tiny_subspace, blobs, parameters):
+    X, _ = blobs
+    model = tiny_subspace(**parameters).fit(X)
+    assert model.labels_.shape == (len(X),)
+    assert np.isfinite(model.embedding_).all()
+    joint = [row for row in model.history_ if row["stage"] == "joint"]
+    assert all(np.isfinite(row["self_expression"]) for row in joint)
+    assert len(joint) == parameters.get("joint_epochs", 2)
+
+
+def test_fit_predict_is_labels_and_the_seed_decides(tiny_subspace, images):
+    X, y = images
+    model = tiny_subspace()
+    labels = model.fit_predict(X)
+    np.testing.assert_array_equal(labels, model.labels_)
+    np.testing.assert_array_equal(labels, tiny_subspace().fit(X).labels_)
+    assert adjusted_rand_score(y, labels) > 0.5
+    other = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(other.labels_, labels)
+
+
+def test_it_is_transductive(tiny_subspace):
+    for method in ("predict", "predict_proba", "transform"):
+        assert not hasattr(tiny_subspace(), method)
+
+
+def test_expressed_is_the_closed_form_without_the_matrix(tiny_subspace):
+    h = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)).double()
+    stages = _SubspaceStages(
+        tiny_subspace(self_expression_weight=0.7), None, None, torch.Generator()
+    )
+    expected = self_expression_coefficients(h, weight=0.7) @ h
+    torch.testing.assert_close(stages.expressed(h), expected)
+
+
+GOOD = np.random.default_rng(0).normal(size=(30, 6))
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"norm": "l1"}, "norm='l1' has no closed form.*learned"),
+        ({"n_neighbors": 30}, "n_neighbors=30 must be below n_samples=30"),
+        ({"n_clusters": 31}, "n_samples=30 should be >= n_clusters=31"),
+        ({"self_expression_weight": 0.0}, "self_expression_weight"),
+        ({"coefficients": "guessed"}, "coefficients"),
+    ],
+    ids=str,
+)
+def test_fit_bad_parameter_says_what_and_leaves_nothing(
+    tiny_subspace, parameters, match
+):
+    model = tiny_subspace().fit(GOOD)
+    model.set_params(**parameters)
+    with pytest.raises(ValueError, match=match):
+        model.fit(GOOD)
+    assert not [name for name in vars(model) if name.endswith("_")]
+
+
+def test_learned_refuses_many_samples(tiny_subspace, monkeypatch):
+    monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
+    with pytest.raises(ValueError, match="coefficients='learned'.*at most 20"):
+        tiny_subspace(coefficients="learned").fit(GOOD)
+
+
+def test_fit_exploding_learning_rate_is_refused(blobs):
+    X, _ = blobs
+    with (
+        pytest.warns(ConvergenceWarning, match="stage 'pretraining'"),
+        pytest.raises(ValueError, match="lower learning_rate=1e"),
+    ):
+        DeepSubspaceClustering(3, learning_rate=1e30, random_state=0).fit(X)

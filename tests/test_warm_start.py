@@ -1,0 +1,74 @@
+import numpy as np
+import pytest
+import scipy.sparse as sp
+import torch
+from sklearn.metrics import adjusted_rand_score
+from test_spectral import blocks
+
+from skdeepclust._warm_start import (
+    build_affinity,
+    cosine_affinity,
+    spectral_start,
+    strongest_neighbors,
+    symmetrized,
+)
+
+
+def test_strongest_neighbors_repeat_where_there_are_few():
+    affinity = sp.csr_matrix(
+        [[0, 3, 1, 2], [3, 0, 0, 0], [1, 0, 0, 0], [2, 0, 0, 0]], dtype=float
+    )
+    affinity.resize((5, 5))
+    found = strongest_neighbors(affinity, 2)
+    np.testing.assert_array_equal(found, [[1, 3], [0, 0], [0, 0], [0, 0], [4, 4]])
+    empty = strongest_neighbors(sp.csr_matrix((3, 3)), 2)
+    np.testing.assert_array_equal(empty, [[0, 0], [1, 1], [2, 2]])
+
+
+@pytest.mark.parametrize("graph", ["self_expression", "candidates", "exact", "knn"])
+def test_build_affinity_ties_what_points_the_same_way(graph):
+    rng = np.random.default_rng(0)
+    y = np.repeat(np.arange(3), 20)
+    h = torch.from_numpy(np.eye(3)[y] + 0.05 * rng.normal(size=(60, 3)))
+    rows, columns = build_affinity(h, graph, 3).nonzero()
+    assert (y[rows] == y[columns]).mean() > 0.95
+
+
+def test_symmetrized_keeps_the_mean_and_no_diagonal():
+    matrix = sp.csr_matrix([[5.0, 2.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(symmetrized(matrix).toarray(), [[0, 1], [1, 0]])
+
+
+@pytest.mark.parametrize("with_input", [False, True])
+def test_spectral_start_finds_groups(with_input):
+    own, y = blocks([30, 30, 30], 0.1)
+    rng = np.random.default_rng(0)
+    embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
+    given = cosine_affinity(torch.from_numpy(embedding), 5) if with_input else None
+    start = spectral_start(embedding, [own], given, 3, seed=0)
+    assert adjusted_rand_score(y, start.labels) > 0.9
+    again = spectral_start(embedding, [own], given, 3, seed=0)
+    np.testing.assert_array_equal(start.labels, again.labels)
+    assert start.source == again.source
+
+
+def test_spectral_start_takes_both_graphs_where_the_embedding_has_lost_a_class():
+    """The embedding tells two of three groups; the input tells all of them."""
+    y = np.repeat(np.arange(3), 40)
+    seen = np.minimum(y, 1)
+    rng = np.random.default_rng(0)
+
+    def graph(groups, purity):
+        ties = rng.random((120, 120)) < 0.2
+        same = groups[:, None] == groups
+        ties &= same | (rng.random((120, 120)) > purity)
+        return symmetrized(sp.csr_matrix(ties.astype(float)))
+
+    own, given = graph(seen, 0.97), graph(y, 0.9)
+    embedding = np.eye(3)[seen] + 0.1 * rng.normal(size=(120, 3))
+    alone = spectral_start(embedding, [own], None, 3, seed=0)
+    both = spectral_start(embedding, [own], given, 3, seed=0)
+    assert adjusted_rand_score(y, both.labels) > 0.95
+    assert adjusted_rand_score(y, alone.labels) < 0.7
+    assert both.source in ("sum", "walks")
+    assert both.affinity.nnz > own.nnz
