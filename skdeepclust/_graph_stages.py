@@ -22,7 +22,7 @@ from skdeepclust._warm_start import (
     strongest_neighbors,
     symmetrized,
 )
-from skdeepclust.graph.modularity import Modularity
+from skdeepclust.graph import Modularity
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Stage
 from skdeepclust.views import Views

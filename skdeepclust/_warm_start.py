@@ -11,13 +11,13 @@ from torch import Tensor
 
 from skdeepclust._spectral import kmeans_labels, spectral_labels
 from skdeepclust.graph import (
+    Modularity,
     dense_affinity,
     learned_self_expression,
     nearest_neighbors,
     self_expression_neighbors,
     symmetric_affinity,
 )
-from skdeepclust.graph.modularity import Modularity
 
 _PARTS = (1, 2)  # clusters that a graph is cut into before merging, in units of K
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned

@@ -25,17 +25,19 @@ TASTE = {
     "YD01",
 }
 
+CLASSES = [name for name in skdeepclust.__all__ if not name.isupper()]
 METHODS = [
-    name
-    for name, member in inspect.getmembers(skdeepclust.SelfPacedContrastiveClustering)
+    f"skdeepclust.{owner}.{name}"
+    for owner in CLASSES
+    for name, member in inspect.getmembers(getattr(skdeepclust, owner))
     if not name.startswith("_")
     and callable(member)
     and member.__module__.startswith("skdeepclust")
 ]
 
 OBJECTS = [
-    "skdeepclust.SelfPacedContrastiveClustering",
-    *(f"skdeepclust.SelfPacedContrastiveClustering.{name}" for name in METHODS),
+    *(f"skdeepclust.{name}" for name in CLASSES),
+    *METHODS,
     *(f"skdeepclust.graph.{name}" for name in graph.__all__),
     *(f"skdeepclust.losses.{name}" for name in losses.__all__),
     *(f"skdeepclust.metrics.{name}" for name in metrics.__all__),

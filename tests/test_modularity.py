@@ -3,7 +3,7 @@ import pytest
 import scipy.sparse as sp
 from test_spectral import blocks
 
-from skdeepclust.graph.modularity import Modularity
+from skdeepclust.graph import Modularity
 
 
 def slow_modularity(affinity, labels):

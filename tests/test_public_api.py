@@ -1,10 +1,10 @@
 import ast
 import inspect
+import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import QUICK
 
 import skdeepclust
 from skdeepclust import graph, losses, metrics
@@ -14,7 +14,9 @@ PACKAGE = Path(skdeepclust.__file__).parent
 
 def test_all_names_exist():
     for module in (skdeepclust, graph, losses, metrics):
-        assert module.__all__ == sorted(module.__all__)
+        # Constants, then classes, then functions.
+        order = sorted(module.__all__, key=lambda name: (not name.isupper(), name))
+        assert module.__all__ == order
         for name in module.__all__:
             assert hasattr(module, name)
 
@@ -47,13 +49,26 @@ def test_public_losses_keep_their_signatures():
         assert str(bare) == signature
 
 
+ESTIMATORS = [
+    skdeepclust.DeepSubspaceClustering,
+    skdeepclust.GraphContrastiveClustering,
+    skdeepclust.SelfPacedContrastiveClustering,
+]
+
+
 def test_literal_parameters_are_parameters():
     known = skdeepclust.SelfPacedContrastiveClustering().get_params()
     assert set(skdeepclust.LITERAL_PARAMETERS) <= set(known)
+    known = skdeepclust.GraphContrastiveClustering().get_params()
+    assert set(skdeepclust.LITERAL_GRAPH_PARAMETERS) <= set(known)
 
 
-def test_every_parameter_is_constrained():
-    estimator = skdeepclust.SelfPacedContrastiveClustering()
+@pytest.mark.parametrize("estimator_class", ESTIMATORS)
+def test_every_parameter_is_constrained_and_documented(estimator_class):
+    estimator = estimator_class()
+    section = estimator_class.__doc__.split("Attributes\n")[0]
+    documented = re.findall(r"^    (\w+) : ", section, re.MULTILINE)
+    assert documented == list(inspect.signature(estimator_class).parameters)
     assert set(estimator.get_params()) == set(estimator._parameter_constraints)
 
 
@@ -70,11 +85,13 @@ def test_only_compat_touches_private_scikit_learn():
 
 
 @pytest.mark.parametrize("kind", ["fitted", "documented"])
-def test_fitted_attributes_are_documented_and_exist(tiny, images, kind):
+@pytest.mark.parametrize("make", ["tiny", "tiny_graph", "tiny_subspace"])
+def test_fitted_attributes_are_documented_and_exist(request, images, make, kind):
     import pandas as pd
 
+    estimator = request.getfixturevalue(make)(image_shape=(8, 8))
     frame = pd.DataFrame(images[0].reshape(len(images[0]), -1)).add_prefix("pixel")
-    model = tiny(image_shape=(8, 8), **QUICK).fit(frame.astype(np.float32))
+    model = estimator.set_params(min_pretrain_steps=0).fit(frame.astype(np.float32))
     fitted = {n for n in vars(model) if n.endswith("_") and not n.startswith("_")}
     section = type(model).__doc__.split("Attributes\n")[1].split("Notes\n")[0]
     documented = {

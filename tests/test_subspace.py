@@ -107,7 +107,7 @@ def test_fit_bad_parameter_says_what_and_leaves_nothing(
 
 def test_learned_refuses_many_samples(tiny_subspace, monkeypatch):
     monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
-    with pytest.raises(ValueError, match="coefficients='learned'.*at most 20"):
+    with pytest.raises(ValueError, match=r"coefficients='learned'.*at most 20"):
         tiny_subspace(coefficients="learned").fit(GOOD)
 
 

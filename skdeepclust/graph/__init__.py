@@ -8,6 +8,7 @@ the same input on the same machine.
 """
 
 from .affinity import dense_affinity, low_rank_affinity, symmetric_affinity
+from .modularity import Modularity
 from .neighbors import nearest_neighbors
 from .self_expression import (
     learned_self_expression,
@@ -16,6 +17,7 @@ from .self_expression import (
 )
 
 __all__ = [
+    "Modularity",
     "dense_affinity",
     "learned_self_expression",
     "low_rank_affinity",
