@@ -252,8 +252,10 @@ def _ablation_table(grouped):
     if not rows:
         return
     yield from [
-        'The ablations of the tables 3.4 and 4.5 of the thesis. "Centre loss alone" and',
-        '"centre loss + view consistency" start from our pretraining and have in stage 1',
+        "The ablations of the tables 3.4 and 4.5 of the thesis. "
+        '"Centre loss alone" and',
+        '"centre loss + view consistency" start from our pretraining '
+        "and have in stage 1",
         "just these terms of eq. 3.5;",
         "neither NT-Xent nor the reconstruction takes part after it.",
         "",

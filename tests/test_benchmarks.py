@@ -98,8 +98,8 @@ def test_tables_give_spread_worst_and_median(quality, digits):
         for seed, (acc, seconds) in enumerate(rows)
     ]
     text = quality.make_tables(records)
-    assert '"ours", "3", "0.700 ± 0.200", "0.500", ' in text
+    assert '"self-paced", "3", "0.700 ± 0.200", "0.500", ' in text
     assert text.count('"2.0"') == 3
     assert '"digits", "centre loss alone", "3", ' in text
-    assert '"digits", "3", "0.700 ± 0.200", "0.600 ± 0.200", "0.400"' in text
+    assert '"digits", "self-paced", "3", "0.700 ± 0.200", "0.600 ± 0.200", "0.400"' in text
     assert quality.make_tables([]) == ""
