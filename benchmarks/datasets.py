@@ -47,7 +47,7 @@ def _digits_table():
     return load_digits(return_X_y=True)
 
 
-def _stored(name, n_samples=None):
+def stored(name, n_samples=None):
     folder = Path(os.environ.get("SKDEEPCLUST_DATA", ROOT.parent / "shared" / "data"))
     path = folder / "load.py"
     if not path.is_file():
@@ -65,10 +65,10 @@ def _stored(name, n_samples=None):
 LOADERS = {
     "digits": _digits,
     "digits_table": _digits_table,
-    "coil20": lambda: _stored("coil20"),
-    "mnist_10k": lambda: _stored("mnist_10k"),
-    "cifar10_features": lambda: _stored("cifar10_features"),
-    "fashion_10k": lambda: _stored("fashion_mnist", 10_000),
+    "coil20": lambda: stored("coil20"),
+    "mnist_10k": lambda: stored("mnist_10k"),
+    "cifar10_features": lambda: stored("cifar10_features"),
+    "fashion_10k": lambda: stored("fashion_mnist", 10_000),
 }
 
 
