@@ -73,8 +73,8 @@ def measure(X, parameters):
         return wrapper
 
     originals = {
-        (stages, "build_affinity"): "graph",
-        (stages, "cosine_affinity"): "graph",
+        (stages, "build_affinities"): "graph",
+        (stages, "input_affinity"): "graph",
         (stages, "spectral_start"): "warm start",
         (loop, "_run_stage"): None,
     }

@@ -16,8 +16,8 @@ from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._spectral import consensus_labels, kmeans_labels
 from skdeepclust._warm_start import (
     WarmStart,
-    build_affinity,
-    cosine_affinity,
+    build_affinities,
+    input_affinity,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -110,7 +110,7 @@ class GraphStages:
         graphs = self.build_graphs(h)
         if params.init == "spectral":
             return spectral_start(
-                embedding, graphs, self.input_graph(), params.n_clusters, seed=seed
+                embedding, graphs, self.input_graph(seed), params.n_clusters, seed=seed
             )
         if params.init == "kmeans":
             labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
@@ -137,14 +137,18 @@ class GraphStages:
         params = self.params
         if not isinstance(params.graph, str):
             return [symmetrized(params.graph)]
-        sizes = {min(size * self.params.n_neighbors, len(h) - 1) for size in _SIZES}
-        return [
-            build_affinity(h, params.graph, size, params.self_expression_weight)
-            for size in sorted(sizes)
-        ]
+        sizes = {min(factor * params.n_neighbors, len(h) - 1) for factor in _SIZES}
+        return build_affinities(
+            h, params.graph, sorted(sizes), params.self_expression_weight
+        )
 
-    def input_graph(self) -> sp.csr_matrix | None:
+    def input_graph(self, seed: int) -> sp.csr_matrix | None:
         """Build the graph of the samples themselves, if it takes part.
+
+        Parameters
+        ----------
+        seed : int
+            Seeds what is random in it.
 
         Returns
         -------
@@ -154,7 +158,7 @@ class GraphStages:
         if not self.params.input_neighbors or not isinstance(self.params.graph, str):
             return None
         rows = self.batches.map(lambda x: x.flatten(1))
-        return cosine_affinity(rows, self.params.n_neighbors)
+        return input_affinity(rows, self.params.n_neighbors, seed=seed)
 
     # ------------------------------------------------------- eq. 4.4-4.8, both levels
 

@@ -1,12 +1,14 @@
 """The graph that is trained on, and the clusters that training starts from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
+from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
 from skdeepclust._spectral import kmeans_labels, spectral_labels
@@ -20,6 +22,8 @@ from skdeepclust.graph import (
 )
 
 _PARTS = (1, 2)  # clusters that a graph is cut into before merging, in units of K
+_MAX_UNPROJECTED = 20_000  # samples whose neighbours are sought in all dimensions
+_PROJECTED = 64  # dimensions that are left of the rest
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
 
 
@@ -108,58 +112,70 @@ def check_dense(given: str, mend: str, n_samples: int) -> None:
         )
 
 
-def build_affinity(
-    h: Tensor, graph: str, n_neighbors: int, self_expression_weight: float = 1.0
-) -> sp.csr_matrix:
-    """Build a graph of the embedding.
+def build_affinities(
+    h: Tensor, graph: str, sizes: Sequence[int], self_expression_weight: float = 1.0
+) -> list[sp.csr_matrix]:
+    """Build graphs of the embedding, one for each size of neighbourhoods.
 
     Parameters
     ----------
     h : Tensor of shape (n_samples, n_components)
         The embedding.
     graph : {"self_expression", "candidates", "exact", "knn"}
-        Which one.
-    n_neighbors : int
+        Which kind.
+    sizes : sequence of int
         Neighbours of each sample.
     self_expression_weight : float, default=1.0
         The lambda of eq. 4.2, for "exact".
 
     Returns
     -------
-    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+    list of scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         Symmetric affinities.
     """
-    n = len(h)
     if graph == "exact":
         coefficients = learned_self_expression(h, weight=self_expression_weight)
-        return dense_affinity(coefficients, n_neighbors)
+        return [dense_affinity(coefficients, size) for size in sizes]
+    # Strongest first: a smaller neighbourhood is the start of a larger one.
     if graph == "knn":
-        return cosine_affinity(h, n_neighbors)
-    indices, weights = self_expression_neighbors(
-        h,
-        n_neighbors,
-        method="candidates" if graph == "candidates" else "normalized",
-    )
-    return symmetric_affinity(indices, weights, n)
+        indices, distances = nearest_neighbors(h, max(sizes), "cosine")
+        weights = 1 - distances
+    else:
+        indices, weights = self_expression_neighbors(
+            h,
+            max(sizes),
+            method="candidates" if graph == "candidates" else "normalized",
+        )
+    return [
+        symmetric_affinity(indices[:, :size], weights[:, :size], len(h))
+        for size in sizes
+    ]
 
 
-def cosine_affinity(rows: Tensor, n_neighbors: int) -> sp.csr_matrix:
-    """Build the graph of nearest neighbours by cosine.
+def input_affinity(rows: Tensor, n_neighbors: int, *, seed: int) -> sp.csr_matrix:
+    """Build the graph of nearest neighbours by cosine of the samples themselves.
 
     Parameters
     ----------
     rows : Tensor of shape (n_samples, n_features)
-        Samples, or their embedding.
+        Samples.
     n_neighbors : int
         Neighbours of each sample.
+    seed : int
+        Seeds the projection of many samples.
 
     Returns
     -------
     scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         Symmetric affinities, the cosines.
     """
+    n, n_features = rows.shape
+    if n > _MAX_UNPROJECTED and n_features > _PROJECTED:
+        # All pairs of many long rows take minutes; what is projected out is noise.
+        projection = TruncatedSVD(_PROJECTED, random_state=seed)
+        rows = torch.from_numpy(projection.fit_transform(rows.cpu().numpy())).to(rows)
     indices, distances = nearest_neighbors(rows, n_neighbors, "cosine")
-    return symmetric_affinity(indices, 1 - distances, len(rows))
+    return symmetric_affinity(indices, 1 - distances, n)
 
 
 def spectral_start(

@@ -31,13 +31,13 @@ def make_record(scaling, n, power):
 def test_measure_times_every_part_and_puts_the_package_back(scaling):
     from skdeepclust import _graph_stages
 
-    before = _graph_stages.build_affinity
+    before = _graph_stages.build_affinities
     X = np.random.default_rng(0).normal(size=(80, 6))
     parameters = {k: v for k, v in TINY_GRAPH.items() if k != "random_state"}
     found = scaling.measure(X, parameters)
     assert all(found["seconds"][part] > 0 for part in scaling.PARTS)
     assert found["peak_mb"] > found["peak_above_data_mb"] >= 0
-    assert _graph_stages.build_affinity is before
+    assert _graph_stages.build_affinities is before
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

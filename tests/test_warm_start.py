@@ -6,8 +6,8 @@ from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
 from skdeepclust._warm_start import (
-    build_affinity,
-    cosine_affinity,
+    build_affinities,
+    input_affinity,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -26,12 +26,32 @@ def test_strongest_neighbors_repeat_where_there_are_few():
 
 
 @pytest.mark.parametrize("graph", ["self_expression", "candidates", "exact", "knn"])
-def test_build_affinity_ties_what_points_the_same_way(graph):
+def test_build_affinities_tie_what_points_the_same_way(graph):
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 20)
     h = torch.from_numpy(np.eye(3)[y] + 0.05 * rng.normal(size=(60, 3)))
-    rows, columns = build_affinity(h, graph, 3).nonzero()
+    rows, columns = build_affinities(h, graph, [3])[0].nonzero()
     assert (y[rows] == y[columns]).mean() > 0.95
+
+
+@pytest.mark.parametrize("graph", ["self_expression", "candidates", "knn"])
+def test_build_affinities_of_two_sizes_are_those_of_each(graph):
+    h = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
+    both = build_affinities(h, graph, [3, 6])
+    for affinity, size in zip(both, [3, 6], strict=True):
+        (alone,) = build_affinities(h, graph, [size])
+        assert abs(affinity - alone).max() < 1e-6
+
+
+def test_input_affinity_of_many_rows_is_that_of_their_leading_dimensions(monkeypatch):
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
+    rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
+    exact = input_affinity(rows, 5, seed=0)
+    monkeypatch.setattr("skdeepclust._warm_start._MAX_UNPROJECTED", 79)
+    monkeypatch.setattr("skdeepclust._warm_start._PROJECTED", 4)
+    projected = input_affinity(rows, 5, seed=0)
+    assert abs(exact - projected).max() < 1e-3
 
 
 def test_symmetrized_keeps_the_mean_and_no_diagonal():
@@ -44,7 +64,8 @@ def test_spectral_start_finds_groups(with_input):
     own, y = blocks([30, 30, 30], 0.1)
     rng = np.random.default_rng(0)
     embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
-    given = cosine_affinity(torch.from_numpy(embedding), 5) if with_input else None
+    rows = torch.from_numpy(embedding)
+    given = input_affinity(rows, 5, seed=0) if with_input else None
     start = spectral_start(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, start.labels) > 0.9
     again = spectral_start(embedding, [own], given, 3, seed=0)
