@@ -1,0 +1,274 @@
+"""Sweeps of figures 4.2-4.4 of the thesis: one parameter of the graph estimator a time.
+
+The others stay at their defaults. ACC and NMI of each value, over some seeds, go to
+``benchmarks/results/sweeps.json``, a table and one picture for each parameter::
+
+    python benchmarks/sweeps.py --datasets digits --seeds 0 1 2
+
+The fit in which everything is at its default is the same in all sweeps and is run once.
+A record is written as soon as it is there, and counts as present as long as the
+estimator's parameters have not changed since; ``--force`` runs it again.
+"""
+
+import argparse
+import importlib.util
+import statistics
+from pathlib import Path
+
+import torch
+from datasets import LOADERS, ROOT, load_dataset
+from methods import METHODS
+from quality import (
+    _cells,
+    _csv_table,
+    _setting,
+    describe,
+    read_records,
+    run_record,
+    write_atomically,
+    write_records,
+)
+from threadpoolctl import threadpool_limits
+
+RESULTS = ROOT / "benchmarks" / "results" / "sweeps.json"
+TABLE = ROOT / "doc" / "_generated" / "sweeps.rst"
+METHOD = "graph"
+SCORES = ["ACC", "Worst ACC", "NMI", "ARI", "Seconds"]
+SWEEPS = {
+    "n_neighbors": [5, 10, 15, 20],
+    "instance_temperature": [0.1, 0.5, 1.0],
+    "cluster_temperature": [0.1, 0.5, 1.0],
+}
+
+# ------------------------------------------------------------------------ records
+
+
+def overrides_of(parameter, value):
+    """Return what differs from the defaults; nothing where `value` is the default."""
+    default = METHODS[METHOD].estimator(2, 0).get_params(deep=False)[parameter]
+    return {} if value == default else {parameter: value}
+
+
+def points(parameters):
+    """Return the overrides of every fit of these sweeps, each once."""
+    found = []
+    for parameter in parameters:
+        for value in SWEEPS[parameter]:
+            overrides = overrides_of(parameter, value)
+            if overrides not in found:
+                found.append(overrides)
+    return found
+
+
+def key(record):
+    """Return what tells records apart."""
+    return record["dataset"], tuple(record["overrides"].items()), record["seed"]
+
+
+def is_current(record, base=None):
+    """Say whether a record was made with the parameters that its point has today."""
+    estimator = METHODS[METHOD].estimator(
+        record["n_clusters"], 0, {**(base or {}), **record["overrides"]}
+    )
+    return record["parameters"] == describe(estimator)
+
+
+def is_present(records, wanted, base=None):
+    """Say whether a current record with the key `wanted` is there."""
+    return any(key(record) == wanted and is_current(record, base) for record in records)
+
+
+def add_record(path, record):
+    """Put a record into the file, in the place of older ones that it supersedes.
+
+    As in the quality benchmark, those are of the same key, or of the same point but
+    with other parameters. The file is read again first.
+    """
+    others = [
+        old
+        for old in read_records(path)
+        if key(old)[:2] != key(record)[:2]
+        or (key(old) != key(record) and old["parameters"] == record["parameters"])
+    ]
+    # Sorting is stable: within a data set and a seed, this order stays.
+    write_records(path, sorted([*others, record], key=_order))
+
+
+def _order(record):
+    return [(list(SWEEPS).index(name), v) for name, v in record["overrides"].items()]
+
+
+def select(records, dataset, parameter):
+    """Return the records of one sweep: by value, those of all seeds."""
+    by_value = {
+        value: [
+            record
+            for record in records
+            if record["dataset"] == dataset
+            and record["overrides"] == overrides_of(parameter, value)
+        ]
+        for value in SWEEPS[parameter]
+    }
+    return {value: runs for value, runs in by_value.items() if runs}
+
+
+def datasets_of(records):
+    """Return the names of the data sets that have records, in the usual order."""
+    return [name for name in LOADERS if any(r["dataset"] == name for r in records)]
+
+
+# ------------------------------------------------------------- tables and pictures
+
+
+def make_tables(records, pictures=()):
+    """Return the tables, as reStructuredText, and after them the pictures."""
+    if not records:
+        return ""
+    lines = [
+        ".. Written by benchmarks/sweeps.py; do not edit.",
+        "",
+        "Mean ± standard deviation over the seeds, the worst ACC among them, and the "
+        "median",
+        "CPU seconds of a fit. The defaults, marked \\*, are one and the same fit in "
+        "all sweeps.",
+        "",
+        *_setting(records),
+    ]
+    for dataset in datasets_of(records):
+        rows = []
+        for parameter in SWEEPS:
+            for value, runs in select(records, dataset, parameter).items():
+                # A lone asterisk would start emphasis.
+                mark = "" if overrides_of(parameter, value) else " \\*"
+                rows.append((f"``{parameter}``", f"{value}{mark}", *_cells(runs)))
+        lines += _csv_table(
+            f"{dataset}: one parameter at a time",
+            ["Parameter", "Value", "Seeds", *SCORES],
+            rows,
+        )
+    for path in pictures:
+        parameter = path.stem.removeprefix("sweep_")
+        lines += [
+            # From the root of the documentation, whatever page includes this.
+            f".. image:: /_generated/{path.name}",
+            f"   :alt: ACC and NMI against {parameter}",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def draw(records, folder):
+    """Draw ACC and NMI against each parameter; return the paths of the pictures."""
+    if importlib.util.find_spec("matplotlib") is None:
+        return []
+    paths = []
+    for parameter in SWEEPS:
+        sweeps = {
+            dataset: by_value
+            for dataset in datasets_of(records)
+            # The default alone, which may come from another sweep, is no curve.
+            if len(by_value := select(records, dataset, parameter)) > 1
+        }
+        if sweeps:
+            paths.append(folder / f"sweep_{parameter}.png")
+            _draw_sweep(parameter, sweeps, paths[-1])
+    return paths
+
+
+def _draw_sweep(parameter, sweeps, path):
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(
+        1,
+        len(sweeps),
+        figsize=(4.5 * len(sweeps), 3.5),
+        squeeze=False,
+        layout="constrained",
+    )
+    for ax, (dataset, by_value) in zip(axes[0], sweeps.items(), strict=True):
+        # Two colours of Okabe and Ito, which colour-blind readers can tell apart.
+        for score, color, marker in (("acc", "#0072B2", "o"), ("nmi", "#D55E00", "s")):
+            scores = [[run[score] for run in runs] for runs in by_value.values()]
+            ax.errorbar(
+                list(by_value),
+                [statistics.mean(values) for values in scores],
+                [statistics.stdev(v) if len(v) > 1 else 0.0 for v in scores],
+                color=color,
+                marker=marker,
+                capsize=3,
+                label=score.upper(),
+            )
+        ax.set(title=dataset, xlabel=parameter, ylabel="mean ± standard deviation")
+        ax.set_xticks(list(by_value))
+        ax.legend(frameon=False)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--datasets", nargs="+", choices=LOADERS, default=["digits"])
+    parser.add_argument("--parameters", nargs="+", choices=SWEEPS, default=[*SWEEPS])
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--force", action="store_true", help="run what is there again")
+    parser.add_argument(
+        "--table-only", action="store_true", help="write the table and run nothing"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    return parser.parse_args(arguments)
+
+
+def run_all(options, load=load_dataset, base=None):
+    """Run whatever is asked for and not there."""
+    for name in options.datasets:
+        try:
+            data = load(name)
+        except FileNotFoundError as error:
+            print(f"{name}: skipped, {error}", flush=True)
+            continue
+        for overrides in points(options.parameters):
+            for seed in options.seeds:
+                wanted = (name, tuple(overrides.items()), seed)
+                records = read_records(options.results)
+                if not options.force and is_present(records, wanted, base):
+                    continue
+                record = run_record(data, METHOD, seed, {**(base or {}), **overrides})
+                record["overrides"] = overrides
+                add_record(options.results, record)
+                print(
+                    f"{name} {overrides or 'defaults'} seed {seed}: "
+                    f"ACC {record['acc']:.3f} NMI {record['nmi']:.3f} "
+                    f"{record['seconds']:.1f} s",
+                    flush=True,
+                )
+
+
+def main(arguments=None, *, load=load_dataset, base=None):
+    """Run the command; `load` and `base`, other defaults, are for quick trials."""
+    options = parse_arguments(arguments)
+    if not options.table_only:
+        torch.set_num_threads(options.threads)
+        with threadpool_limits(options.threads):
+            run_all(options, load, base)
+    records = read_records(options.results)
+    pictures = draw(records, options.table.parent)
+    write_atomically(options.table, make_tables(records, pictures))
+    stale = {key(record)[:2] for record in records if not is_current(record, base)}
+    for name, overrides in sorted(stale):
+        point = dict(overrides) or "defaults"
+        print(f"{name} {point}: in the table with parameters of an older version")
+
+
+if __name__ == "__main__":
+    main()
