@@ -1,6 +1,8 @@
 # Every target makes the environment it needs; a second call starts at once.
 PYTHON ?= python3
 PYTEST_ARGS ?=
+# Processes that share the tests; each computes on one thread.
+PYTEST_JOBS ?= 2
 BENCH_ARGS ?=
 COVERAGE_MIN ?= 95
 
@@ -52,7 +54,7 @@ demo: $(VENV)/.dev-stamp
 	$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.dev-stamp
-	$(TEST_ENV) $(VENV)/bin/python -m pytest --cov=skdeepclust --cov-branch \
+	$(TEST_ENV) $(VENV)/bin/python -m pytest -n $(PYTEST_JOBS) --cov=skdeepclust --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=$(COVERAGE_MIN) \
 		--durations=10 $(PYTEST_ARGS)
 
@@ -61,7 +63,7 @@ test-slow: $(VENV)/.dev-stamp
 
 # Without the doctests of the package: NumPy 1 prints scalars differently.
 test-oldest: $(OLDEST)/.test-stamp
-	$(TEST_ENV) $(OLDEST)/bin/python -m pytest tests $(PYTEST_ARGS)
+	$(TEST_ENV) $(OLDEST)/bin/python -m pytest -n $(PYTEST_JOBS) tests $(PYTEST_ARGS)
 
 lint: $(VENV)/.dev-stamp
 	$(VENV)/bin/ruff check .
