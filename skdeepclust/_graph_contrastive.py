@@ -200,7 +200,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     -----
     The thesis is not trainable as written; these are our readings. The n x n matrix of
     self-expression has a closed form whose strongest entries are found without it; its
-    normalised form has the purest neighbours. Affinities are |C| + |C|^T. A random
+    normalised form has the purest neighbours. Affinities are ``|C| + |C|^T``. A random
     cluster head ends in a poor partition: it is taught the clusters that a spectral cut
     of the graph gives, chosen among several by modularity. Terms are means, so that
     none drowns the others. A batch holds samples and one neighbour each, in random

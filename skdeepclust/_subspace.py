@@ -34,7 +34,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     Chapter 2.3 of Xing (2023) [1]_: an autoencoder whose embedding lies on subspaces,
     the coefficients C of the self-expression ``Z = C Z`` with a zero diagonal, and a
-    spectral cut of the affinity |C| + |C|^T. It has no `predict`: the coefficients
+    spectral cut of the affinity ``|C| + |C|^T``. It has no `predict`: the coefficients
     belong to the samples that were fitted.
 
     Read more in the :ref:`User Guide <subspace>`.
@@ -96,7 +96,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     labels_ : ndarray of shape (n_samples,)
         Cluster of each sample, from 0 and without gaps.
     affinity_matrix_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        |C| + |C|^T of the strongest coefficients.
+        ``|C| + |C|^T`` of the strongest coefficients.
     embedding_ : ndarray of shape (n_samples, n_components)
         Embedding of the data.
     history_ : list of dict
@@ -334,7 +334,7 @@ class _SubspaceStages:
         }
 
     def affinity(self, h: Tensor) -> csr_matrix:
-        """|C| + |C|^T of the strongest coefficients."""
+        """``|C| + |C|^T`` of the strongest coefficients."""
         k = self.params.n_neighbors
         if self.params.coefficients == "learned":
             return dense_affinity(self.learn(h), k)
