@@ -113,7 +113,8 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
             runs = [_run(self, X, spec, device, int(seeds[0]))]
         else:
             runs = Parallel(n_jobs=self.n_jobs)(
-                delayed(_run)(self, X, spec, device, int(seed)) for seed in seeds
+                delayed(_run_on_one_thread)(self, X, spec, device, int(seed))
+                for seed in seeds
             )
         self._spec = spec
         self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype))
@@ -217,6 +218,16 @@ def _run(
         batches = Batches(X, spec, device)
         trained = estimator._train(network, batches, generator)
     return Run(**vars(trained), network=network, seed=seed)
+
+
+def _run_on_one_thread(*arguments: Any) -> Run:
+    """Train as in a worker, which has one thread: n_jobs must not change a digit."""
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        return _run(*arguments)
+    finally:
+        torch.set_num_threads(n_threads)
 
 
 def float_dtype(dtype: np.dtype) -> np.dtype:

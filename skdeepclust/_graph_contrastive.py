@@ -164,7 +164,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Number of runs from different seeds. The consensus of their clusters is taken,
         and the run that is nearest to it is kept and taught it.
     n_jobs : int, default=None
-        Runs that are trained at the same time, by joblib.
+        Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
+        run has one thread, whatever `n_jobs` is, so that it does not change the labels.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
     random_state : int, RandomState instance or None, default=None

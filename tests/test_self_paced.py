@@ -1,6 +1,7 @@
 import copy
 import pickle
 import warnings
+from contextlib import contextmanager
 
 import joblib
 import numpy as np
@@ -19,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 from skdeepclust import LITERAL_PARAMETERS, SelfPacedContrastiveClustering
+from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import accuracy_scorer
 
 STAGES = ["pretraining", "center", "head", "contrastive"]
@@ -230,14 +232,61 @@ def test_same_seed_same_labels_and_globals_untouched(tiny, images):
     assert not np.array_equal(first.embedding_, other.embedding_)
 
 
-def test_n_init_keeps_best_score_for_any_n_jobs(tiny, blobs):
-    X, _ = blobs
-    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=2)
-    singles = [tiny(random_state=_Seeds(seed)).fit(X).score(X) for seed in seeds]
-    model = tiny(n_init=2).fit(X)
-    assert model.score(X) == pytest.approx(max(singles), abs=1e-9)
-    parallel = tiny(n_init=2, n_jobs=2).fit(X)
+def test_n_init_keeps_the_run_nearest_to_the_consensus_for_any_n_jobs(tiny, images):
+    X, _ = images
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
+    quick = {**QUICK, "encoder": "mlp"}
+    n_threads = torch.get_num_threads()
+    with _one_thread():
+        singles = [
+            tiny(**{**quick, "random_state": _Seeds(seed)}).fit(X) for seed in seeds
+        ]
+    consensus = consensus_labels(
+        [single.labels_ for single in singles], 3, seed=int(seeds[0])
+    )
+    agreement = [adjusted_rand_score(consensus, single.labels_) for single in singles]
+    nearest = singles[int(np.argmax(agreement))]
+    model = tiny(n_init=3, **quick).fit(X)
+    # Of the network only the head is taught; the encoder is that of the nearest run.
+    np.testing.assert_array_equal(model.embedding_, nearest.embedding_)
+    assert adjusted_rand_score(consensus, model.labels_) > max(agreement)
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    taught = model.history_[nearest.n_iter_ :]
+    assert {row["stage"] for row in taught} == {"head"}
+    assert model.n_iter_ == len(model.history_)
+    parallel = tiny(n_init=3, n_jobs=2, **quick).fit(X)
     np.testing.assert_array_equal(parallel.labels_, model.labels_)
+    np.testing.assert_array_equal(parallel.embedding_, model.embedding_)
+    assert torch.get_num_threads() == n_threads
+
+
+def test_n_init_without_head_epochs_keeps_a_run_as_it_is(tiny, images):
+    X, _ = images
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=2)
+    with warnings.catch_warnings(), _one_thread():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        parameters = {**QUICK, "encoder": "mlp", "head_epochs": 0}
+        singles = [
+            tiny(**{**parameters, "random_state": _Seeds(seed)}).fit(X)
+            for seed in seeds
+        ]
+        model = tiny(n_init=2, **parameters).fit(X)
+    kept = [
+        single
+        for single in singles
+        if np.array_equal(single.embedding_, model.embedding_)
+    ]
+    assert len(kept) == 1
+    np.testing.assert_array_equal(model.labels_, kept[0].labels_)
+    assert model.n_iter_ == kept[0].n_iter_
+
+
+@contextmanager
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
 
 
 class _Seeds(np.random.RandomState):
