@@ -1,13 +1,8 @@
 """Deep clustering by contrastive learning, as scikit-learn estimators."""
 
-from skdeepclust._graph_contrastive import (
-    LITERAL_GRAPH_PARAMETERS,
-    GraphContrastiveClustering,
-)
-from skdeepclust._self_paced import (
-    LITERAL_PARAMETERS,
-    SelfPacedContrastiveClustering,
-)
+from skdeepclust._graph_contrastive import GraphContrastiveClustering
+from skdeepclust._recipes import LITERAL_GRAPH_PARAMETERS, LITERAL_PARAMETERS
+from skdeepclust._self_paced import SelfPacedContrastiveClustering
 from skdeepclust._subspace import DeepSubspaceClustering
 
 __version__ = "0.1.0"

@@ -24,27 +24,6 @@ _INTERVAL = [Interval(Integral, 1, None, closed="left")]
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 
-LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
-    # The thesis's own reading of algorithm 4.3, for at most 5,000 samples.
-    "augmentation": None,
-    "pretraining": "reconstruction",
-    "pretrain_epochs": 50,
-    "graph": "exact",
-    "graph_update_interval": 10,
-    "input_neighbors": False,
-    "init": "random",
-    "head_epochs": 0,
-    "min_head_steps": 0,
-    "joint_epochs": 150,
-    "min_joint_steps": 0,
-    "joint_learning_rate": 1e-4,
-    "head_learning_rate": 1e-4,
-    "balance_weight": 0.0,
-    "consensus": False,
-}
-"""Parameters of the literal recipe, for
-``GraphContrastiveClustering(**LITERAL_GRAPH_PARAMETERS)``."""
-
 
 class GraphContrastiveClustering(BaseDeepClusterer):
     """Cluster by contrasting samples, and clusters, along a graph of neighbours.

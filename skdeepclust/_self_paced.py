@@ -24,29 +24,6 @@ _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 _COSINE = [Interval(Real, -1, 1, closed="both")]
 
-LITERAL_PARAMETERS: dict[str, Any] = {
-    # The thesis's own reading of algorithm 3.3, however badly it does.
-    "pretraining": "reconstruction",
-    "pretrain_epochs": 50,
-    "assignment": "student_t",
-    "reconstruction_weight": 0.0,
-    "contrastive_weight": 0.0,
-    "balance_weight": 0.0,
-    "center_weight": 1.0,
-    "consistency_weight": 0.7,
-    "center_epochs": 100,
-    "center_update_interval": 2,
-    "center_learning_rate": 1e-5,
-    "head_epochs": 0,
-    "pair_similarity": "cosine",
-    "contrastive_epochs": 50,
-    "pair_update_interval": 5,
-    "fine_tune_learning_rate": 1e-5,
-    "head_learning_rate": 1e-3,
-}
-"""Parameters of the literal recipe, for
-``SelfPacedContrastiveClustering(**LITERAL_PARAMETERS)``."""
-
 
 class SelfPacedContrastiveClustering(BaseDeepClusterer):
     """Cluster by contrasting first the easy pairs of samples, then the hard ones.

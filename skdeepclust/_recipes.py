@@ -1,0 +1,47 @@
+"""Literal recipes: the thesis's own reading of its algorithms, as parameters."""
+
+from typing import Any
+
+LITERAL_PARAMETERS: dict[str, Any] = {
+    # The thesis's own reading of algorithm 3.3, however badly it does.
+    "pretraining": "reconstruction",
+    "pretrain_epochs": 50,
+    "assignment": "student_t",
+    "reconstruction_weight": 0.0,
+    "contrastive_weight": 0.0,
+    "balance_weight": 0.0,
+    "center_weight": 1.0,
+    "consistency_weight": 0.7,
+    "center_epochs": 100,
+    "center_update_interval": 2,
+    "center_learning_rate": 1e-5,
+    "head_epochs": 0,
+    "pair_similarity": "cosine",
+    "contrastive_epochs": 50,
+    "pair_update_interval": 5,
+    "fine_tune_learning_rate": 1e-5,
+    "head_learning_rate": 1e-3,
+}
+"""Parameters of the literal recipe, for
+``SelfPacedContrastiveClustering(**LITERAL_PARAMETERS)``."""
+
+LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
+    # The thesis's own reading of algorithm 4.3, for at most 5,000 samples.
+    "augmentation": None,
+    "pretraining": "reconstruction",
+    "pretrain_epochs": 50,
+    "graph": "exact",
+    "graph_update_interval": 10,
+    "input_neighbors": False,
+    "init": "random",
+    "head_epochs": 0,
+    "min_head_steps": 0,
+    "joint_epochs": 150,
+    "min_joint_steps": 0,
+    "joint_learning_rate": 1e-4,
+    "head_learning_rate": 1e-4,
+    "balance_weight": 0.0,
+    "consensus": False,
+}
+"""Parameters of the literal recipe, for
+``GraphContrastiveClustering(**LITERAL_GRAPH_PARAMETERS)``."""
