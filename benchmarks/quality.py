@@ -148,7 +148,7 @@ def add_record(path, record):
         old
         for old in read_records(path)
         if key(old)[:2] != key(record)[:2]
-        or (key(old) != key(record) and old["parameters"] == record["parameters"])
+        or (key(old) != key(record) and agree(old["parameters"], record["parameters"]))
     ]
     write_records(path, [*others, record])
 
@@ -162,10 +162,17 @@ def _order(record):
     )
 
 
+def agree(old, new):
+    """Say whether parameters are the same; new ones may have come since, at defaults
+    that change nothing."""
+    return {name: new.get(name) for name in old} == old
+
+
 def is_current(record):
     """Say whether a record was made with the parameters that its method has today."""
     method = METHODS[record["method"]]
-    return record["parameters"] == describe(method.estimator(record["n_clusters"], 0))
+    today = describe(method.estimator(record["n_clusters"], 0))
+    return agree(record["parameters"], today)
 
 
 def is_present(records, wanted):

@@ -87,20 +87,23 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Weight of NT-Xent in the centre stage, after contrastive pretraining.
     reconstruction_weight : float, default=1.0
         Weight of the reconstruction, eq. 4.1, after pretraining by reconstruction.
-    graph : {"self_expression", "candidates", "exact", "knn"} or sparse matrix of \
-            shape (n_samples, n_samples), default="self_expression"
+    graph : {"auto", "self_expression", "candidates", "exact", "knn", "input"} or \
+            sparse matrix of shape (n_samples, n_samples), default="auto"
         - "self_expression": the normalised closed form of eq. 4.2.
         - "candidates": each sample expressed by its nearest ones.
         - "exact": the thesis's dense matrix, learned; at most 5,000 samples.
         - "knn": nearest neighbours by cosine.
+        - "input": nearest neighbours by cosine of the samples themselves.
+        - "auto": "input" for tables, and for images whose input can be cut much better
+          than their embedding; else "self_expression".
         - a matrix: affinities of the samples that `fit` gets, not negative. It is made
           symmetric.
     n_neighbors : int, default=5
         Neighbours of each sample, k; at most as many as there are other samples.
     input_neighbors : bool, default=True
-        Whether a graph of nearest neighbours in the input takes part: in choosing
-        the first clusters and, where these come from both graphs, in the graph that
-        is trained on.
+        Whether the input's graph takes part beside the embedding's, in choosing the
+        first clusters and, where these come from both, in the graph that is trained
+        on. With False, "auto" stands for "self_expression".
     self_expression_weight : float, default=1.0
         The lambda of eq. 4.2, for ``graph="exact"``.
     graph_update_interval : int, default=None
@@ -219,7 +222,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         "contrastive_weight": _WEIGHT,
         "reconstruction_weight": _WEIGHT,
         "graph": [
-            StrOptions({"self_expression", "candidates", "exact", "knn"}),
+            StrOptions(
+                {"auto", "self_expression", "candidates", "exact", "knn", "input"}
+            ),
             "sparse matrix",
         ],
         "n_neighbors": _INTERVAL,
@@ -261,7 +266,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         consistency_weight: float = 0.7,
         contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
-        graph: Any = "self_expression",
+        graph: Any = "auto",
         n_neighbors: int = 5,
         input_neighbors: bool = True,
         self_expression_weight: float = 1.0,

@@ -28,6 +28,7 @@ from skdeepclust.training import Batches, Stage
 from skdeepclust.views import Views
 
 _LABEL_SMOOTHING = 0.1
+_EMBEDDED = ("self_expression", "candidates", "exact", "knn")  # of the embedding
 _SIZES = (1, 2)  # neighbourhoods in which partitions are sought, times n_neighbors
 
 
@@ -69,6 +70,7 @@ class GraphStages:
         self.views = views
         self.generator = generator
         self.affinity: sp.csr_matrix | None = None
+        self.input_graph: sp.csr_matrix | None = None  # where it is trained on
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
@@ -107,11 +109,25 @@ class GraphStages:
         """
         params, seed = self.params, self._seed()
         embedding = h.cpu().numpy()
+        kind = self._kind()
+        if kind == "input":
+            self.input_graph = self.build_input_graph(seed)
         graphs = self.build_graphs(h)
         if params.init == "spectral":
-            return spectral_start(
-                embedding, graphs, self.input_graph(seed), params.n_clusters, seed=seed
+            given = None
+            if kind in _EMBEDDED and params.input_neighbors:
+                given = self.build_input_graph(seed)
+            start = spectral_start(
+                embedding,
+                graphs,
+                given,
+                params.n_clusters,
+                may_replace=isinstance(params.graph, str) and params.graph == "auto",
+                seed=seed,
             )
+            if start.source == "input":
+                self.input_graph = given
+            return start
         if params.init == "kmeans":
             labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
         else:
@@ -132,18 +148,20 @@ class GraphStages:
         Returns
         -------
         list of scipy.sparse.csr_matrix
-            Just the one that was given, or of two sizes of neighbourhoods.
+            Just the one that was given or is the input's, or of two sizes of
+            neighbourhoods.
         """
         params = self.params
-        if not isinstance(params.graph, str):
+        if self.input_graph is not None:
+            return [self.input_graph]
+        kind = self._kind()
+        if kind == "precomputed":
             return [symmetrized(params.graph)]
         sizes = {min(factor * params.n_neighbors, len(h) - 1) for factor in _SIZES}
-        return build_affinities(
-            h, params.graph, sorted(sizes), params.self_expression_weight
-        )
+        return build_affinities(h, kind, sorted(sizes), params.self_expression_weight)
 
-    def input_graph(self, seed: int) -> sp.csr_matrix | None:
-        """Build the graph of the samples themselves, if it takes part.
+    def build_input_graph(self, seed: int) -> sp.csr_matrix:
+        """Build the graph of the samples themselves.
 
         Parameters
         ----------
@@ -152,13 +170,21 @@ class GraphStages:
 
         Returns
         -------
-        scipy.sparse.csr_matrix or None
+        scipy.sparse.csr_matrix
             Of nearest neighbours by cosine.
         """
-        if not self.params.input_neighbors or not isinstance(self.params.graph, str):
-            return None
         rows = self.batches.map(lambda x: x.flatten(1))
         return input_affinity(rows, self.params.n_neighbors, seed=seed)
+
+    def _kind(self) -> str:
+        params = self.params
+        if not isinstance(params.graph, str):
+            return "precomputed"
+        if params.graph != "auto":
+            return str(params.graph)
+        # Views of tables are guesses; the neighbours of their rows are not.
+        is_table = len(self.batches.spec.shape) == 1
+        return "input" if is_table and params.input_neighbors else "self_expression"
 
     # ------------------------------------------------------- eq. 4.4-4.8, both levels
 

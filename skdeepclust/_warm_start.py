@@ -1,7 +1,7 @@
 """The graph that is trained on, and the clusters that training starts from."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,6 +22,7 @@ from skdeepclust.graph import (
 )
 
 _PARTS = (1, 2)  # clusters that a graph is cut into before merging, in units of K
+_MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # samples whose neighbours are sought in all dimensions
 _PROJECTED = 64  # dimensions that are left of the rest
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
@@ -40,7 +41,8 @@ class WarmStart:
     modularity : float
         Of the labels, by the criterion that has chosen them.
     source : str
-        What gave the labels.
+        What gave the labels: "embedding_0" and so on, "input", "sum", "walks", or
+        "kmeans".
     """
 
     affinity: sp.csr_matrix
@@ -184,6 +186,7 @@ def spectral_start(
     input_graph: sp.csr_matrix | None,
     n_clusters: int,
     *,
+    may_replace: bool = True,
     seed: int,
 ) -> WarmStart:
     """Choose among spectral partitions the one of largest modularity.
@@ -192,6 +195,10 @@ def spectral_start(
     and the walks with one step in each, are cut into K and into more parts, which are
     merged; k-means in the embedding gives one more partition. Each is refined. The
     modularity that is compared is that on the first graph plus that on the input's.
+
+    Where a cut of the input's graph beats those of the embedding's graphs by far even
+    in that sum, the embedding has lost what the input tells. Unless `may_replace` is
+    False the input's graph then takes the place of the others.
 
     Parameters
     ----------
@@ -203,6 +210,8 @@ def spectral_start(
         Of the input.
     n_clusters : int
         Number of clusters K.
+    may_replace : bool, default=True
+        Whether the input's graph may take the place of the others.
     seed : int
         Seeds all of it.
 
@@ -213,37 +222,52 @@ def spectral_start(
     """
     own = graphs[0]
     criterion = Modularity([own] if input_graph is None else [own, input_graph])
-    candidates = {f"embedding_{i}": graph for i, graph in enumerate(graphs)}
+
+    def cuts(sources: dict[str, sp.csr_matrix]) -> list[WarmStart]:
+        return _cuts(sources, criterion, n_clusters, seed)
+
+    candidates = cuts({f"embedding_{i}": graph for i, graph in enumerate(graphs)})
     if input_graph is not None:
+        if may_replace and _beats(cuts({"input": input_graph}), candidates):
+            start = spectral_start(
+                embedding, [input_graph], None, n_clusters, seed=seed
+            )
+            return replace(start, source="input")
         a, b = _normalized(own), _normalized(input_graph)
         walks = a @ b
-        candidates["sum"] = sp.csr_matrix(a + b)
-        candidates["walks"] = sp.csr_matrix(walks + walks.T)
-    best: WarmStart | None = None
-    for source, graph, labels in _partitions(embedding, candidates, n_clusters, seed):
-        labels = criterion.refine(criterion.merge(labels, n_clusters), seed=seed)
-        value = criterion(labels)
-        if best is None or value > best.modularity:
-            best = WarmStart(graph, labels, value, source)
-    assert best is not None
-    if best.source.startswith("embedding") or best.source == "kmeans":
-        # The graph to train on has the neighbours that were asked for.
-        best = WarmStart(own, best.labels, best.modularity, best.source)
-    return best
+        candidates += cuts(
+            {"sum": sp.csr_matrix(a + b), "walks": sp.csr_matrix(walks + walks.T)}
+        )
+    groups = kmeans_labels(embedding, n_clusters, seed=seed)
+    candidates.append(WarmStart(own, groups, criterion(groups), "kmeans"))
+    refined = []
+    for start in candidates:
+        labels = criterion.refine(start.labels, seed=seed)
+        refined.append(replace(start, labels=labels, modularity=criterion(labels)))
+    best = max(refined, key=lambda start: start.modularity)
+    # The graph to train on has the neighbours that were asked for.
+    return replace(best, affinity=own) if best.source[:9] == "embedding" else best
 
 
-def _partitions(
-    embedding: NDArray[np.floating],
-    candidates: dict[str, sp.csr_matrix],
+def _cuts(
+    sources: dict[str, sp.csr_matrix],
+    criterion: Modularity,
     n_clusters: int,
     seed: int,
-) -> Iterator[tuple[str, sp.csr_matrix, NDArray[np.int64]]]:
-    n = len(embedding)
-    for source, graph in candidates.items():
+) -> list[WarmStart]:
+    found = []
+    for source, graph in sources.items():
         for parts in _PARTS:
-            k = min(parts * n_clusters, n)
-            yield source, graph, spectral_labels(graph, k, seed=seed)
-    yield "kmeans", graph, kmeans_labels(embedding, n_clusters, seed=seed)
+            k = min(parts * n_clusters, graph.shape[0])
+            labels = spectral_labels(graph, k, seed=seed)
+            labels = criterion.merge(labels, n_clusters)
+            found.append(WarmStart(graph, labels, criterion(labels), source))
+    return found
+
+
+def _beats(starts: list[WarmStart], others: list[WarmStart]) -> bool:
+    best, best_other = (max(s.modularity for s in each) for each in (starts, others))
+    return best > best_other + _MARGIN * abs(best_other)
 
 
 def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:

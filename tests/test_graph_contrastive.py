@@ -48,7 +48,9 @@ def test_fit_does_not_look_at_labels(tiny_graph, blobs):
 @pytest.mark.parametrize(
     "parameters",
     [
+        {"graph": "self_expression"},
         {"graph": "candidates"},
+        {"graph": "input"},
         {"graph": "exact"},
         {"graph": "knn"},
         {"init": "kmeans"},
@@ -57,6 +59,7 @@ def test_fit_does_not_look_at_labels(tiny_graph, blobs):
         {"level": "cluster"},
         {"center_epochs": 2, "min_center_steps": 10},
         {"input_neighbors": False},
+        {"init": "kmeans", "input_neighbors": False},
         {"consensus": False},
         {"graph_update_interval": 1},
         {"pretraining": "reconstruction"},
@@ -83,6 +86,23 @@ def test_fit_every_switch_trains(tiny_graph, blobs, parameters):
     )
     if parameters.get("joint_epochs", 1) and parameters.get("head_epochs", 1):
         assert last == ("head" if head_is_last else "joint")
+
+
+def test_graph_of_tables_is_that_of_the_input_unless_asked(tiny_graph, blobs):
+    X, _ = blobs
+    ties = {
+        str(parameters): tiny_graph(**FAST, **parameters).fit(X).affinity_matrix_ > 0
+        for parameters in (
+            {},
+            {"graph": "input"},
+            {"input_neighbors": False},
+            {"graph": "self_expression", "input_neighbors": False},
+        )
+    }
+    auto, given, without, own = ties.values()
+    assert (auto != given).nnz == 0
+    assert (without != own).nnz == 0
+    assert (auto != own).nnz > 0
 
 
 def test_history_has_every_term_of_both_levels(tiny_graph, blobs):

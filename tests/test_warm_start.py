@@ -6,6 +6,8 @@ from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
 from skdeepclust._warm_start import (
+    WarmStart,
+    _beats,
     build_affinities,
     input_affinity,
     spectral_start,
@@ -73,23 +75,46 @@ def test_spectral_start_finds_groups(with_input):
     assert start.source == again.source
 
 
+def graph_of(groups, purity, rng):
+    """Tie random pairs, most of them within a group."""
+    ties = rng.random((len(groups), len(groups))) < 0.2
+    ties &= (groups[:, None] == groups) | (rng.random(ties.shape) > purity)
+    return symmetrized(sp.csr_matrix(ties.astype(float)))
+
+
 def test_spectral_start_takes_both_graphs_where_the_embedding_has_lost_a_class():
-    """The embedding tells two of three groups; the input tells all of them."""
+    """The embedding tells two of three groups, the input all of them, but less well."""
     y = np.repeat(np.arange(3), 40)
     seen = np.minimum(y, 1)
     rng = np.random.default_rng(0)
-
-    def graph(groups, purity):
-        ties = rng.random((120, 120)) < 0.2
-        same = groups[:, None] == groups
-        ties &= same | (rng.random((120, 120)) > purity)
-        return symmetrized(sp.csr_matrix(ties.astype(float)))
-
-    own, given = graph(seen, 0.97), graph(y, 0.9)
+    own, given = graph_of(seen, 0.97, rng), graph_of(y, 0.6, rng)
     embedding = np.eye(3)[seen] + 0.1 * rng.normal(size=(120, 3))
     alone = spectral_start(embedding, [own], None, 3, seed=0)
     both = spectral_start(embedding, [own], given, 3, seed=0)
-    assert adjusted_rand_score(y, both.labels) > 0.95
-    assert adjusted_rand_score(y, alone.labels) < 0.7
+    assert adjusted_rand_score(y, both.labels) > 0.7
+    assert adjusted_rand_score(y, alone.labels) < 0.6
     assert both.source in ("sum", "walks")
     assert both.affinity.nnz > own.nnz
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_spectral_start_takes_the_input_alone_where_the_embedding_has_lost_all(lost):
+    y = np.repeat(np.arange(3), 40)
+    rng = np.random.default_rng(0)
+    own = graph_of(rng.permutation(y) if lost else y, 0.5 if lost else 0.97, rng)
+    given = graph_of(y, 0.9, rng)
+    embedding = np.eye(3)[y] + 2 * rng.normal(size=(120, 3))
+    start = spectral_start(embedding, [own], given, 3, seed=0)
+    assert (start.source == "input") == lost
+    assert (start.affinity is given) == lost
+    assert adjusted_rand_score(y, start.labels) > 0.95
+
+
+def test_cuts_below_zero_are_compared_by_their_size():
+    def starts(*values):
+        return [WarmStart(None, None, value, "") for value in values]
+
+    assert _beats(starts(0.5, 1.04), starts(1.0, 0.7))
+    assert not _beats(starts(1.02), starts(1.0))
+    assert not _beats(starts(-0.101), starts(-0.1))
+    assert _beats(starts(-0.09), starts(-0.1))
