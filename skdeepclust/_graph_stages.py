@@ -29,6 +29,7 @@ from skdeepclust.views import Views
 
 _LABEL_SMOOTHING = 0.1
 _EMBEDDED = ("self_expression", "candidates", "exact", "knn")  # of the embedding
+_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _SIZES = (1, 2)  # neighbourhoods in which partitions are sought, times n_neighbors
 
 
@@ -173,7 +174,14 @@ class GraphStages:
         scipy.sparse.csr_matrix
             Of nearest neighbours by cosine.
         """
+        spec = self.batches.spec
         rows = self.batches.map(lambda x: x.flatten(1))
+        if not spec.is_image:
+            # Where no value is negative, zero means nothing, and angles are seen from
+            # there; other tables are seen from their mean.
+            uncentered = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
+            if uncentered.min() >= -_ROUNDING:
+                rows = uncentered
         return input_affinity(rows, self.params.n_neighbors, seed=seed)
 
     def _kind(self) -> str:
@@ -183,8 +191,8 @@ class GraphStages:
         if params.graph != "auto":
             return str(params.graph)
         # Views of tables are guesses; the neighbours of their rows are not.
-        is_table = len(self.batches.spec.shape) == 1
-        return "input" if is_table and params.input_neighbors else "self_expression"
+        from_input = not self.batches.spec.is_image and params.input_neighbors
+        return "input" if from_input else "self_expression"
 
     # ------------------------------------------------------- eq. 4.4-4.8, both levels
 
