@@ -1,6 +1,7 @@
 """What every estimator shares: validation, restarts, state."""
 
 from dataclasses import dataclass, field
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -12,41 +13,50 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import nn
 
-from skdeepclust._compat import Interval, StrOptions, fit_context
+from skdeepclust._compat import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    fit_context,
+)
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, InputSpec, as_rows, resolve_device
+from skdeepclust.training import (
+    Batches,
+    History,
+    InputSpec,
+    Observer,
+    Task,
+    as_rows,
+    fit_task,
+    resolve_device,
+)
 from skdeepclust.training.inputs import sample_shape
 from skdeepclust.views import seeded_globals
 
 
 @dataclass
-class Trained:
-    """What training a network gives, beside the network.
+class Run:
+    """One training run.
 
     Parameters
     ----------
+    network : ClusterNetwork
+        What is trained.
+    seed : int
+        Draws everything that is random.
     history : list of dict
         A row per epoch.
-    n_iter : int
-        Number of epochs.
-    fitted : dict, optional
+    fitted : dict
         Further fitted attributes by their names.
     """
 
-    history: list[dict[str, Any]]
-    n_iter: int
+    network: ClusterNetwork
+    seed: int
+    history: list[dict[str, Any]] = field(default_factory=list)
     fitted: dict[str, Any] = field(default_factory=dict)
 
 
-@dataclass
-class Run(Trained):
-    """One training run: its network and its seed too."""
-
-    network: ClusterNetwork = field(kw_only=True)
-    seed: int = field(kw_only=True)
-
-
-class BaseDeepEstimator(ClusterMixin, BaseEstimator):
+class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
     """Base of all estimators: validation, restarts, state.
 
     A subclass stores its parameters and gives `_build_network`, `_train` and `_keep`.
@@ -79,8 +89,8 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
         X : array-like or torch.Tensor of shape (n_samples, n_features), \
                 (n_samples, height, width) or (n_samples, channels, height, width)
             The data. Images of type uint8 are scaled to [0, 1].
-        y : Ignored
-            Not used, present for scikit-learn's API.
+        y : array-like of shape (n_samples,), default=None
+            Training does not look at it; it is handed on to callbacks.
 
         Returns
         -------
@@ -89,7 +99,7 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
         """
         self._forget()
         try:
-            self._fit(X)
+            self._fit(X, y)
         except BaseException:
             # Nothing half-fitted is left behind, whatever went wrong.
             self._forget()
@@ -97,8 +107,8 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def _fit(self, X: Any) -> None:
-        X, shape = self._validate(X, reset=True)
+    def _fit(self, given: Any, y: Any) -> None:
+        X, shape = self._validate(given, reset=True)
         if len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
@@ -109,15 +119,23 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=self.n_init
         )
+        task = fit_task(self, given, y, device)
+        # Those that predict have a head to teach the consensus of several runs, and
+        # are handed to callbacks as fitted.
+        predicts = hasattr(self, "predict")
         if self.n_init == 1:
-            runs = [_run(self, X, spec, device, int(seeds[0]))]
+            runs = [_run(self, X, spec, device, int(seeds[0]), task)]
         else:
+            task.begin(self.n_init + predicts)
             runs = Parallel(n_jobs=self.n_jobs)(
-                delayed(_run_on_one_thread)(self, X, spec, device, int(seed))
-                for seed in seeds
+                delayed(_run_on_one_thread)(
+                    self, X, spec, device, int(seed), task.part("run", number)
+                )
+                for number, seed in enumerate(seeds)
             )
         self._spec = spec
-        self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype))
+        self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
+        task.end({} if predicts else None)
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
         X, array_shape = as_rows(X)
@@ -142,10 +160,16 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
 
     # -------------------------------------------------------------------- state
 
+    def _fitted_names(self) -> list[str]:
+        return [
+            name
+            for name in vars(self)
+            if name == "_spec" or (name.endswith("_") and not name.startswith("_"))
+        ]
+
     def _forget(self) -> None:
-        for name in [*vars(self)]:
-            if name == "_spec" or (name.endswith("_") and not name.startswith("_")):
-                delattr(self, name)
+        for name in self._fitted_names():
+            delattr(self, name)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Say whether `fit` came to a good end."""
@@ -194,13 +218,34 @@ class BaseDeepEstimator(ClusterMixin, BaseEstimator):
         raise NotImplementedError
 
     def _train(
-        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> Trained:
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        generator: torch.Generator,
+        observers: list[Observer],
+    ) -> dict[str, Any]:
+        """Train `network`; return further fitted attributes by their names."""
         raise NotImplementedError
 
-    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+    def _keep(
+        self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
+    ) -> None:
         """Turn finished runs into fitted attributes, floats of type `dtype`."""
         raise NotImplementedError
+
+    def _observers(
+        self, run: Run, batches: Batches, dtype: np.dtype, task: Task
+    ) -> list[Observer]:
+        """Return who is told of a run, `task` last: it offers what the others hold."""
+        task.attributes = partial(self._attributes, run, batches, dtype)
+        return [History(self.verbose, run.history), task]
+
+    def _attributes(
+        self, run: Run, batches: Batches, dtype: np.dtype
+    ) -> dict[str, Any] | None:
+        """Return the fitted attributes as if `run` had stopped now, for callbacks."""
+        # Nothing can be asked of an estimator that does not predict.
+        return None
 
 
 def _run(
@@ -209,6 +254,7 @@ def _run(
     spec: InputSpec,
     device: torch.device,
     seed: int,
+    task: Task,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
     # Layers start from the global generators; a user's module may draw from them.
@@ -216,8 +262,10 @@ def _run(
         network = estimator._build_network(spec).to(device)
         generator = torch.Generator(device).manual_seed(seed)
         batches = Batches(X, spec, device)
-        trained = estimator._train(network, batches, generator)
-    return Run(**vars(trained), network=network, seed=seed)
+        run = Run(network, seed)
+        observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
+        run.fitted = estimator._train(network, batches, generator, observers)
+    return run
 
 
 def _run_on_one_thread(*arguments: Any) -> Run:
@@ -225,9 +273,12 @@ def _run_on_one_thread(*arguments: Any) -> Run:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        return _run(*arguments)
+        run = _run(*arguments)
     finally:
         torch.set_num_threads(n_threads)
+    *_, task = arguments
+    task.end()
+    return run
 
 
 def float_dtype(dtype: np.dtype) -> np.dtype:

@@ -1,6 +1,8 @@
 """What the estimators share that learn a cluster head: choice of a run, prediction."""
 
 import warnings
+from copy import copy
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -12,10 +14,11 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepclust._base import BaseDeepEstimator, Run, float_dtype
+from skdeepclust._compat import Interval
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches
+from skdeepclust.training import Batches, EarlyStopping, Observer, Task
 
 
 class BaseDeepClusterer(
@@ -26,6 +29,13 @@ class BaseDeepClusterer(
     A subclass stores its parameters and gives `_build_network`, `_train` and `_teach`.
     """
 
+    _parameter_constraints: dict[str, list[Any]] = {
+        **BaseDeepEstimator._parameter_constraints,
+        "early_stopping": ["boolean"],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+    }
+
     # ------------------------------------------------------------------ fitting
 
     def fit_transform(self, X: Any, y: Any = None) -> np.ndarray:
@@ -35,8 +45,8 @@ class BaseDeepClusterer(
         ----------
         X : array-like or torch.Tensor
             As for `fit`.
-        y : Ignored
-            Not used, present for scikit-learn's API.
+        y : array-like of shape (n_samples,), default=None
+            As for `fit`.
 
         Returns
         -------
@@ -45,7 +55,9 @@ class BaseDeepClusterer(
         """
         return self.fit(X, y).embedding_
 
-    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+    def _keep(
+        self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
+    ) -> None:
         finished = [self._outcome(run, batches) for run in runs]
         run, (embedding, labels) = runs[0], finished[0]
         if len(runs) > 1:
@@ -56,13 +68,14 @@ class BaseDeepClusterer(
             run = runs[int(np.argmax(agreement))]
             generator = torch.Generator(batches.data.device).manual_seed(run.seed)
             run.network.requires_grad_(True)
-            rows = self._teach(run.network, batches, consensus, generator)
-            run.history += rows
-            run.n_iter += len(rows)
+            task = task.part("consensus", len(runs))
+            observers = self._observers(run, batches, dtype, task)
+            self._teach(run.network, batches, consensus, generator, observers)
+            task.end()
             embedding, labels = self._outcome(run, batches)
         self.network_ = run.network.eval().requires_grad_(False)
         self.history_ = run.history
-        self.n_iter_ = run.n_iter
+        self.n_iter_ = len(run.history)
         self.embedding_ = embedding.astype(dtype, copy=False)
         self.cluster_centers_ = _centers(embedding, labels).astype(dtype)
         self.labels_ = labels
@@ -97,6 +110,30 @@ class BaseDeepClusterer(
                 ConvergenceWarning,
                 stacklevel=5,
             )
+
+    def _observers(
+        self, run: Run, batches: Batches, dtype: np.dtype, task: Task
+    ) -> list[Observer]:
+        observers = super()._observers(run, batches, dtype, task)
+        if self.early_stopping:
+            observers.insert(0, EarlyStopping(self.n_iter_no_change, self.tol))
+        return observers
+
+    def _attributes(
+        self, run: Run, batches: Batches, dtype: np.dtype
+    ) -> dict[str, Any]:
+        # Built anew, not copied: a user's module may hold what cannot be copied. The
+        # network that is trained, its mode included, is left alone.
+        network = self._build_network(batches.spec).to(batches.data.device)
+        network.load_state_dict(run.network.state_dict())
+        stopped = Run(network, run.seed, [*run.history], run.fitted)
+        fitted = copy(self)
+        fitted._spec = batches.spec
+        with warnings.catch_warnings():
+            # Clusters may well be empty before the head has been taught.
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            fitted._keep([stopped], batches, dtype, Task())
+        return {name: getattr(fitted, name) for name in fitted._fitted_names()}
 
     # --------------------------------------------------------------- prediction
 
@@ -201,8 +238,9 @@ class BaseDeepClusterer(
         batches: Batches,
         labels: NDArray[np.int64],
         generator: torch.Generator,
-    ) -> list[dict[str, Any]]:
-        """Teach the cluster head given labels; return the history of it."""
+        observers: list[Observer],
+    ) -> None:
+        """Teach the cluster head given labels."""
         raise NotImplementedError
 
 

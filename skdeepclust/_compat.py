@@ -1,6 +1,40 @@
 """Every name of scikit-learn that is private or differs between versions."""
 
+from typing import Any
+
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
 
-__all__ = ["HasMethods", "Interval", "Options", "StrOptions", "fit_context"]
+try:
+    from sklearn.callback import CallbackSupportMixin
+except ImportError:
+
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in before scikit-learn 1.9, which brought callbacks: has none."""
+
+
+__all__ = [
+    "CallbackSupportMixin",
+    "HasMethods",
+    "Interval",
+    "Options",
+    "StrOptions",
+    "fit_context",
+    "has_callbacks",
+]
+
+
+def has_callbacks(estimator: Any) -> bool:
+    """Say whether callbacks are set; where there are some, `fit_context` ends them.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With or without `set_callbacks`.
+
+    Returns
+    -------
+    bool
+        False before scikit-learn 1.9.
+    """
+    return bool(getattr(estimator, "_skl_callbacks", None))

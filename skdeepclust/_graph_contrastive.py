@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdeepclust._base import Trained
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._graph_stages import GraphStages
@@ -16,7 +15,7 @@ from skdeepclust._head_stage import teach_head
 from skdeepclust._pretraining import resolve_pretraining
 from skdeepclust._warm_start import check_graph
 from skdeepclust.networks import ClusterNetwork, GraphHead, build_autoencoder
-from skdeepclust.training import Batches, History, InputSpec, run_stages
+from skdeepclust.training import Batches, InputSpec, Observer, run_stages
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
@@ -142,6 +141,15 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Of the encoder in joint training.
     head_learning_rate : float, default=1e-3
         Of the heads.
+    early_stopping : bool, default=False
+        Whether a stage ends when its mean loss of an epoch has not gone down by more
+        than `tol` below the best so far for `n_iter_no_change` epochs in a row, even
+        before its least number of steps. No labels are needed. Stage 0, whose learning
+        rate anneals over its planned length, always has all its epochs.
+    n_iter_no_change : int, default=5
+        Epochs in a row without a lower loss after which `early_stopping` ends a stage.
+    tol : float, default=1e-4
+        What the loss must go down by, to count as lower.
     n_init : int, default=1
         Number of runs from different seeds. The consensus of their clusters is taken,
         and the run that is nearest to it is kept and taught it.
@@ -286,6 +294,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         center_learning_rate: float = 3e-4,
         joint_learning_rate: float = 1e-3,
         head_learning_rate: float = 1e-3,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
@@ -330,6 +341,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.center_learning_rate = center_learning_rate
         self.joint_learning_rate = joint_learning_rate
         self.head_learning_rate = head_learning_rate
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
@@ -354,25 +368,23 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
 
     def _train(
-        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> Trained:
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        generator: torch.Generator,
+        observers: list[Observer],
+    ) -> dict[str, Any]:
         # Before the first epoch, not after the last one of pretraining.
         check_graph(self.graph, self.n_neighbors, len(batches))
-        history = History(self.verbose)
         views = make_views(self.augmentation, batches.spec.shape)
         stages = GraphStages(self, network, batches, views, generator)
-        n_iter = run_stages(
-            network,
-            stages,
-            len(batches),
-            device=generator.device,
-            generator=generator,
-            history=history,
+        run_stages(
+            network, stages, len(batches), generator=generator, observers=observers
         )
         if stages.affinity is None:
             # Training has stopped before: the graph of what there is.
             stages.warm_up_head()
-        return Trained(history.rows, n_iter, {"affinity_matrix_": stages.affinity})
+        return {"affinity_matrix_": stages.affinity}
 
     def _teach(
         self,
@@ -380,5 +392,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         batches: Batches,
         labels: np.ndarray,
         generator: torch.Generator,
-    ) -> list[dict[str, Any]]:
-        return teach_head(self, network, batches, labels, generator)
+        observers: list[Observer],
+    ) -> None:
+        teach_head(self, network, batches, labels, generator, observers)

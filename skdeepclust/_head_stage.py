@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, History, Stage, run_stages
+from skdeepclust.training import Batches, Observer, Stage, run_stages
 
 
 def head_stage(
@@ -69,9 +69,10 @@ def teach_head(
     batches: Batches,
     labels: NDArray[np.int64],
     generator: torch.Generator,
+    observers: list[Observer],
     *,
     label_smoothing: float = 0.0,
-) -> list[dict[str, Any]]:
+) -> None:
     """Teach the cluster head given clusters, by a stage of its own.
 
     Parameters
@@ -86,15 +87,11 @@ def teach_head(
         Clusters.
     generator : torch.Generator
         Draws the order of the samples.
+    observers : list of Observer
+        Are told of the stage.
     label_smoothing : float, default=0.0
         As for `head_stage`.
-
-    Returns
-    -------
-    list of dict
-        The history of the stage.
     """
-    history = History(estimator.verbose)
     network.eval()
     stage = head_stage(
         estimator,
@@ -107,8 +104,6 @@ def teach_head(
         network,
         [lambda: stage],
         len(batches),
-        device=generator.device,
         generator=generator,
-        history=history,
+        observers=observers,
     )
-    return history.rows

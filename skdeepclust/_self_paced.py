@@ -8,14 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdeepclust._base import Trained
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._head_stage import teach_head
 from skdeepclust._pretraining import resolve_pretraining
 from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, History, InputSpec, run_stages
+from skdeepclust.training import Batches, InputSpec, Observer, run_stages
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
@@ -124,6 +123,15 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Of the encoder in stage 2.
     head_learning_rate : float, default=1e-3
         Of the head.
+    early_stopping : bool, default=False
+        Whether a stage ends when its mean loss of an epoch has not gone down by more
+        than `tol` below the best so far for `n_iter_no_change` epochs in a row, even
+        before its least number of steps. No labels are needed. Stage 0, whose learning
+        rate anneals over its planned length, always has all its epochs.
+    n_iter_no_change : int, default=5
+        Epochs in a row without a lower loss after which `early_stopping` ends a stage.
+    tol : float, default=1e-4
+        What the loss must go down by, to count as lower.
     n_init : int, default=1
         Number of runs from different seeds. The consensus of their clusters is taken,
         and the run that is nearest to it is kept and taught it.
@@ -255,6 +263,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         center_learning_rate: float = 3e-4,
         fine_tune_learning_rate: float = 1e-5,
         head_learning_rate: float = 1e-3,
+        early_stopping: bool = False,
+        n_iter_no_change: int = 5,
+        tol: float = 1e-4,
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
@@ -296,6 +307,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.center_learning_rate = center_learning_rate
         self.fine_tune_learning_rate = fine_tune_learning_rate
         self.head_learning_rate = head_learning_rate
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
@@ -321,19 +335,21 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
 
     def _train(
-        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> Trained:
-        history = History(self.verbose)
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        generator: torch.Generator,
+        observers: list[Observer],
+    ) -> dict[str, Any]:
         views = make_views(self.augmentation, batches.spec.shape)
-        n_iter = run_stages(
+        run_stages(
             network,
             SelfPacedStages(self, network, batches, views, generator),
             len(batches),
-            device=generator.device,
             generator=generator,
-            history=history,
+            observers=observers,
         )
-        return Trained(history.rows, n_iter)
+        return {}
 
     def _teach(
         self,
@@ -341,5 +357,6 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         batches: Batches,
         labels: np.ndarray,
         generator: torch.Generator,
-    ) -> list[dict[str, Any]]:
-        return teach_head(self, network, batches, labels, generator)
+        observers: list[Observer],
+    ) -> None:
+        teach_head(self, network, batches, labels, generator, observers)

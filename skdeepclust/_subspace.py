@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from skdeepclust import losses
-from skdeepclust._base import BaseDeepEstimator, Run, Trained
+from skdeepclust._base import BaseDeepEstimator, Run
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._spectral import consensus_labels, spectral_labels
@@ -23,7 +23,7 @@ from skdeepclust.graph import (
     symmetric_affinity,
 )
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, History, InputSpec, Stage, run_stages
+from skdeepclust.training import Batches, InputSpec, Observer, Stage, Task, run_stages
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -223,22 +223,20 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         return ClusterNetwork(autoencoder, head, unit_norm=False)
 
     def _train(
-        self, network: ClusterNetwork, batches: Batches, generator: torch.Generator
-    ) -> Trained:
+        self,
+        network: ClusterNetwork,
+        batches: Batches,
+        generator: torch.Generator,
+        observers: list[Observer],
+    ) -> dict[str, Any]:
         check_graph("self_expression", self.n_neighbors, len(batches))
         if self.coefficients == "learned":
             check_dense(
                 "coefficients='learned'", "coefficients='closed_form'", len(batches)
             )
-        history = History(self.verbose)
         stages = _SubspaceStages(self, network, batches, generator)
-        n_iter = run_stages(
-            network,
-            stages,
-            len(batches),
-            device=generator.device,
-            generator=generator,
-            history=history,
+        run_stages(
+            network, stages, len(batches), generator=generator, observers=observers
         )
         h = batches.map(stages.embed)
         if not h.isfinite().all():
@@ -248,14 +246,15 @@ class DeepSubspaceClustering(BaseDeepEstimator):
             )
         affinity = stages.affinity(h)
         seed = stages.draw_seed()
-        fitted = {
+        return {
             "affinity_matrix_": affinity,
             "embedding_": h.cpu().numpy(),
             "labels_": spectral_labels(affinity, self.n_clusters, seed=seed),
         }
-        return Trained(history.rows, n_iter, fitted)
 
-    def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype) -> None:
+    def _keep(
+        self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
+    ) -> None:
         partitions = [run.fitted["labels_"] for run in runs]
         labels = consensus_labels(partitions, self.n_clusters, seed=runs[0].seed)
         agreement = [adjusted_rand_score(labels, other) for other in partitions]
@@ -263,7 +262,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self.affinity_matrix_: csr_matrix = run.fitted["affinity_matrix_"]
         self.embedding_ = run.fitted["embedding_"].astype(dtype, copy=False)
         self.history_ = run.history
-        self.n_iter_ = run.n_iter
+        self.n_iter_ = len(run.history)
         self.labels_ = labels
 
 

@@ -39,15 +39,14 @@ def regression(n=40, seed=0):
 
 def train(layer, *stages, n=40, seed=0, verbose=0):
     history = History(verbose)
-    n_iter = run_stages(
+    run_stages(
         layer,
         [lambda stage=stage: stage for stage in stages],
         n,
-        device=CPU,
         generator=torch.Generator().manual_seed(seed),
-        history=history,
+        observers=[history],
     )
-    return history.rows, n_iter
+    return history.rows
 
 
 def make_stage(layer, step, n_epochs=3, batch_size=16, **kwargs):
@@ -59,8 +58,8 @@ def make_stage(layer, step, n_epochs=3, batch_size=16, **kwargs):
 def test_run_stages_minimises_loss_and_keeps_history(schedule):
     layer, step = regression()
     stage = make_stage(layer, step, 40, schedule=schedule)
-    rows, n_iter = train(layer, stage)
-    assert n_iter == len(rows) == 40
+    rows = train(layer, stage)
+    assert len(rows) == 40
     assert [row["epoch"] for row in rows] == list(range(1, 41))
     assert set(rows[0]) == {"stage", "epoch", "loss", "squared"}
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
@@ -100,7 +99,7 @@ def test_stage_total_epochs_reaches_min_steps(n_epochs, min_steps, expected):
     layer, step = regression()
     stage = make_stage(layer, step, n_epochs, min_steps=min_steps)
     assert stage.total_epochs(n_batches=2) == expected
-    assert train(layer, stage)[1] == expected
+    assert len(train(layer, stage)) == expected
 
 
 def test_run_stages_refreshes_every_interval():
@@ -112,7 +111,7 @@ def test_run_stages_refreshes_every_interval():
         return {"refreshed_at": float(epoch)}
 
     stage = make_stage(layer, step, 5, refresh=refresh, refresh_interval=2)
-    rows, _ = train(layer, stage)
+    rows = train(layer, stage)
     assert epochs == [0, 2, 4]
     assert [row["refreshed_at"] for row in rows] == [0, 0, 2, 2, 4]
 
@@ -149,8 +148,8 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
     # 40 samples in batches of at least 30: one batch an epoch.
     second = make_stage(layer, step, 2)
     with pytest.warns(ConvergenceWarning, match=r"epoch 4 of stage 'fit'"):
-        rows, n_iter = train(layer, first, second)
-    assert n_iter == len(rows) == 3
+        rows = train(layer, first, second)
+    assert len(rows) == 3
     for name, value in layer.state_dict().items():
         assert torch.equal(value, good[name])
 

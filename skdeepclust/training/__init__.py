@@ -1,18 +1,24 @@
-"""Training that knows no method: batches, the loop over stages, history."""
+"""Training that knows no method: batches, the loop over stages, who listens."""
 
+from skdeepclust.training.callbacks import Task, fit_task
 from skdeepclust.training.data import Batches, InputSpec
 from skdeepclust.training.device import available_devices, resolve_device
-from skdeepclust.training.events import History
+from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.inputs import as_rows, sample_shape
-from skdeepclust.training.loop import Stage, run_stages
+from skdeepclust.training.loop import run_stages
+from skdeepclust.training.stage import Stage
 
 __all__ = [
     "Batches",
+    "EarlyStopping",
     "History",
     "InputSpec",
+    "Observer",
     "Stage",
+    "Task",
     "as_rows",
     "available_devices",
+    "fit_task",
     "resolve_device",
     "run_stages",
     "sample_shape",

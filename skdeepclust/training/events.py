@@ -1,18 +1,70 @@
-"""What is told while training: the history and one log line per epoch."""
+"""What is told while training, and who listens: the history, early stopping."""
 
 import logging
+import math
 from typing import Any
+
+from skdeepclust.training.stage import Stage
 
 logger = logging.getLogger("skdeepclust")
 
 
-class History:
+class Observer:
+    """What the training loop tells, in this order; by default to no one."""
+
+    def begin(self, n_stages: int) -> None:
+        """Hear that training begins.
+
+        Parameters
+        ----------
+        n_stages : int
+            Stages to come; those without epochs are skipped.
+        """
+
+    def stage_begin(self, stage: Stage, n_epochs: int) -> None:
+        """Hear that a stage begins.
+
+        Parameters
+        ----------
+        stage : Stage
+            The stage.
+        n_epochs : int
+            Epochs it has if nobody ends it.
+        """
+
+    def epoch_begin(self) -> None:
+        """Hear that an epoch begins."""
+
+    def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
+        """Hear that an epoch came to a good end; one that did not is not told.
+
+        Parameters
+        ----------
+        epoch : int
+            The epoch within the stage, from 1.
+        values : dict of str to float
+            Loss terms, means over the epoch, and statistics.
+
+        Returns
+        -------
+        bool
+            Whether the stage is to end here.
+        """
+        return False
+
+    def stage_end(self) -> None:
+        """Hear that the stage ends."""
+
+
+class History(Observer):
     """Rows of named numbers, one per epoch.
 
     Parameters
     ----------
-    verbose : int
+    verbose : int, default=0
         When positive, each row is also logged.
+    rows : list of dict, default=None
+        Rows to go on from. None starts anew.
 
     Attributes
     ----------
@@ -20,9 +72,11 @@ class History:
         ``stage``, ``epoch`` (from 1 within its stage) and every named number.
     """
 
-    def __init__(self, verbose: int = 0) -> None:
+    def __init__(
+        self, verbose: int = 0, rows: list[dict[str, Any]] | None = None
+    ) -> None:
         self.verbose = verbose
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[dict[str, Any]] = [] if rows is None else rows
         if verbose and not logger.handlers and not logging.getLogger().handlers:
             # A user who asked for lines and configured no logging still sees
             # them; a configured root logger is left alone.
@@ -30,19 +84,44 @@ class History:
         if verbose and logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
 
-    def add(self, stage: str, epoch: int, values: dict[str, float]) -> None:
-        """Append the row of one epoch.
+    def stage_begin(self, stage: Stage, n_epochs: int) -> None:
+        """Remember the name, which the rows begin with."""
+        self._stage = stage.name
 
-        Parameters
-        ----------
-        stage : str
-            The stage's name.
-        epoch : int
-            The epoch within the stage, from 1.
-        values : dict of str to float
-            Loss terms and statistics.
-        """
-        self.rows.append({"stage": stage, "epoch": epoch, **values})
+    def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
+        """Append the row of the epoch."""
+        self.rows.append({"stage": self._stage, "epoch": epoch, **values})
         if self.verbose:
             terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            logger.info("%s epoch %d: %s", stage, epoch, terms)
+            logger.info("%s epoch %d: %s", self._stage, epoch, terms)
+        return False
+
+
+class EarlyStopping(Observer):
+    """Ends a stage whose loss goes down no more.
+
+    Parameters
+    ----------
+    n_iter_no_change : int
+        Epochs in a row without a lower loss after which a stage ends.
+    tol : float
+        The loss is lower if it is below the best so far by more than this.
+    """
+
+    def __init__(self, n_iter_no_change: int, tol: float) -> None:
+        self.n_iter_no_change = n_iter_no_change
+        self.tol = tol
+
+    def stage_begin(self, stage: Stage, n_epochs: int) -> None:
+        """Forget the stage before."""
+        # A one-cycle schedule anneals over its planned length. Ended early, it would
+        # leave weights of a high learning rate.
+        self._may_end = stage.schedule == "constant"
+        self._best, self._n_stale = math.inf, 0
+
+    def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
+        """Count the epochs without a lower loss."""
+        lower = values["loss"] < self._best - self.tol
+        self._n_stale = 0 if lower else self._n_stale + 1
+        self._best = min(self._best, values["loss"])
+        return self._may_end and self._n_stale >= self.n_iter_no_change

@@ -2,72 +2,15 @@
 
 import math
 import warnings
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
-from skdeepclust.training.events import History
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of training.
-
-    Parameters
-    ----------
-    name : str
-        Goes into the history.
-    n_epochs : int
-        Passes over the data; 0 skips the stage.
-    param_groups : list of dict
-        What Adam updates, each with its ``"params"`` and ``"lr"``.
-    step : callable
-        Maps the indices of a batch to named loss terms (0-d tensors); the term
-        ``"loss"`` is the one that is minimised.
-    batch_size : int
-        Least number of samples of a batch; a smaller data set is one batch.
-    min_steps : int, default=0
-        A small data set gets more epochs, so that there are at least so many
-        optimiser steps.
-    schedule : {"constant", "one_cycle"}, default="constant"
-        ``"one_cycle"`` warms up to ``lr`` and anneals to nearly 0.
-    refresh : callable, default=None
-        Called before the first epoch and every `refresh_interval` epochs with
-        the epoch (from 0); returns statistics for the history.
-    refresh_interval : int, default=1
-        Epochs between two calls of `refresh`.
-    """
-
-    name: str
-    n_epochs: int
-    param_groups: list[dict[str, Any]]
-    step: Callable[[Tensor], dict[str, Tensor]]
-    batch_size: int
-    min_steps: int = 0
-    schedule: str = "constant"
-    refresh: Callable[[int], dict[str, float]] | None = None
-    refresh_interval: int = 1
-
-    def total_epochs(self, n_batches: int) -> int:
-        """Return the number of epochs, raised to reach `min_steps`.
-
-        Parameters
-        ----------
-        n_batches : int
-            Batches in one epoch.
-
-        Returns
-        -------
-        int
-            0 if the stage is skipped.
-        """
-        if self.n_epochs == 0:
-            return 0
-        return max(self.n_epochs, math.ceil(self.min_steps / n_batches))
+from skdeepclust.training.events import Observer
+from skdeepclust.training.stage import Stage
 
 
 def run_stages(
@@ -75,10 +18,9 @@ def run_stages(
     stages: Iterable[Callable[[], Stage]],
     n_samples: int,
     *,
-    device: torch.device,
     generator: torch.Generator,
-    history: History,
-) -> int:
+    observers: Sequence[Observer] = (),
+) -> None:
     """Train `network` through the stages, one after the other.
 
     A stage is built just before it runs, since it may need what the one before
@@ -94,45 +36,33 @@ def run_stages(
         Each returns the next :class:`Stage`.
     n_samples : int
         The samples are numbered from 0.
-    device : torch.device
-        Where the indices of a batch live.
     generator : torch.Generator
-        Draws the order of the samples.
-    history : History
-        Gets one row per epoch.
-
-    Returns
-    -------
-    int
-        The number of epochs that were run to a good end.
+        Draws the order of the samples, on the device where they and `network` are.
+    observers : sequence of Observer, default=()
+        Are told of each stage and epoch, and may end a stage.
     """
-    total = 0
-    for make in stages:
-        stage = make()
-        n_done, finite = _run_stage(
-            network, stage, n_samples, device=device, generator=generator, log=history
-        )
-        total += n_done
-        if not finite:
+    makers = [*stages]
+    for observer in observers:
+        observer.begin(len(makers))
+    for make in makers:
+        if not _run_stage(network, make(), n_samples, generator, observers):
             break
-    return total
 
 
 def _run_stage(
     network: nn.Module,
     stage: Stage,
     n_samples: int,
-    *,
-    device: torch.device,
     generator: torch.Generator,
-    log: History,
-) -> tuple[int, bool]:
+    observers: Sequence[Observer],
+) -> bool:
+    """Run one stage; return whether training stayed finite."""
     n_batches = max(1, n_samples // stage.batch_size)
     n_epochs = stage.total_epochs(n_batches)
     if n_epochs == 0:
-        return 0, True
+        return True
     optimizer = torch.optim.Adam(
-        stage.param_groups, fused=device.type in ("cpu", "cuda")
+        stage.param_groups, fused=generator.device.type in ("cpu", "cuda")
     )
     scheduler = None
     if stage.schedule == "one_cycle":
@@ -142,14 +72,20 @@ def _run_stage(
             total_steps=n_epochs * n_batches,
             cycle_momentum=False,
         )
+    for observer in observers:
+        observer.stage_begin(stage, n_epochs)
+    finite = True
     statistics: dict[str, float] = {}
     for epoch in range(n_epochs):
+        for observer in observers:
+            observer.epoch_begin()
         good = {name: value.clone() for name, value in network.state_dict().items()}
         if stage.refresh is not None and epoch % stage.refresh_interval == 0:
             statistics = stage.refresh(epoch)
         network.train()
         means = _run_epoch(stage, optimizer, scheduler, n_samples, n_batches, generator)
-        if not (math.isfinite(means["loss"]) and _is_finite(network)):
+        finite = math.isfinite(means["loss"]) and _is_finite(network)
+        if not finite:
             network.load_state_dict(good)
             warnings.warn(
                 f"Training stopped being finite in epoch {epoch + 1} of stage "
@@ -158,9 +94,15 @@ def _run_stage(
                 ConvergenceWarning,
                 stacklevel=2,
             )
-            return epoch, False
-        log.add(stage.name, epoch + 1, {**means, **statistics})
-    return n_epochs, True
+            break
+        values = {**means, **statistics}
+        # A list: all are told, also when the first one ends the stage.
+        ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
+        if any(ends):
+            break
+    for observer in observers:
+        observer.stage_end()
+    return finite
 
 
 def _run_epoch(
