@@ -270,6 +270,26 @@ def test_pair_contrastive_gradient_in_blocks(monkeypatch):
     check_gradient(lambda z: losses.pair_contrastive(z, similarity), normal(8, 3))
 
 
+def test_pair_contrastive_in_blocks_refuses_a_second_derivative(monkeypatch):
+    monkeypatch.setattr("skdeepclust.losses.contrastive._DENSE_ROWS", 4)
+    z = normal(8, 3).requires_grad_()
+    loss = losses.pair_contrastive(z, normal(8, 2))
+    with pytest.raises(RuntimeError, match="more than 512 samples"):
+        torch.autograd.grad(loss, z, create_graph=True)
+
+
+def test_pair_contrastive_in_blocks_survives_anchors_without_positives(monkeypatch):
+    """At a low temperature their exponentials overflow, and must not be seen."""
+    monkeypatch.setattr("skdeepclust.losses.contrastive._DENSE_ROWS", 4)
+    z = normal(8, 3).float().requires_grad_()
+    factor = torch.eye(8)[:, :7]
+    factor[1] = factor[0]
+    loss = losses.pair_contrastive(z, factor, temperature=1e-3)
+    (gradient,) = torch.autograd.grad(loss, z)
+    assert torch.isfinite(loss)
+    assert torch.isfinite(gradient).all()
+
+
 def test_pair_contrastive_has_no_gradient_through_similarity():
     z, similarity = differentiable(normal(8, 3), similarities(8))
     losses.pair_contrastive(z, similarity).backward()

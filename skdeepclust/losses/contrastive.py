@@ -1,9 +1,10 @@
 """Losses that compare samples by cosine: views of one sample, and pairs of samples."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 
 from ._checks import _check_positive, _check_rows, _check_shape, _promote, _unit_rows
 
@@ -132,8 +133,9 @@ def pair_contrastive(
 
     Notes
     -----
-    Beyond 512 samples the pairs are visited in blocks of rows that the backward pass
-    computes again, so memory grows with n and not with its square.
+    Beyond 512 samples the pairs are visited in blocks of rows, each once: the gradient
+    is computed together with the loss, so memory grows with n and not with its square.
+    It then cannot be differentiated twice: `create_graph=True` raises a RuntimeError.
 
     Examples
     --------
@@ -154,52 +156,114 @@ def pair_contrastive(
             f"{negative_threshold!r} and {positive_threshold!r}: lower it or raise "
             f"positive_threshold."
         )
-    n = z.shape[0]
     (wide,) = _promote(z)
     unit = _unit_rows(wide)
-    settings = (temperature, positive_threshold, negative_threshold)
-    if n <= _DENSE_ROWS:
-        loss, count = _pair_rows(unit, similarity.detach(), 0, n, *settings)
-        return (loss / count.clamp_min(1)).to(z.dtype)
-    loss, count = unit.new_zeros(()), unit.new_zeros((), dtype=torch.int64)
-    for start in range(0, n, _BLOCK_ROWS):
-        block_loss, block_count = checkpoint(
-            _pair_rows,
-            unit,
-            similarity.detach(),
-            start,
-            min(start + _BLOCK_ROWS, n),
-            *settings,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        loss, count = loss + block_loss, count + block_count
-    return (loss / count.clamp_min(1)).to(z.dtype)
+    thresholds = (positive_threshold, negative_threshold)
+    if z.shape[0] <= _DENSE_ROWS:
+        loss = _contrast_all(unit, similarity.detach(), temperature, *thresholds)
+    else:
+        blocks: Any = _PairContrast.apply  # untyped in torch
+        loss = blocks(unit, similarity.detach(), temperature, *thresholds)
+    return loss.to(z.dtype)
 
 
-def _pair_rows(
+def _contrast_all(
     unit: Tensor,
     similarity: Tensor,
-    start: int,
-    stop: int,
     temperature: float,
     positive_threshold: float,
     negative_threshold: float,
-) -> tuple[Tensor, Tensor]:
-    """Sum of the losses of the anchors start to stop, and how many contribute."""
-    rows = similarity[start:stop]
+) -> Tensor:
+    """Compute `pair_contrastive` with all pairs in memory."""
     if similarity.shape[0] != similarity.shape[1]:
-        rows, factor = _promote(rows, similarity)
-        rows = rows @ factor.T
-    positive, negative = rows >= positive_threshold, rows <= negative_threshold
-    positive.diagonal(start).fill_(False)
-    negative.diagonal(start).fill_(False)
+        (factor,) = _promote(similarity)
+        similarity = factor @ factor.T
+    positive = similarity >= positive_threshold
+    negative = similarity <= negative_threshold
+    positive.fill_diagonal_(False)
+    negative.fill_diagonal_(False)
     n_positive = positive.sum(dim=1)
     counted = (n_positive > 0) & negative.any(dim=1)
-    logits = unit[start:stop] @ unit.T / temperature
+    logits = unit @ unit.T / temperature
     # Rows that are not counted keep all entries: a row of minus infinities has no
     # finite logsumexp to mask away.
     excluded = ~negative & counted.unsqueeze(1)
     spread = logits.masked_fill(excluded, -torch.inf).logsumexp(dim=1)
     pull = logits.masked_fill(~positive, 0.0).sum(dim=1) / n_positive.clamp_min(1)
-    return (spread - pull).masked_fill(~counted, 0.0).sum(), counted.sum()
+    loss = (spread - pull).masked_fill(~counted, 0.0).sum()
+    return loss / counted.sum().clamp_min(1)
+
+
+class _PairContrast(torch.autograd.Function):
+    """Loss and gradient of `pair_contrastive` in one pass over blocks of rows.
+
+    A block holds all pairs of its anchors, hence all that their sums need: to take the
+    gradient on the spot saves computing the block again for it.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        unit: Tensor,
+        similarity: Tensor,
+        temperature: float,
+        positive_threshold: float,
+        negative_threshold: float,
+    ) -> Tensor:
+        n = unit.shape[0]
+        is_factor = similarity.shape[1] != n
+        if is_factor:
+            similarity = similarity.to(unit.dtype)
+        losses, n_counted = unit.new_zeros(()), unit.new_zeros(())
+        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
+        # Written in place: it spares memory, and autocast leaves it at full width.
+        pairs_buffer = unit.new_empty(_BLOCK_ROWS, n)
+        alike_buffer = torch.empty_like(pairs_buffer)
+        for start in range(0, n, _BLOCK_ROWS):
+            anchors = unit[start : start + _BLOCK_ROWS]
+            rows = slice(start, start + len(anchors))
+            positive, pairs = alike_buffer[: len(anchors)], pairs_buffer[: len(anchors)]
+            alike = similarity[rows]
+            if is_factor:
+                alike = torch.mm(alike, similarity.T, out=positive)
+            others = alike > negative_threshold
+            others.diagonal(start).fill_(True)
+            torch.ge(alike, positive_threshold, out=positive)
+            positive.diagonal(start).zero_()
+            torch.mm(anchors / temperature, unit.T, out=pairs)
+            n_positive = positive.sum(dim=1, keepdim=True)
+            pull = torch.bmm(pairs.unsqueeze(1), positive.unsqueeze(2)).squeeze(2)
+            pairs.masked_fill_(others, -torch.inf)
+            peak = pairs.amax(dim=1, keepdim=True)
+            counted = (n_positive > 0) & (peak > -torch.inf)
+            peak.masked_fill_(peak.isneginf(), 0.0)
+            total = pairs.sub_(peak).exp_().sum(dim=1, keepdim=True)
+            total.masked_fill_(~counted, 1.0)
+            n_positive.clamp_min_(1)
+            loss = peak + total.log() - pull / n_positive
+            losses += loss.masked_fill(~counted, 0.0).sum()
+            n_counted += counted.sum()
+            if gradient is None:
+                continue
+            # Divided by the total this is the derivative with respect to the logits:
+            # softmax over the negatives, minus the share of each positive.
+            pairs.addcmul_(positive, total / n_positive, value=-1)
+            weight = counted / total
+            gradient[rows].addcmul_(torch.mm(pairs, unit), weight)
+            gradient.addmm_(pairs.T, anchors * weight)
+        n_counted.clamp_min_(1)
+        if gradient is not None:
+            ctx.save_for_backward(gradient.div_(n_counted * temperature))
+        return losses / n_counted
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        # torch's `once_differentiable` lets this pass, and its second derivatives
+        # are wrong, wherever grad_output is a constant.
+        if torch.is_grad_enabled():
+            raise RuntimeError(
+                "pair_contrastive of more than 512 samples cannot be differentiated "
+                "twice: leave out create_graph=True."
+            )
+        (gradient,) = ctx.saved_tensors
+        return grad_output * gradient, None, None, None, None
