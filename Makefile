@@ -72,12 +72,12 @@ lint: $(VENV)/.dev-stamp
 	$(VENV)/bin/lint-imports --no-logo
 
 doc: $(VENV)/.doc-stamp
-	$(VENV)/bin/python -m sphinx -W --keep-going -b html doc doc/_build/html
+	OMP_NUM_THREADS=1 $(VENV)/bin/python -m sphinx -W --keep-going -b html doc doc/_build/html
 
 bench: $(VENV)/.bench-stamp
 	$(VENV)/bin/python benchmarks/quality.py $(BENCH_ARGS)
 
 clean:
-	rm -rf $(VENV) $(OLDEST) build dist doc/_build doc/generated
+	rm -rf $(VENV) $(OLDEST) build dist doc/_build doc/generated doc/auto_examples
 	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find skdeepclust tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -18,6 +18,7 @@ extensions = [
     "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
+    "sphinx_gallery.gen_gallery",
 ]
 exclude_patterns = ["_build", "_generated", "_templates"]
 templates_path = ["_templates"]
@@ -28,6 +29,17 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings give types and shapes
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = {
+    "examples_dirs": "../examples",
+    "gallery_dirs": "auto_examples",
+    "filename_pattern": "/plot_",
+    "ignore_pattern": r"demo\.py",
+    "abort_on_example_error": True,
+    "show_memory": False,
+    "show_signature": False,
+    "download_all_examples": False,
+}
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skdeepclust {release}"

@@ -6,7 +6,7 @@ import pytest
 from numpydoc.validate import validate
 
 import skdeepclust
-from skdeepclust import graph, losses, metrics
+from skdeepclust import display, graph, losses, metrics
 
 # Matters of taste, or sections that not every object needs.
 TASTE = {
@@ -38,6 +38,7 @@ METHODS = [
 OBJECTS = [
     *(f"skdeepclust.{name}" for name in CLASSES),
     *METHODS,
+    *(f"skdeepclust.display.{name}" for name in display.__all__),
     *(f"skdeepclust.graph.{name}" for name in graph.__all__),
     *(f"skdeepclust.losses.{name}" for name in losses.__all__),
     *(f"skdeepclust.metrics.{name}" for name in metrics.__all__),

@@ -1,0 +1,74 @@
+"""
+=======================
+Watch the pace of pairs
+=======================
+
+Self-paced training begins with the pairs of samples that it is sure of. Similar pairs
+are positives, dissimilar ones negatives. Pairs in between are ambiguous, and take no
+part until they have become clear.
+"""
+
+# %%
+# Begin with few certain pairs
+# ----------------------------
+#
+# The cluster head is usually taught so well that most pairs are clear from the start.
+# Here it gets few steps, so that there is something to see. The pairs are looked at
+# again after each epoch.
+
+import matplotlib.pyplot as plt
+import numpy as np
+from sklearn.datasets import load_digits
+
+from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust.display import TrainingCurveDisplay
+from skdeepclust.metrics import clustering_accuracy
+
+digits = load_digits()
+images = (digits.images[:, None] / 16).astype(np.float32)
+
+model = SelfPacedContrastiveClustering(
+    10,
+    min_pretrain_steps=100,
+    min_center_steps=30,
+    min_head_steps=30,
+    pair_update_interval=1,
+    random_state=0,
+).fit(images)
+
+# %%
+# The last stage
+# --------------
+#
+# At first no pair is similar enough to be a positive, and a tenth of all pairs is
+# ambiguous. As training goes on, ambiguous pairs become positives. With ten clusters
+# of one size, a tenth of all pairs is within a cluster, so the positives end near 10 %.
+
+TrainingCurveDisplay.from_estimator(
+    model,
+    stages=["contrastive"],
+    terms=[
+        "pair_contrastive",
+        "cluster_balance",
+        *(f"{kind}_pairs" for kind in ("positive", "negative", "ambiguous")),
+    ],
+)
+plt.show()
+
+# %%
+# All stages
+# ----------
+#
+# Each term has a scale of its own. Terms of different stages cannot be compared, since
+# each stage minimises another loss.
+
+TrainingCurveDisplay.from_estimator(model)
+plt.show()
+
+# %%
+# How good is it?
+# ---------------
+#
+# Only here the labels are used.
+
+print(f"Accuracy: {clustering_accuracy(digits.target, model.labels_):.3f}")

@@ -1,0 +1,296 @@
+"""The affinity matrix, its rows and columns sorted by cluster."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import sparse
+
+from ._checks import (
+    INK,
+    check_axes,
+    check_count,
+    check_finite,
+    check_labels,
+    check_matplotlib,
+    fitted_value,
+    to_numpy,
+)
+
+# Weights of 1/300 of the largest and below share the faintest colour: else the rarest
+# edge would set the scale.
+RANGE = 300
+LINE = 0.12  # inches, height of a name
+
+
+class AffinityDisplay:
+    """The affinity matrix, its rows and columns sorted by cluster.
+
+    Weights are summed over bins, so that any number of samples can be drawn. A good
+    partition has its weight in the squares along the diagonal.
+
+    Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
+    stored as attributes.
+
+    Read more in the :ref:`User Guide <pictures>`.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (n_bins, n_bins)
+        Sum of the weights in each bin.
+    sizes : ndarray of shape (n_clusters,)
+        Number of samples of each cluster, in the order of the rows.
+    names : ndarray of shape (n_clusters,), default=None
+        Names of the clusters. None: numbers from 0.
+    within_share : float, default=None
+        Share of the weight that is inside clusters.
+
+    Attributes
+    ----------
+    im_ : matplotlib AxesImage
+        The matrix.
+    borders_ : list of matplotlib LineCollection
+        The borders between clusters, horizontal and vertical.
+    colorbar_ : matplotlib Colorbar or None
+        The colour bar, if there is one.
+    ax_ : matplotlib Axes
+        Axes with the matrix.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    skdeepclust.graph.symmetric_affinity : Make an affinity matrix.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import make_blobs
+    >>> from sklearn.neighbors import kneighbors_graph
+    >>> from skdeepclust.display import AffinityDisplay
+    >>> X, y = make_blobs(300, centers=4, random_state=0, cluster_std=0.4)
+    >>> graph = kneighbors_graph(X, 5)
+    >>> display = AffinityDisplay.from_predictions(graph, y, n_bins=60)
+    >>> display.weights.shape
+    (60, 60)
+    """
+
+    def __init__(
+        self,
+        weights: NDArray[Any],
+        sizes: NDArray[Any],
+        *,
+        names: NDArray[Any] | None = None,
+        within_share: float | None = None,
+    ) -> None:
+        self.weights = weights
+        self.sizes = sizes
+        self.names = names
+        self.within_share = within_share
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        n_bins: int = 100,
+        ax: Any = None,
+        cmap: Any = "Blues",
+        colorbar: bool = True,
+        im_kwargs: dict[str, Any] | None = None,
+    ) -> "AffinityDisplay":
+        """Draw the graph and the clusters of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted clusterer with `affinity_matrix_` and `labels_`, for instance
+            :class:`~skdeepclust.GraphContrastiveClustering` or scikit-learn's
+            `SpectralClustering`.
+        n_bins : int, default=100
+            As for :meth:`from_predictions`.
+        ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        cmap : str or matplotlib Colormap, default="Blues"
+            As for :meth:`plot`.
+        colorbar : bool, default=True
+            As for :meth:`plot`.
+        im_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        AffinityDisplay
+            The display, drawn.
+        """
+        check_matplotlib(cls)
+        mend = "pass an estimator that builds a graph, or a matrix to from_predictions"
+        return cls.from_predictions(
+            fitted_value(estimator, "affinity_matrix_", mend),
+            fitted_value(estimator, "labels_", mend),
+            n_bins=n_bins,
+            ax=ax,
+            cmap=cmap,
+            colorbar=colorbar,
+            im_kwargs=im_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        affinity: Any,
+        labels: ArrayLike,
+        *,
+        n_bins: int = 100,
+        ax: Any = None,
+        cmap: Any = "Blues",
+        colorbar: bool = True,
+        im_kwargs: dict[str, Any] | None = None,
+    ) -> "AffinityDisplay":
+        """Draw an affinity matrix and clusters.
+
+        Parameters
+        ----------
+        affinity : {array-like, sparse matrix} of shape (n_samples, n_samples)
+            Weights, not negative. A sparse matrix is never made dense.
+        labels : array-like of shape (n_samples,)
+            Cluster of each sample.
+        n_bins : int, default=100
+            Number of bins along each side; with fewer samples, each is its own bin.
+        ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        cmap : str or matplotlib Colormap, default="Blues"
+            As for :meth:`plot`.
+        colorbar : bool, default=True
+            As for :meth:`plot`.
+        im_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        AffinityDisplay
+            The display, drawn.
+        """
+        check_matplotlib(cls)
+        matrix = _check_affinity(affinity)
+        n_samples = matrix.shape[0]
+        names, clusters = check_labels("labels", labels, "affinity", n_samples)
+        n_bins = min(check_count("n_bins", n_bins), n_samples)
+        place = np.empty(n_samples, dtype=np.int64)
+        place[np.argsort(clusters, kind="stable")] = np.arange(n_samples)
+        bins = place * n_bins // n_samples
+        weights = np.bincount(
+            bins[matrix.row] * n_bins + bins[matrix.col], matrix.data, n_bins**2
+        )
+        inside = clusters[matrix.row] == clusters[matrix.col]
+        display = cls(
+            weights.reshape(n_bins, n_bins),
+            np.bincount(clusters),
+            names=names,
+            within_share=float(matrix.data[inside].sum() / matrix.data.sum()),
+        )
+        return display.plot(ax, cmap=cmap, colorbar=colorbar, im_kwargs=im_kwargs)
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        cmap: Any = "Blues",
+        colorbar: bool = True,
+        im_kwargs: dict[str, Any] | None = None,
+    ) -> "AffinityDisplay":
+        """Draw the matrix.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure.
+        cmap : str or matplotlib Colormap, default="Blues"
+            Colours of the weights, on a logarithmic scale. Bins without weight stay
+            empty.
+        colorbar : bool, default=True
+            Whether to add a colour bar.
+        im_kwargs : dict, default=None
+            Keywords for matplotlib's `imshow`. They replace the defaults.
+
+        Returns
+        -------
+        AffinityDisplay
+            The display itself.
+        """
+        check_matplotlib(type(self))
+        from matplotlib.colors import LogNorm
+
+        ax = check_axes(ax)
+        sizes = np.asarray(self.sizes)
+        names = np.arange(len(sizes)) if self.names is None else self.names
+        ends = np.cumsum(sizes)
+        n = int(ends[-1])
+        largest = np.max(self.weights)
+        self.im_ = ax.imshow(
+            np.ma.masked_less_equal(self.weights, 0),
+            **{
+                "norm": LogNorm(largest / RANGE, largest, clip=True),
+                "cmap": cmap,
+                "extent": (0, n, n, 0),
+                # Most bins of a sparse graph are empty: never blur them away.
+                "interpolation": "nearest",
+                **(im_kwargs or {}),
+            },
+        )
+        style = {"colors": INK, "linewidths": 0.5, "alpha": 0.6}
+        self.borders_ = [
+            ax.hlines(ends[:-1], 0, n, **style),
+            ax.vlines(ends[:-1], 0, n, **style),
+        ]
+        _name_clusters(ax, ends - sizes / 2, sizes / n, [str(name) for name in names])
+        if self.within_share is not None:
+            title = f"weight within clusters: {self.within_share:.1%}"
+            ax.set_title(title, fontsize="medium")
+        self.colorbar_ = None
+        if colorbar:
+            # As high as the matrix, which a bar beside square axes is not.
+            bar = ax.inset_axes((1.03, 0, 0.05, 1))
+            self.colorbar_ = ax.figure.colorbar(self.im_, cax=bar)
+            self.colorbar_.set_label("weight in a bin")
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+
+def _name_clusters(
+    ax: Any, middles: NDArray[Any], shares: NDArray[Any], names: list[str]
+) -> None:
+    """Write the names of those clusters that are large enough for theirs."""
+    box = ax.get_window_extent()
+    room = shares * min(box.width, box.height) / ax.figure.dpi
+    named = np.flatnonzero(room >= LINE)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(middles[named], [names[k] for k in named], fontsize="small")
+    upright = (room[named] < 0.05 + 0.08 * max(map(len, names))).any()
+    ax.tick_params(length=0)
+    ax.tick_params(axis="x", rotation=90 if upright else 0)
+    ax.set(xlabel="cluster", ylabel="cluster")
+
+
+def _check_affinity(affinity: Any) -> Any:
+    """Return the matrix in coordinates, its weights finite and not negative."""
+    if not sparse.issparse(affinity):
+        affinity = to_numpy(affinity)
+    if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
+        raise ValueError(
+            "affinity must have shape (n_samples, n_samples); got shape "
+            f"{affinity.shape}: pass one weight for each pair of samples."
+        )
+    check_finite("affinity", affinity.data if sparse.issparse(affinity) else affinity)
+    matrix = sparse.coo_array(affinity, dtype=float)
+    if matrix.nnz and matrix.data.min() < 0:
+        raise ValueError(
+            f"affinity must not be negative; got {matrix.data.min():.3g}: pass abs() "
+            "of it, or clip it at 0."
+        )
+    if not matrix.data.sum() > 0:
+        raise ValueError(
+            "affinity must have positive weights; got none: pass the weights of a "
+            "graph with edges."
+        )
+    return matrix

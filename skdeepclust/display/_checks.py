@@ -1,0 +1,122 @@
+"""What the displays share: checks of what they are given, axes to draw on, colours."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from sklearn.utils.validation import check_is_fitted
+
+# Ten colours, none of them grey, chosen by a search so that the nearest two of them
+# are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
+COLORS = (
+    "#385fc5",
+    "#e67b1c",
+    "#15b9a0",
+    "#a15876",
+    "#e4c92c",
+    "#581834",
+    "#a183f3",
+    "#5b5609",
+    "#a6cdfe",
+    "#002a81",
+)
+INK = "#222222"
+
+
+def check_matplotlib(caller: Any) -> None:
+    """Raise an error that names the extra when there is no matplotlib."""
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise ImportError(
+            f"{caller.__name__} needs matplotlib: pip install skdeepclust[plot]."
+        ) from error
+
+
+def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
+    """Return `ax`, or the axes of a new figure where it is None."""
+    import matplotlib.pyplot as plt
+    from matplotlib.axes import Axes
+
+    if ax is None:
+        # Legends stand beside the axes: only this layout leaves room for them.
+        return plt.subplots(figsize=figsize, layout="constrained")[1]
+    if not isinstance(ax, Axes):
+        raise TypeError(
+            f"ax must be a matplotlib Axes or None; got {type(ax).__name__}: pass "
+            "one of the axes that plt.subplots() returns."
+        )
+    return ax
+
+
+def to_numpy(values: Any) -> NDArray[Any]:
+    """Return an array; a tensor may need a gradient or live on another device."""
+    if hasattr(values, "detach"):
+        values = values.detach().cpu()
+    return np.asarray(values)
+
+
+def check_rows(name: str, values: Any, n_columns: int) -> NDArray[Any]:
+    """Return 2-D finite numbers of at least `n_columns` columns."""
+    rows = to_numpy(values)
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] < n_columns:
+        raise ValueError(
+            f"{name} must have shape (n_samples, n_components) with one sample and "
+            f"{n_columns} components or more; got shape {rows.shape}: pass one row "
+            "per sample."
+        )
+    check_finite(name, rows)
+    return rows
+
+
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise an error unless `values` are numbers, all finite."""
+    if values.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} must hold real numbers; got type {values.dtype}: convert it."
+        )
+    if not np.isfinite(values).all():
+        raise ValueError(
+            f"{name} must be finite; got NaN or infinity: drop such samples."
+        )
+
+
+def check_labels(
+    name: str, labels: Any, of: str, n_samples: int
+) -> tuple[NDArray[Any], NDArray[np.intp]]:
+    """Return the clusters' names, sorted, and the number of each sample's cluster."""
+    labels = to_numpy(labels)
+    if labels.ndim != 1:
+        raise ValueError(
+            f"{name} must be 1-D, one cluster per sample; got shape {labels.shape}: "
+            "take the argmax of probabilities first."
+        )
+    if len(labels) != n_samples:
+        raise ValueError(
+            f"{name} must have one entry per sample of {of}; got {len(labels)} for "
+            f"{n_samples} samples: pass both for the same samples."
+        )
+    if labels.dtype.kind == "f":
+        check_finite(name, labels)
+    names, clusters = np.unique(labels, return_inverse=True)
+    return names, clusters
+
+
+def check_count(name: str, value: Any) -> int:
+    """Return a positive integer."""
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(
+            f"{name} must be a positive integer; got {value!r}: pass 1 or more."
+        )
+    return int(value)
+
+
+def fitted_value(estimator: Any, name: str, mend: str) -> Any:
+    """Return an attribute or method of a fitted estimator."""
+    check_is_fitted(estimator)
+    if not hasattr(estimator, name):
+        raise TypeError(
+            f"estimator must have {name}; {type(estimator).__name__} has none: {mend}."
+        )
+    return getattr(estimator, name)

@@ -1,0 +1,398 @@
+"""The embedding in two dimensions, coloured by cluster."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
+from sklearn.utils import check_random_state
+
+from ._checks import (
+    COLORS,
+    INK,
+    check_axes,
+    check_count,
+    check_labels,
+    check_matplotlib,
+    check_rows,
+    fitted_value,
+)
+
+# With ten colours, shapes tell up to 60 clusters apart. Neighbours in the list differ
+# most, since clusters 0 and 10 have one colour.
+MARKERS = ("o", "x", "^", "+", "s", "v")
+LEGEND_ROWS = 12
+NARROW = 3.5  # inches
+
+
+class EmbeddingDisplay:
+    """The embedding in two dimensions, coloured by cluster.
+
+    Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
+    stored as attributes.
+
+    Read more in the :ref:`User Guide <pictures>`.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n_points, 2)
+        Where each sample is drawn.
+    labels : ndarray of shape (n_points,)
+        Cluster of each sample.
+    indices : ndarray of shape (n_points,), default=None
+        Rows of the data that the points stand for. None: all of them, in order.
+    xlabel : str, default=None
+        Name of the horizontal axis.
+    ylabel : str, default=None
+        Name of the vertical axis.
+
+    Attributes
+    ----------
+    scatters_ : list of matplotlib PathCollection
+        The points, one collection per cluster, in the order of the clusters' names.
+    center_texts_ : list of matplotlib Text
+        The clusters' names in their middles; empty unless asked for.
+    legend_ : matplotlib Legend or None
+        The legend, if there is one.
+    ax_ : matplotlib Axes
+        Axes with the points.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    ClusterImagesDisplay : Images of each cluster.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeepclust import SelfPacedContrastiveClustering
+    >>> from skdeepclust.display import EmbeddingDisplay
+    >>> model = SelfPacedContrastiveClustering(
+    ...     3, hidden_layer_sizes=(32,), min_pretrain_steps=20, random_state=0
+    ... ).fit(load_iris().data)
+    >>> display = EmbeddingDisplay.from_estimator(model, mark_centers=True)
+    >>> display.points.shape
+    (150, 2)
+    """
+
+    def __init__(
+        self,
+        points: NDArray[Any],
+        labels: NDArray[Any],
+        *,
+        indices: NDArray[Any] | None = None,
+        xlabel: str | None = None,
+        ylabel: str | None = None,
+    ) -> None:
+        self.points = points
+        self.labels = labels
+        self.indices = indices
+        self.xlabel = xlabel
+        self.ylabel = ylabel
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: Any = None,
+        *,
+        method: Any = "pca",
+        max_samples: int | None = 5000,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Any = None,
+        mark_centers: bool = False,
+        legend: bool = True,
+        scatter_kwargs: dict[str, Any] | None = None,
+    ) -> "EmbeddingDisplay":
+        """Draw the embedding of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted clusterer with `embedding_`, or with `transform` and `predict`.
+        X : array-like, default=None
+            Samples to embed. None draws the training data.
+        method : {"pca", "tsne"} or transformer, default="pca"
+            As for :meth:`from_predictions`.
+        max_samples : int, default=5000
+            As for :meth:`from_predictions`.
+        random_state : int, RandomState instance or None, default=None
+            As for :meth:`from_predictions`.
+        ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        mark_centers : bool, default=False
+            As for :meth:`plot`.
+        legend : bool, default=True
+            As for :meth:`plot`.
+        scatter_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        EmbeddingDisplay
+            The display, drawn.
+        """
+        check_matplotlib(cls)
+        if X is None:
+            mend = "pass X, or the last step of a pipeline"
+            embedding = fitted_value(estimator, "embedding_", mend)
+            labels = fitted_value(estimator, "labels_", mend)
+        else:
+            mend = "leave X out to draw the training data"
+            embedding = fitted_value(estimator, "transform", mend)(X)
+            labels = fitted_value(estimator, "predict", mend)(X)
+        return cls.from_predictions(
+            embedding,
+            labels,
+            method=method,
+            max_samples=max_samples,
+            random_state=random_state,
+            ax=ax,
+            mark_centers=mark_centers,
+            legend=legend,
+            scatter_kwargs=scatter_kwargs,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        embedding: ArrayLike,
+        labels: ArrayLike,
+        *,
+        method: Any = "pca",
+        max_samples: int | None = 5000,
+        random_state: int | np.random.RandomState | None = None,
+        ax: Any = None,
+        mark_centers: bool = False,
+        legend: bool = True,
+        scatter_kwargs: dict[str, Any] | None = None,
+    ) -> "EmbeddingDisplay":
+        """Draw an embedding and its clusters.
+
+        Parameters
+        ----------
+        embedding : array-like of shape (n_samples, n_components)
+            The embedding. Two components are drawn as they are.
+        labels : array-like of shape (n_samples,)
+            Cluster of each sample.
+        method : {"pca", "tsne"} or transformer, default="pca"
+            What takes more components to two.
+
+            - "pca": the first principal components. Fast; clusters that are apart in
+              the picture are apart, but others may seem to overlap.
+            - "tsne": keeps neighbours together. It shows clusters better, takes
+              longer, and distances between clusters say little.
+            - a transformer with `fit_transform`; a clone of it is used.
+        max_samples : int, default=5000
+            A random subset of so many samples is drawn where there are more, so that
+            t-SNE stays quick. None draws all.
+        random_state : int, RandomState instance or None, default=None
+            Seeds the subset and t-SNE.
+        ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        mark_centers : bool, default=False
+            As for :meth:`plot`.
+        legend : bool, default=True
+            As for :meth:`plot`.
+        scatter_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        EmbeddingDisplay
+            The display, drawn.
+        """
+        check_matplotlib(cls)
+        # Wrong axes should not be found out after minutes of t-SNE.
+        ax = None if ax is None else check_axes(ax)
+        rows = check_rows("embedding", embedding, 2)
+        names, clusters = check_labels("labels", labels, "embedding", len(rows))
+        random = check_random_state(random_state)
+        indices = np.arange(len(rows))
+        if max_samples is not None and len(rows) > check_count(
+            "max_samples", max_samples
+        ):
+            indices = np.sort(random.choice(len(rows), max_samples, replace=False))
+        points, (xlabel, ylabel) = _to_plane(rows[indices], method, random)
+        display = cls(
+            points,
+            names[clusters[indices]],
+            indices=indices,
+            xlabel=xlabel,
+            ylabel=ylabel,
+        )
+        return display.plot(
+            ax, mark_centers=mark_centers, legend=legend, scatter_kwargs=scatter_kwargs
+        )
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        mark_centers: bool = False,
+        legend: bool = True,
+        scatter_kwargs: dict[str, Any] | None = None,
+    ) -> "EmbeddingDisplay":
+        """Draw the points.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Axes to draw on. None makes a new figure. The legend stands outside the
+            axes; a figure of your own needs ``layout="constrained"`` to make room.
+        mark_centers : bool, default=False
+            Whether to write each cluster's name in its middle (its median).
+        legend : bool, default=True
+            Whether to explain colours and markers: on the right, or below narrow axes.
+        scatter_kwargs : dict, default=None
+            Keywords for matplotlib's `scatter`, such as ``{"s": 5}``. They replace the
+            defaults.
+
+        Returns
+        -------
+        EmbeddingDisplay
+            The display itself.
+        """
+        check_matplotlib(type(self))
+        points = check_rows("points", self.points, 2)
+        names, clusters = check_labels("labels", self.labels, "points", len(points))
+        ax = check_axes(ax)
+        looks = _looks(names)
+        kwargs = scatter_kwargs or {}
+        self.scatters_ = [
+            ax.scatter(
+                *points[clusters == k, :2].T,
+                **{**_style(looks[k], len(points)), "label": str(name), **kwargs},
+            )
+            for k, name in enumerate(names)
+        ]
+        # Small clusters last, so that none disappears under a large one.
+        for place, k in enumerate(np.argsort(-np.bincount(clusters), kind="stable")):
+            self.scatters_[k].set_zorder(1 + 0.5 * place / len(names))
+        self.center_texts_ = []
+        if mark_centers:
+            self.center_texts_ = [
+                _write(ax, np.median(points[clusters == k, :2], axis=0), name, look)
+                for k, (name, look) in enumerate(zip(names, looks, strict=True))
+            ]
+        # Distances mean something, units do not.
+        ax.set_aspect("equal", adjustable="datalim")
+        ax.set(xticks=[], yticks=[], xlabel=self.xlabel, ylabel=self.ylabel)
+        self.legend_ = _add_legend(ax, names) if legend else None
+        self.ax_ = ax
+        self.figure_ = ax.figure
+        return self
+
+
+def _to_plane(
+    rows: NDArray[Any], method: Any, random: np.random.RandomState
+) -> tuple[NDArray[Any], tuple[str, str]]:
+    """Return two columns and their names."""
+    if not hasattr(method, "fit_transform") and method not in ("pca", "tsne"):
+        raise ValueError(
+            "method must be 'pca', 'tsne' or a transformer with fit_transform; got "
+            f"{method!r}: pass one of these."
+        )
+    n, d = rows.shape
+    if d == 2:
+        return rows, ("component 1", "component 2")
+    if isinstance(method, str) and n < 3:
+        raise ValueError(
+            f"embedding must have 3 samples or more for method={method!r}; got {n}: "
+            "pass more samples."
+        )
+    if method == "pca":
+        pca = PCA(2, random_state=random)
+        points = pca.fit_transform(rows)
+        first, second = (f"{share:.0%}" for share in pca.explained_variance_ratio_)
+        return points, (
+            f"principal component 1 ({first} of the variance)",
+            f"principal component 2 ({second})",
+        )
+    name = "t-SNE"
+    if method == "tsne":
+        method = TSNE(perplexity=min(30, (n - 1) / 3), init="pca", random_state=random)
+    else:
+        name, method = type(method).__name__, clone(method)
+    points = check_rows(
+        "method.fit_transform(embedding)", method.fit_transform(rows), 2
+    )
+    return points[:, :2], (f"{name} 1", f"{name} 2")
+
+
+def _looks(names: NDArray[Any]) -> NDArray[Any]:
+    """Return the number of each cluster's look; it is the cluster's where that goes.
+
+    So a cluster looks the same in pictures from which others are missing.
+    """
+    n_looks = len(COLORS) * len(MARKERS)
+    if names.dtype.kind in "iu" and names[0] >= 0 and names[-1] < n_looks:
+        return names
+    return np.arange(len(names))
+
+
+def _style(look: int, n_points: int) -> dict[str, Any]:
+    size = float(np.clip(500 / np.sqrt(n_points), 4, 25))
+    marker = MARKERS[look // len(COLORS) % len(MARKERS)]
+    # Crosses consist of lines alone, and look thinner than discs.
+    crossed = marker in "x+"
+    return {
+        "color": COLORS[look % len(COLORS)],
+        "marker": marker,
+        "s": 1.5 * size if crossed else size,
+        "linewidths": 1 if crossed else 0,
+        "alpha": 0.85,
+    }
+
+
+def _write(ax: Any, place: NDArray[Any], name: Any, look: int) -> Any:
+    return ax.text(
+        *place,
+        str(name),
+        color=INK,
+        fontsize="small",
+        fontweight="bold",
+        ha="center",
+        va="center",
+        bbox={
+            "boxstyle": "round,pad=0.25",
+            "facecolor": "white",
+            "edgecolor": COLORS[look % len(COLORS)],
+            "linewidth": 1.5,
+            "alpha": 0.9,
+        },
+    )
+
+
+def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
+    from matplotlib.transforms import offset_copy
+
+    inches = ax.get_window_extent().width / ax.figure.dpi
+    style = {
+        "title": "cluster",
+        "fontsize": "small",
+        "markerscale": 2,
+        "handletextpad": 0.1,
+        "columnspacing": 0.8,
+        "frameon": False,
+        "borderaxespad": 0,
+    }
+    if inches >= NARROW:
+        return ax.legend(
+            loc="upper left",
+            bbox_to_anchor=(1.02, 1),
+            ncols=-(-len(names) // LEGEND_ROWS),
+            **style,
+        )
+    width = 0.4 + 0.07 * max(len(str(name)) for name in names)
+    return ax.legend(
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0),
+        # Below the name of the axis, however high the axes are.
+        bbox_transform=offset_copy(ax.transAxes, ax.figure, y=-22, units="points"),
+        ncols=max(1, min(len(names), int(inches / width))),
+        **style,
+    )

@@ -1,0 +1,298 @@
+"""Loss terms and shares of pairs by epoch."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._checks import COLORS, INK, check_axes, check_matplotlib, fitted_value
+from ._history import PAIRS, Stage, choose_stages, read_history
+
+PAIR_COLORS = dict(zip(PAIRS, (*COLORS[:2], "#767676"), strict=True))
+# Thin lines in the palest colours could hardly be seen.
+TERMS = [color for color in COLORS if color not in ("#e4c92c", "#a6cdfe")]
+CELL, MAX_COLUMNS = (2.5, 1.6), 4  # inches
+FEW = 20  # epochs, each of which gets a dot
+
+
+class TrainingCurveDisplay:
+    """Loss terms by epoch, and the shares of pairs that self-pacing lets in.
+
+    Each term of each stage has a small panel with a scale of its own, since terms may
+    differ a thousandfold. Shares of positive, negative and ambiguous pairs are
+    together in one panel, whose scale is linear up to 1 % and logarithmic above.
+
+    Make it by :meth:`from_estimator` or :meth:`from_history`. All parameters are stored
+    as attributes.
+
+    Read more in the :ref:`User Guide <pictures>`.
+
+    Parameters
+    ----------
+    history : list of dict
+        A row per epoch: "stage", "epoch", and named numbers.
+
+    Attributes
+    ----------
+    panels_ : list of tuple
+        What each panel shows: the stage, then the names of its terms.
+    axes_ : ndarray of shape (n_panels,)
+        A matplotlib Axes per panel, stage after stage.
+    lines_ : list of list
+        The matplotlib Line2D of each panel.
+    ax_ : matplotlib Axes
+        The first of `axes_`.
+    figure_ : matplotlib Figure
+        Figure that holds the axes.
+
+    See Also
+    --------
+    EmbeddingDisplay : What training has led to.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> from skdeepclust import SelfPacedContrastiveClustering
+    >>> from skdeepclust.display import TrainingCurveDisplay
+    >>> model = SelfPacedContrastiveClustering(
+    ...     3, hidden_layer_sizes=(32,), min_pretrain_steps=20, random_state=0
+    ... ).fit(load_iris().data)
+    >>> display = TrainingCurveDisplay.from_estimator(model, stages=["contrastive"])
+    >>> display.panels_[-1]
+    ('contrastive', 'positive_pairs', 'negative_pairs', 'ambiguous_pairs')
+    """
+
+    def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
+        self.history = history
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        *,
+        stages: Sequence[str] | None = None,
+        terms: Sequence[str] | None = None,
+        ax: Any = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> "TrainingCurveDisplay":
+        """Draw the history of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : estimator
+            A fitted clusterer with `history_`.
+        stages : list of str, default=None
+            As for :meth:`plot`.
+        terms : list of str, default=None
+            As for :meth:`plot`.
+        ax : matplotlib Axes or array-like of Axes, default=None
+            As for :meth:`plot`.
+        line_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            The display, drawn.
+        """
+        check_matplotlib(cls)
+        history = fitted_value(
+            estimator, "history_", "pass an estimator of skdeepclust, out of a pipeline"
+        )
+        return cls.from_history(
+            history, stages=stages, terms=terms, ax=ax, line_kwargs=line_kwargs
+        )
+
+    @classmethod
+    def from_history(
+        cls,
+        history: Sequence[Mapping[str, Any]],
+        *,
+        stages: Sequence[str] | None = None,
+        terms: Sequence[str] | None = None,
+        ax: Any = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> "TrainingCurveDisplay":
+        """Draw a history.
+
+        Parameters
+        ----------
+        history : list of dict
+            A row per epoch: "stage", "epoch", and named numbers.
+        stages : list of str, default=None
+            As for :meth:`plot`.
+        terms : list of str, default=None
+            As for :meth:`plot`.
+        ax : matplotlib Axes or array-like of Axes, default=None
+            As for :meth:`plot`.
+        line_kwargs : dict, default=None
+            As for :meth:`plot`.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            The display, drawn.
+        """
+        return cls(history).plot(
+            ax, stages=stages, terms=terms, line_kwargs=line_kwargs
+        )
+
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        stages: Sequence[str] | None = None,
+        terms: Sequence[str] | None = None,
+        line_kwargs: dict[str, Any] | None = None,
+    ) -> "TrainingCurveDisplay":
+        """Draw the panels.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes or array-like of Axes, default=None
+            None makes a new figure. One of the axes of ``plt.subplots`` gives its place
+            to the panels. An array has one for each panel, in the order of `panels_`.
+        stages : list of str, default=None
+            Stages to draw. None: all.
+        terms : list of str, default=None
+            Terms to draw. None: all, except that "loss" is left out where another term
+            is the same.
+        line_kwargs : dict, default=None
+            Keywords for matplotlib's `plot`. They replace the defaults.
+
+        Returns
+        -------
+        TrainingCurveDisplay
+            The display itself.
+        """
+        check_matplotlib(type(self))
+        runs = read_history(self.history)
+        chosen = choose_stages(runs, stages, terms)
+        panels = [(stage, names) for stage in chosen for names in stage.panels()]
+        self.panels_ = [(stage.title, *names) for stage, names in panels]
+        axes = _panel_axes(ax, self.panels_)
+        colors = _term_colors(runs)
+        self.lines_ = []
+        for place, (stage, names) in zip(axes, panels, strict=True):
+            style = {"linewidth": 1.6, **(line_kwargs or {})}
+            if len(stage.epochs) < FEW:
+                style = {"marker": "o", "markersize": 3, **style}
+            self.lines_.append(
+                [
+                    place.plot(
+                        stage.epochs,
+                        stage.terms[name],
+                        **{
+                            "color": colors[name],
+                            "label": name.removesuffix("_pairs"),
+                            **style,
+                        },
+                    )[0]
+                    for name in names
+                ]
+            )
+            _dress(place, stage.title, names)
+        self.axes_ = axes
+        self.ax_ = axes[0]
+        self.figure_ = axes[0].figure
+        return self
+
+
+def _panel_axes(ax: Any, panels: list[tuple[str, ...]]) -> NDArray[Any]:
+    """Return an Axes per panel; panels of pairs take two cells."""
+    import matplotlib.pyplot as plt
+
+    if np.ndim(ax) > 0:
+        axes = [check_axes(one) for one in np.asarray(ax, dtype=object).ravel()]
+        if len(axes) != len(panels):
+            raise ValueError(
+                f"ax must have one Axes per panel, {len(panels)} of them; got "
+                f"{len(axes)}: pass as many, or choose by stages and terms."
+            )
+        return np.array(axes, dtype=object)
+    widths = [2 if names[-1] in PAIRS else 1 for _, *names in panels]
+    if ax is None:
+        spans, shape = _flow(widths, min(MAX_COLUMNS, sum(widths)))
+        size = (CELL[0] * shape[1], CELL[1] * shape[0])
+        figure = plt.figure(figsize=size, layout="constrained")
+        grid = figure.add_gridspec(*shape)
+    else:
+        figure, place = check_axes(ax).figure, ax.get_subplotspec()
+        if place is None:
+            raise ValueError(
+                "ax must have a place in a grid, which the panels can share; got axes "
+                "without one: pass axes of plt.subplots(), or one for each panel."
+            )
+        inches = ax.get_window_extent().width / figure.dpi
+        spans, shape = _flow(
+            widths, min(MAX_COLUMNS, sum(widths), max(1, int(inches / 1.5)))
+        )
+        ax.set_axis_off()
+        grid = place.subgridspec(*shape)
+    return np.array([figure.add_subplot(grid[span]) for span in spans], dtype=object)
+
+
+def _flow(
+    widths: list[int], n_columns: int
+) -> tuple[list[tuple[int, slice]], tuple[int, int]]:
+    """Fill rows from the left; return each panel's cells, and the grid's shape."""
+    spans, row, column = [], 0, 0
+    for width in widths:
+        width = min(width, n_columns)
+        if column + width > n_columns:
+            row, column = row + 1, 0
+        spans.append((row, slice(column, column + width)))
+        column += width
+    return spans, (row + 1, n_columns)
+
+
+def _term_colors(runs: list[Stage]) -> dict[str, str]:
+    """Give a term one colour in all stages, whatever part of them is drawn."""
+    names = dict.fromkeys(name for stage in runs for name in stage.terms)
+    others = [name for name in names if name != "loss" and name not in PAIRS]
+    colors = {name: TERMS[i % len(TERMS)] for i, name in enumerate(others)}
+    return {"loss": INK, **PAIR_COLORS, **colors}
+
+
+def _dress(ax: Any, stage: str, names: tuple[str, ...]) -> None:
+    """Title, ticks and, for pairs, the legend of a panel."""
+    from matplotlib.ticker import (
+        FixedLocator,
+        FuncFormatter,
+        MaxNLocator,
+        StrMethodFormatter,
+    )
+
+    name = "share of pairs" if names[0] in PAIRS else names[0].replace("_", " ")
+    title = f"{stage}: {name}"
+    # Where the title and the legend do not fit into one line, the title moves up.
+    narrow = ax.get_window_extent().width / ax.figure.dpi < 3.5
+    pad = 18 if narrow and names[0] in PAIRS else 6
+    ax.set_title(title, loc="left", fontsize="small", pad=pad)
+    ax.set_xlabel("epoch", fontsize="small", labelpad=1)
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.tick_params(labelsize="small")
+    ax.spines[["top", "right"]].set_visible(False)
+    if names[0] not in PAIRS:
+        ax.yaxis.set_major_locator(MaxNLocator(3))
+        # Without an offset, which would stand where the title is.
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+        return
+    # A pair in a hundred would be invisible beside the negatives; there may be none.
+    ax.set_yscale("symlog", linthresh=0.01)
+    ax.set_ylim(0, 1.1)
+    ax.yaxis.set_major_locator(FixedLocator([0, 0.01, 0.1, 1]))
+    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}%"))
+    ax.legend(
+        loc="lower left" if narrow else "lower right",
+        bbox_to_anchor=(0 if narrow else 1, 1),
+        ncols=len(names),
+        fontsize="small",
+        frameon=False,
+        borderaxespad=0.1,
+        borderpad=0.2,
+        handlelength=1,
+        handletextpad=0.4,
+        columnspacing=1,
+    )

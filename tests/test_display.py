@@ -1,0 +1,699 @@
+"""The displays draw what they are given, and say what is wrong with it."""
+
+import inspect
+import itertools
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import torch
+from numpydoc.validate import validate
+from scipy import sparse
+from sklearn.cluster import KMeans
+from sklearn.decomposition import PCA
+from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
+from test_docstrings import TASTE
+
+from skdeepclust import SelfPacedContrastiveClustering, display
+from skdeepclust.display import (
+    AffinityDisplay,
+    ClusterImagesDisplay,
+    EmbeddingDisplay,
+    TrainingCurveDisplay,
+)
+from skdeepclust.display._checks import COLORS
+from skdeepclust.display._embedding import MARKERS
+
+matplotlib = pytest.importorskip("matplotlib")
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt  # noqa: E402
+
+PAIRS = ("positive_pairs", "negative_pairs", "ambiguous_pairs")
+DISPLAYS = [getattr(display, name) for name in display.__all__]
+
+
+@pytest.fixture(autouse=True)
+def close_figures():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def fitted(images):
+    return SelfPacedContrastiveClustering(
+        3,
+        encoder="mlp",
+        hidden_layer_sizes=(16,),
+        n_components=4,
+        min_pretrain_steps=30,
+        min_center_steps=0,
+        min_contrastive_steps=3,
+        random_state=0,
+    ).fit(images[0])
+
+
+@pytest.fixture
+def points(blobs):
+    return blobs
+
+
+def drawn(figure):
+    """Draw for good: errors of layout and of fonts come up here."""
+    figure.canvas.draw()
+    return np.asarray(figure.canvas.buffer_rgba())
+
+
+# ------------------------------------------------------------------------ all displays
+
+
+@pytest.mark.parametrize("name", display.__all__)
+def test_display_docstrings_are_complete(name):
+    members = [
+        f".{member}"
+        for member, value in inspect.getmembers(getattr(display, name))
+        if not member.startswith("_") and callable(value)
+    ]
+    for member in ["", *members]:
+        found = validate(f"skdeepclust.display.{name}{member}")["errors"]
+        assert not [error for error in found if error[0] not in TASTE]
+
+
+def test_displays_import_matplotlib_only_to_draw(tmp_path):
+    code = """
+import sys
+sys.modules["matplotlib"] = None
+from skdeepclust.display import EmbeddingDisplay
+try:
+    EmbeddingDisplay.from_predictions([[0.0, 1.0]], [0])
+except ImportError as error:
+    assert "pip install skdeepclust[plot]" in str(error), error
+else:
+    raise AssertionError
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=tmp_path)
+
+
+@pytest.mark.parametrize("cls", DISPLAYS)
+def test_from_estimator_names_the_extra(cls, monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    arguments = (None, None) if cls is ClusterImagesDisplay else (None,)
+    with pytest.raises(ImportError, match=rf"{cls.__name__}.*skdeepclust\[plot\]"):
+        cls.from_estimator(*arguments)
+
+
+@pytest.mark.parametrize("cls", DISPLAYS)
+def test_from_estimator_needs_a_fitted_estimator(cls, images):
+    arguments = (images[0],) if cls is ClusterImagesDisplay else ()
+    with pytest.raises(NotFittedError):
+        cls.from_estimator(SelfPacedContrastiveClustering(3), *arguments)
+    with pytest.raises(TypeError, match="estimator"):
+        cls.from_estimator("model", *arguments)
+
+
+@pytest.mark.parametrize("cls", DISPLAYS)
+def test_from_estimator_passes_its_options_on(cls):
+    others = set(inspect.signature(cls.plot).parameters) - {"self"}
+    assert others <= set(inspect.signature(cls.from_estimator).parameters)
+
+
+def test_wrong_axes_are_named(points):
+    X, y = points
+    for ax in ("axes", plt.figure()):
+        with pytest.raises(TypeError, match="ax must be a matplotlib Axes"):
+            EmbeddingDisplay.from_predictions(X, y, ax=ax)
+    with pytest.raises(TypeError, match="ax must be a matplotlib Axes"):
+        AffinityDisplay.from_predictions(np.eye(3), [0, 0, 1], ax=3)
+
+
+# --------------------------------------------------------------------------- embedding
+
+
+def test_embedding_display_scatters_the_components(points):
+    X, y = points
+    result = EmbeddingDisplay.from_predictions(X, y)
+    expected = PCA(2).fit_transform(X)
+    np.testing.assert_allclose(np.abs(result.points), np.abs(expected))
+    for k, scatter in enumerate(result.scatters_):
+        np.testing.assert_array_equal(scatter.get_offsets(), result.points[y == k])
+        assert scatter.get_label() == str(k)
+        assert matplotlib.colors.to_hex(scatter.get_facecolor()[0]) == COLORS[k]
+    assert result.ax_.get_xlabel().startswith("principal component 1 (")
+    assert result.figure_ is result.ax_.figure
+    drawn(result.figure_)
+
+
+def test_embedding_display_draws_two_components_as_they_are(points):
+    X, y = points
+    _, ax = plt.subplots()
+    result = EmbeddingDisplay.from_predictions(torch.tensor(X[:, :2]), y, ax=ax)
+    np.testing.assert_array_equal(result.points, X[:, :2])
+    assert result.ax_ is ax
+
+
+def test_embedding_display_subset_is_random_and_seeded(points):
+    X, y = points
+    draw = EmbeddingDisplay.from_predictions
+    result = draw(X[:, :2], y, max_samples=40, random_state=3)
+    assert len(np.unique(result.indices)) == len(result.points) == 40
+    np.testing.assert_array_equal(result.points, X[result.indices, :2])
+    np.testing.assert_array_equal(result.labels, y[result.indices])
+    again = draw(X[:, :2], y, max_samples=40, random_state=3)
+    np.testing.assert_array_equal(result.indices, again.indices)
+    assert len(draw(X, y, max_samples=None).points) == len(X)
+
+
+@pytest.mark.parametrize("n", [5, 60])
+def test_embedding_display_by_tsne_is_seeded(points, n):
+    X, y = points
+    first, second = (
+        EmbeddingDisplay.from_predictions(X[:n], y[:n], method="tsne", random_state=0)
+        for _ in range(2)
+    )
+    np.testing.assert_array_equal(first.points, second.points)
+    assert first.ax_.get_ylabel() == "t-SNE 2"
+
+
+def test_embedding_display_takes_a_transformer(points):
+    X, y = points
+    method = FunctionTransformer(lambda rows: rows[:, ::-1])
+    result = EmbeddingDisplay.from_predictions(X, y, method=method)
+    np.testing.assert_array_equal(result.points, X[:, :-3:-1])
+    assert result.ax_.get_xlabel() == "FunctionTransformer 1"
+
+
+def test_embedding_display_from_estimator(fitted, images):
+    X = images[0]
+    trained = EmbeddingDisplay.from_estimator(fitted)
+    np.testing.assert_array_equal(trained.labels, fitted.labels_)
+    new = EmbeddingDisplay.from_estimator(fitted, X[:50], mark_centers=True)
+    np.testing.assert_array_equal(new.labels, fitted.predict(X[:50]))
+    expected = PCA(2).fit_transform(fitted.transform(X[:50]))
+    np.testing.assert_allclose(np.abs(new.points), np.abs(expected), atol=1e-4)
+    with pytest.raises(TypeError, match="embedding_; KMeans has none: pass X"):
+        EmbeddingDisplay.from_estimator(KMeans(2).fit([[0.0], [1.0]]))
+
+
+def test_embedding_display_tells_many_clusters_apart():
+    rng = np.random.default_rng(0)
+    names = np.array([f"c{i:02}" for i in range(60)])
+    result = EmbeddingDisplay.from_predictions(
+        rng.random((600, 2)), names.repeat(10), mark_centers=True
+    )
+    looks = {
+        (
+            matplotlib.colors.to_hex(scatter.get_edgecolor()[0]),
+            scatter.get_paths()[0].vertices.tobytes(),
+        )
+        for scatter in result.scatters_
+    }
+    assert len(looks) == 60 == len(COLORS) * len(MARKERS)
+    assert [text.get_text() for text in result.center_texts_] == [*names]
+    np.testing.assert_array_equal(
+        result.center_texts_[7].get_position(), np.median(result.points[70:80], axis=0)
+    )
+
+
+def test_embedding_display_clusters_keep_their_looks():
+    points = np.random.default_rng(0).random((4, 2))
+    shown = EmbeddingDisplay(points, np.array([2, 5, 5, 2])).plot().scatters_
+    colors = [matplotlib.colors.to_hex(scatter.get_facecolor()[0]) for scatter in shown]
+    assert colors == [COLORS[2], COLORS[5]]
+    shown = EmbeddingDisplay(points, np.array([-1, 500, 500, -1])).plot().scatters_
+    colors = [matplotlib.colors.to_hex(scatter.get_facecolor()[0]) for scatter in shown]
+    assert colors == [*COLORS[:2]]
+
+
+def test_embedding_display_puts_small_clusters_on_top():
+    labels = np.repeat([0, 1, 2], [10, 80, 40])
+    points = np.random.default_rng(0).random((130, 2))
+    order = [s.get_zorder() for s in EmbeddingDisplay(points, labels).plot().scatters_]
+    assert order[1] < order[2] < order[0]
+
+
+@pytest.mark.parametrize("width", [3, 8])
+@pytest.mark.parametrize("n_clusters", [3, 20])
+def test_embedding_display_legend_stands_outside(width, n_clusters):
+    points = np.random.default_rng(0).random((200, 2))
+    figure, ax = plt.subplots(figsize=(width, 5), layout="constrained")
+    result = EmbeddingDisplay(points, np.arange(200) % n_clusters).plot(ax)
+    drawn(figure)
+    legend = result.legend_.get_window_extent()
+    assert not legend.overlaps(ax.get_window_extent())
+    assert figure.bbox.x0 <= legend.x0 <= legend.x1 <= figure.bbox.x1
+    assert figure.bbox.y0 <= legend.y0
+    assert (
+        EmbeddingDisplay(points, points[:, 0] > 0.5).plot(legend=False).legend_ is None
+    )
+
+
+def test_embedding_display_takes_scatter_kwargs(points):
+    X, y = points
+    result = EmbeddingDisplay(X[:, :2], y).plot(scatter_kwargs={"s": 3, "alpha": 1})
+    assert result.scatters_[0].get_sizes() == [3]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"embedding": np.zeros(4)}, "embedding must have shape .* got shape"),
+        ({"embedding": np.zeros((4, 1))}, r"2 components or more; got shape \(4, 1\)"),
+        ({"embedding": np.full((4, 3), np.nan)}, "embedding must be finite"),
+        ({"labels": [0, 1, 1]}, "labels must have one entry .* got 3 for 4"),
+        ({"labels": np.eye(4)}, "labels must be 1-D"),
+        ({"labels": [0, 1, np.nan, 1]}, "labels must be finite"),
+        ({"method": "umap"}, "method must be 'pca', 'tsne' .* got 'umap'"),
+        ({"method": None}, "method must be .* got None"),
+        ({"max_samples": 0}, "max_samples must be a positive integer; got 0"),
+        ({"max_samples": 2}, "embedding must have 3 samples or more"),
+        ({"method": PCA(1)}, r"method.fit_transform.* got shape \(4, 1\)"),
+    ],
+)
+def test_embedding_display_errors(change, message):
+    good = {
+        "embedding": np.random.default_rng(0).random((4, 3)),
+        "labels": [0, 0, 1, 1],
+    }
+    with pytest.raises(ValueError, match=message):
+        EmbeddingDisplay.from_predictions(**{**good, **change})
+
+
+def test_embedding_display_needs_numbers():
+    with pytest.raises(TypeError, match="embedding must hold real numbers"):
+        EmbeddingDisplay.from_predictions([["a", "b"]], [0])
+
+
+def test_colors_are_far_apart_for_colour_blind_eyes():
+    # Linear RGB as seen without one kind of cone (Machado et al. 2009), and the
+    # distances of OKLab, in hundredths.
+    eyes = [
+        [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+        [[0.152, 1.053, -0.205], [0.115, 0.786, 0.099], [-0.004, -0.048, 1.052]],
+        [[0.367, 0.861, -0.228], [0.280, 0.673, 0.047], [-0.012, 0.043, 0.969]],
+        [[1.256, -0.077, -0.179], [-0.078, 0.931, 0.148], [0.005, 0.691, 0.304]],
+    ]
+    to_cones = [
+        [0.4122, 0.5363, 0.0514],
+        [0.2119, 0.6807, 0.1074],
+        [0.0883, 0.2817, 0.6300],
+    ]
+    to_lab = [
+        [0.2105, 0.7936, -0.0041],
+        [1.9780, -2.4286, 0.4506],
+        [0.0259, 0.7828, -0.8087],
+    ]
+    rgb = np.array([matplotlib.colors.to_rgb(color) for color in (*COLORS, "white")])
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    for eye in eyes:
+        seen = np.clip(linear @ np.transpose(eye), 0, 1)
+        lab = 100 * np.cbrt(seen @ np.transpose(to_cones)) @ np.transpose(to_lab)
+        pairs = itertools.combinations(lab, 2)
+        assert min(np.linalg.norm(a - b) for a, b in pairs) > 10
+
+
+# --------------------------------------------------------------------- training curves
+
+
+def make_history():
+    rows = [
+        {"stage": "first", "epoch": i, "loss": 9 / i, "nt_xent": 9 / i}
+        for i in range(1, 31)
+    ]
+    shares = [(0.0, 0.9, 0.1), (0.08, 0.9, 0.02)]
+    rows += [
+        {
+            "stage": "second",
+            "epoch": i,
+            "loss": 5.0 - i,
+            "small": 1e-3 * i,
+            **dict(zip(PAIRS, shares[i - 1], strict=True)),
+        }
+        for i in (1, 2)
+    ]
+    return [*rows, {"stage": "first", "epoch": 1, "loss": 2.0, "nt_xent": 2.0}]
+
+
+def test_training_display_draws_every_term():
+    history = make_history()
+    result = TrainingCurveDisplay.from_history(history)
+    assert result.panels_ == [
+        ("first", "nt_xent"),
+        ("second", "loss"),
+        ("second", "small"),
+        ("second", *PAIRS),
+        ("first (2)", "nt_xent"),
+    ]
+    for (_, *names), lines in zip(result.panels_, result.lines_, strict=True):
+        assert len(lines) == len(names)
+    rows = {"first": history[:30], "second": history[30:32], "first (2)": history[32:]}
+    for (stage, *names), lines in zip(result.panels_, result.lines_, strict=True):
+        for name, line in zip(names, lines, strict=True):
+            expected = [(row["epoch"], row[name]) for row in rows[stage]]
+            np.testing.assert_array_equal(line.get_xydata(), expected)
+    titles = [ax.get_title("left") for ax in result.axes_]
+    assert titles[1:4] == ["second: loss", "second: small", "second: share of pairs"]
+    assert result.ax_ is result.axes_[0]
+    drawn(result.figure_)
+
+
+def test_training_display_from_estimator(fitted):
+    result = TrainingCurveDisplay.from_estimator(fitted)
+    stages = dict.fromkeys(row["stage"] for row in fitted.history_)
+    assert [*dict.fromkeys(panel[0] for panel in result.panels_)] == [*stages]
+    assert result.panels_[-1] == ("contrastive", *PAIRS)
+    last = [line.get_ydata()[-1] for line in result.lines_[-1]]
+    assert last == [fitted.history_[-1][name] for name in PAIRS]
+    with pytest.raises(TypeError, match="history_; KMeans has none"):
+        TrainingCurveDisplay.from_estimator(KMeans(2).fit([[0.0], [1.0]]))
+
+
+def test_training_display_reads_the_rows_of_a_frame():
+    pd = pytest.importorskip("pandas")
+    rows = pd.DataFrame(make_history()).to_dict("records")
+    expected = TrainingCurveDisplay.from_history(make_history()).panels_
+    assert TrainingCurveDisplay.from_history(rows).panels_ == expected
+
+
+def test_training_display_chooses_stages_and_terms():
+    shown = TrainingCurveDisplay(make_history())
+    assert len(shown.plot(stages=["first"]).panels_) == 2
+    result = shown.plot(stages=["second"], terms=["positive_pairs", "loss"])
+    assert result.panels_ == [("second", "loss"), ("second", "positive_pairs")]
+    assert shown.plot(terms=["loss"]).panels_[0] == ("first", "loss")
+
+
+def test_training_display_on_given_axes():
+    shown = TrainingCurveDisplay(make_history())
+    figure, axes = plt.subplots(1, 5)
+    assert [*shown.plot(axes).axes_] == [*axes]
+    figure, (ax, other) = plt.subplots(1, 2, figsize=(9, 6), layout="constrained")
+    shown.plot(ax, line_kwargs={"linewidth": 3})
+    drawn(figure)
+    assert shown.lines_[0][0].get_linewidth() == 3
+    assert max(ax.get_window_extent().x1 for ax in shown.axes_) < (
+        other.get_window_extent().x0
+    )
+    with pytest.raises(ValueError, match="one Axes per panel, 5 of them; got 2"):
+        shown.plot([ax, other])
+    with pytest.raises(ValueError, match="place in a grid"):
+        shown.plot(figure.add_axes((0, 0, 1, 1)))
+    for wrong in ("axes", ["axes"] * 5):
+        with pytest.raises(TypeError, match="ax must be a matplotlib Axes"):
+            shown.plot(wrong)
+
+
+def test_training_display_panels_do_not_overlap():
+    result = TrainingCurveDisplay(make_history()).plot()
+    drawn(result.figure_)
+    boxes = [ax.get_tightbbox() for ax in result.axes_]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+
+
+@pytest.mark.parametrize(
+    ("history", "error", "message"),
+    [
+        ([], ValueError, "history must have one row or more"),
+        (3, TypeError, "history must be a list of dicts; got int"),
+        ([{"epoch": 1}], ValueError, "dicts with 'stage' and 'epoch'.* in row 0"),
+        ([{"stage": "a", "epoch": 1}], ValueError, "history must have numbers"),
+    ],
+)
+def test_training_display_errors(history, error, message):
+    with pytest.raises(error, match=message):
+        TrainingCurveDisplay.from_history(history)
+
+
+@pytest.mark.parametrize("names", [["third"], [], "second"])
+@pytest.mark.parametrize("parameter", ["stages", "terms"])
+def test_training_display_names_unknown_stages_and_terms(parameter, names):
+    with pytest.raises(ValueError, match=f"{parameter} must be a list of names out of"):
+        TrainingCurveDisplay.from_history(make_history(), **{parameter: names})
+
+
+# ---------------------------------------------------------------------------- affinity
+
+
+@pytest.fixture(scope="module")
+def graph():
+    rng = np.random.default_rng(0)
+    affinity = sparse.random(90, 90, density=0.1, random_state=0, format="csr")
+    return affinity + affinity.T, rng.permutation(np.repeat([0, 1, 2], [50, 30, 10]))
+
+
+def test_affinity_display_sorts_by_cluster(graph):
+    affinity, labels = graph
+    result = AffinityDisplay.from_predictions(affinity, labels, n_bins=90)
+    order = np.argsort(labels, kind="stable")
+    expected = affinity.toarray()[order][:, order]
+    np.testing.assert_allclose(result.weights, expected)
+    shown = result.im_.get_array()
+    np.testing.assert_allclose(shown.filled(0), expected)
+    np.testing.assert_array_equal(shown.mask, expected == 0)
+    np.testing.assert_array_equal(result.sizes, [50, 30, 10])
+    inside = labels[:, None] == labels
+    share = affinity.toarray()[inside].sum() / affinity.sum()
+    assert result.within_share == pytest.approx(share)
+    assert f"{share:.1%}" in result.ax_.get_title()
+    horizontal, vertical = result.borders_
+    assert [segment[0][1] for segment in horizontal.get_segments()] == [50, 80]
+    assert [segment[0][0] for segment in vertical.get_segments()] == [50, 80]
+    drawn(result.figure_)
+
+
+def test_affinity_display_bins_keep_the_weight(graph):
+    affinity, labels = graph
+    result = AffinityDisplay.from_predictions(affinity, labels, n_bins=9)
+    order = np.argsort(labels, kind="stable")
+    full = affinity.toarray()[order][:, order]
+    np.testing.assert_allclose(
+        result.weights, full.reshape(9, 10, 9, 10).sum(axis=(1, 3))
+    )
+    dense = AffinityDisplay.from_predictions(affinity.toarray(), labels, n_bins=7)
+    assert dense.weights.shape == (7, 7)
+    assert dense.weights.sum() == pytest.approx(affinity.sum())
+
+
+def test_affinity_display_never_makes_a_large_graph_dense():
+    n = 200_000  # 320 GB as a dense matrix
+    ring = sparse.csr_array(
+        (np.ones(n), (np.arange(n), np.roll(np.arange(n), 1))), shape=(n, n)
+    )
+    result = AffinityDisplay.from_predictions(ring, np.arange(n) * 5 // n)
+    assert result.weights.shape == (100, 100)
+    assert result.weights.sum() == n
+    assert result.within_share == 1 - 5 / n
+
+
+def test_affinity_display_from_estimator(tiny_subspace, fitted, images):
+    model = tiny_subspace(min_pretrain_steps=0).fit(images[0])
+    result = AffinityDisplay.from_estimator(model, n_bins=20, colorbar=False)
+    assert result.weights.sum() == pytest.approx(model.affinity_matrix_.sum())
+    assert result.colorbar_ is None
+    with pytest.raises(TypeError, match=r"affinity_matrix_; SelfPaced.* has none"):
+        AffinityDisplay.from_estimator(fitted)
+
+
+def test_affinity_display_of_given_weights():
+    result = AffinityDisplay(np.eye(2), np.array([3, 1])).plot()
+    assert result.ax_.get_title() == ""
+    assert [text.get_text() for text in result.ax_.get_yticklabels()] == ["0", "1"]
+
+
+def test_affinity_display_names_fit(graph):
+    affinity, labels = graph
+    names = np.array(["aeroplane", "bird", "cat"])[labels]
+    figure, ax = plt.subplots(figsize=(3, 3), layout="constrained")
+    result = AffinityDisplay.from_predictions(affinity, names, ax=ax)
+    drawn(figure)
+    assert [text.get_text() for text in ax.get_yticklabels()] == [*np.unique(names)]
+    boxes = [text.get_window_extent() for text in ax.get_xticklabels()]
+    assert not any(a.overlaps(b) for a, b in itertools.combinations(boxes, 2))
+    assert not result.colorbar_.ax.get_tightbbox().overlaps(
+        ax.title.get_window_extent()
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            {"affinity": np.ones((3, 4))},
+            r"affinity must have shape .* got shape \(3, 4\)",
+        ),
+        ({"affinity": np.ones(3)}, "affinity must have shape"),
+        ({"affinity": -np.eye(3)}, "affinity must not be negative; got -1"),
+        ({"affinity": sparse.csr_array((3, 3))}, "affinity must have positive weights"),
+        ({"affinity": np.diag([1, np.nan, 1])}, "affinity must be finite"),
+        (
+            {"labels": [0, 1]},
+            "labels must have one entry per sample of affinity; got 2",
+        ),
+        ({"n_bins": 0}, "n_bins must be a positive integer; got 0"),
+    ],
+)
+def test_affinity_display_errors(change, message):
+    good = {"affinity": np.eye(3), "labels": [0, 1, 1]}
+    with pytest.raises(ValueError, match=message):
+        AffinityDisplay.from_predictions(**{**good, **change})
+
+
+# ------------------------------------------------------------------------------ images
+
+
+def make_images(n=12, channels=None, dtype=np.uint8):
+    shape = (n, 4, 6) if channels is None else (n, channels, 4, 6)
+    values = np.random.default_rng(0).integers(0, 256, shape)
+    return values.astype(np.uint8) if dtype == np.uint8 else values / dtype(255)
+
+
+def tile(canvas, row, column, n_before=0):
+    """Cut an image of 4 x 6 out; `n_before` columns are in the group before."""
+    left = column * 7 + (n_before * 7 + 3 if n_before else 0)
+    return canvas[row * 5 : row * 5 + 4, left : left + 6]
+
+
+PROBA = np.array([[0.6, 0.4], [0.9, 0.1], [0.7, 0.3], [0.8, 0.2], [0.1, 0.9]])
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_images_display_shows_the_most_and_least_certain(dtype):
+    images = make_images(5, dtype=dtype)
+    result = ClusterImagesDisplay.from_predictions(images, PROBA, n_images=2)
+    (sure, _), (unsure, _) = result.groups
+    np.testing.assert_array_equal(sure, [1, 3])
+    np.testing.assert_array_equal(unsure, [2, 0])
+    # The only image of the second cluster is drawn once.
+    assert [len(group[1]) for group in result.groups] == [1, 0]
+    canvas = result.im_.get_array()
+    values = images / 255 if dtype == np.uint8 else images
+    for column, sample in enumerate([1, 3]):
+        np.testing.assert_allclose(tile(canvas, 0, column), values[sample])
+    for column, sample in enumerate([2, 0]):
+        np.testing.assert_allclose(tile(canvas, 0, column, 2), values[sample])
+    np.testing.assert_allclose(tile(canvas, 1, 0), values[4])
+    assert canvas.mask.sum() == canvas.size - 5 * 24
+    assert len(result.ax_.images) == len(result.figure_.axes) == 1
+    labels = [text.get_text() for text in result.ax_.get_xticklabels()]
+    assert [text.replace("\n", " ") for text in labels] == [
+        "most certain",
+        "least certain",
+    ]
+    drawn(result.figure_)
+
+
+def test_images_display_in_colour():
+    images = make_images(5, channels=3)
+    result = ClusterImagesDisplay.from_predictions(images, PROBA, n_images=2)
+    canvas = result.im_.get_array()
+    expected = images[3].transpose(1, 2, 0) / 255
+    np.testing.assert_allclose(tile(canvas, 0, 1)[..., :3], expected)
+    assert (canvas[..., 3] == 1).sum() == 5 * 24
+    drawn(result.figure_)
+
+
+def test_images_display_by_labels_is_random_and_seeded():
+    images, labels = make_images(), np.array(["b", "a"] * 6)
+    first, again, other = (
+        ClusterImagesDisplay.from_predictions(
+            images, labels, n_images=3, random_state=s
+        )
+        for s in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(first.groups, again.groups)
+    assert not np.array_equal(first.groups, other.groups)
+    for name, samples in zip(first.names, first.groups[0], strict=True):
+        assert (labels[samples] == name).all()
+    assert [text.get_text() for text in first.ax_.get_yticklabels()] == ["a", "b"]
+
+
+def test_images_display_scales_as_fitting_does():
+    images = make_images(4, dtype=np.float64) * 8 - 3
+    result = ClusterImagesDisplay.from_predictions(images, [0] * 4, n_images=4)
+    canvas = result.im_.get_array()
+    expected = (images - images.min()) / np.ptp(images)
+    for column, sample in enumerate(result.groups[0][0]):
+        np.testing.assert_allclose(tile(canvas, 0, column), expected[sample])
+    flat = ClusterImagesDisplay.from_predictions(np.full((2, 3, 3), 7.0), [0, 0])
+    assert np.isfinite(flat.im_.get_array().compressed()).all()
+
+
+def test_images_display_reads_every_layout():
+    images = make_images()
+    canvases = [
+        ClusterImagesDisplay.from_predictions(
+            X, np.arange(12) % 2, image_shape=shape, random_state=0
+        ).im_.get_array()
+        for X, shape in [
+            (images, None),
+            (images[:, None], None),
+            (torch.tensor(images), None),
+            (images.reshape(12, -1), (4, 6)),
+            (images.reshape(12, -1), (1, 4, 6)),
+        ]
+    ]
+    for canvas in canvases[1:]:
+        np.testing.assert_array_equal(canvas.filled(-1), canvases[0].filled(-1))
+
+
+def test_images_display_from_estimator(fitted, images, tiny, tiny_subspace):
+    X = images[0]
+    result = ClusterImagesDisplay.from_estimator(fitted, X, n_images=4)
+    certainty = fitted.predict_proba(X).max(axis=1)
+    labels = fitted.predict(X)
+    for k in range(3):
+        surest, least = (group[k] for group in result.groups)
+        assert certainty[surest[0]] == certainty[labels == k].max()
+        assert certainty[least[-1]] == certainty[labels == k].min()
+        assert set(labels[[*surest, *least]]) == {k}
+    rows = X.reshape(len(X), -1) / 15
+    pipeline = make_pipeline(
+        FunctionTransformer(), tiny(image_shape=(8, 8), min_pretrain_steps=0)
+    ).fit(rows)
+    shown = ClusterImagesDisplay.from_estimator(pipeline, rows)
+    assert shown.images.shape == (len(X), 8, 8)
+    again = ClusterImagesDisplay.from_estimator(pipeline, rows, image_shape=(16, 4))
+    assert again.images.shape == (len(X), 16, 4)
+    model = tiny_subspace(min_pretrain_steps=0).fit(X)
+    with pytest.raises(TypeError, match=r"predict_proba.*images and labels"):
+        ClusterImagesDisplay.from_estimator(model, X)
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"images": make_images(5).reshape(5, -1)}, ValueError, "pass image_shape"),
+        (
+            {"images": make_images(5).reshape(5, -1), "image_shape": (5, 5)},
+            ValueError,
+            r"image_shape=\(5, 5\) must have .* got 24",
+        ),
+        (
+            {"images": np.moveaxis(make_images(5, 3), 1, -1)},
+            ValueError,
+            r"images must have shape .* got shape \(5, 4, 6, 3\): move the channels",
+        ),
+        ({"images": np.zeros(5)}, ValueError, "images must have shape"),
+        ({"images": np.zeros((0, 4, 4))}, ValueError, "images must hold an image"),
+        ({"images": np.full((5, 4, 4), np.nan)}, ValueError, "images must be finite"),
+        ({"images": np.full((5, 4, 4), "a")}, TypeError, "images must hold real"),
+        ({"y_pred": PROBA[:4]}, ValueError, "y_pred must have .* got 4 for 5"),
+        ({"y_pred": PROBA * np.nan}, ValueError, "y_pred must be finite"),
+        ({"y_pred": PROBA[None]}, ValueError, "y_pred must be 1-D"),
+        ({"n_images": 0}, ValueError, "n_images must be a positive integer; got 0"),
+    ],
+)
+def test_images_display_errors(change, error, message):
+    good = {"images": make_images(5), "y_pred": PROBA}
+    with pytest.raises(error, match=message):
+        ClusterImagesDisplay.from_predictions(**{**good, **change})
+
+
+def test_images_display_headings_break_when_there_is_no_room():
+    narrow = make_images(5)[:, :, :3]
+    result = ClusterImagesDisplay.from_predictions(narrow, PROBA, n_images=1)
+    drawn(result.figure_)
+    texts = result.ax_.get_xticklabels()
+    assert texts[0].get_text() == "most\ncertain"
+    assert not texts[0].get_window_extent().overlaps(texts[1].get_window_extent())
