@@ -247,13 +247,10 @@ def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
         nn.Sequential(*down), nn.Sequential(*up), shape, n_components
     )
     # Channels last: pooling and convolutions vectorise over the channels, which
-    # is faster on a CPU. Inputs may have any layout.
-    for parameter in autoencoder.parameters():
-        if parameter.ndim == 4:
-            parameter.data = parameter.data.contiguous(
-                memory_format=torch.channels_last
-            )
-    return autoencoder
+    # is faster on a CPU. Inputs may have any layout. Not by the parameters' own
+    # `contiguous`, which leaves the strides of kernels with one channel as they are,
+    # and those decide the layout of all that follows.
+    return autoencoder.to(memory_format=torch.channels_last)
 
 
 def _around_module(
