@@ -6,7 +6,7 @@ import pytest
 from numpydoc.validate import validate
 
 import skdeepclust
-from skdeepclust import display, graph, losses, metrics
+from skdeepclust import display, features, graph, losses, metrics
 
 # Matters of taste, or sections that not every object needs.
 TASTE = {
@@ -38,6 +38,9 @@ METHODS = [
 OBJECTS = [
     *(f"skdeepclust.{name}" for name in CLASSES),
     *METHODS,
+    *(f"skdeepclust.features.{name}" for name in features.__all__),
+    "skdeepclust.networks.ResNet18",
+    "skdeepclust.networks.load_weights",
     *(f"skdeepclust.display.{name}" for name in display.__all__),
     *(f"skdeepclust.graph.{name}" for name in graph.__all__),
     *(f"skdeepclust.losses.{name}" for name in losses.__all__),

@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 
 import skdeepclust
-from skdeepclust import display, graph, losses, metrics
+from skdeepclust import display, features, graph, losses, metrics
 
 PACKAGE = Path(skdeepclust.__file__).parent
 
 
 def test_all_names_exist():
-    for module in (skdeepclust, display, graph, losses, metrics):
+    for module in (skdeepclust, display, features, graph, losses, metrics):
         # Constants, then classes, then functions.
         order = sorted(module.__all__, key=lambda name: (not name.isupper(), name))
         assert module.__all__ == order

@@ -14,12 +14,19 @@ from skdeepclust.views.images import (
     blur,
     brightness_contrast,
     random_affine,
+    random_colour,
     random_grey,
 )
 from skdeepclust.views.tables import mask_features
 
 EVERYTHING = ImageViews(
-    crop=(0.5, 1.0), flip=True, jitter=0.4, grey=0.5, blur=0.5, noise=0.1
+    crop=(0.5, 1.0),
+    flip=True,
+    jitter=0.4,
+    saturation=0.4,
+    grey=0.5,
+    blur=0.5,
+    noise=0.1,
 )
 
 
@@ -172,6 +179,63 @@ def test_random_grey_needs_three_channels():
     assert random_grey(x, seeded(), 1.0) is x
 
 
+def slow_colour(x, u, jitter, saturation, grey):
+    """One image after the other, one change after the other, clipped at the end."""
+    views = []
+    for image, draw in zip(x.double(), u.double().T, strict=True):
+        factors = [
+            max(0, 1 - strength) + (1 + strength - max(0, 1 - strength)) * value
+            for strength, value in zip((jitter, jitter, saturation), draw, strict=False)
+        ]
+        brightness, contrast, kept = factors
+        image = image * brightness
+        image = image.mean() + contrast * (image - image.mean())
+        if len(image) == 3:
+            red, green, blue = image
+            luma = 0.299 * red + 0.587 * green + 0.114 * blue
+            image = luma + (0 if draw[3] < grey else kept) * (image - luma)
+        views.append(image.clamp(0, 1))
+    return torch.stack(views).to(x.dtype)
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(
+    ("jitter", "saturation", "grey"),
+    [(0.4, 0.4, 0.2), (0.8, 0, 0), (0, 1.5, 0), (0, 0, 0.5), (0, 0.3, 0.5), (2, 0, 1)],
+)
+def test_random_colour_agrees_with_one_image_at_a_time(
+    channels, jitter, saturation, grey
+):
+    x = images(n=50, channels=channels, height=5, width=7)
+    view = random_colour(x, seeded(), jitter=jitter, saturation=saturation, grey=grey)
+    u = torch.rand((4, 50), generator=seeded())
+    torch.testing.assert_close(view, slow_colour(x, u, jitter, saturation, grey))
+
+
+def test_random_colour_takes_any_layout():
+    x = images(channels=3, width=9)
+    for strengths in ({"jitter": 0.4}, {"jitter": 0.4, "saturation": 0.4}):
+        expected = random_colour(x, seeded(), **strengths)
+        last = x.contiguous(memory_format=torch.channels_last)
+        torch.testing.assert_close(random_colour(last, seeded(), **strengths), expected)
+
+
+def test_random_colour_is_not_halved_by_autocast():
+    x = images(channels=3)
+    expected = random_colour(x, seeded(), saturation=0.4)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        view = random_colour(x, seeded(), saturation=0.4)
+    assert torch.equal(view, expected)
+
+
+def test_image_views_without_colour_ignore_saturation():
+    none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "saturation": 0.5, "grey": 0.5}
+    x = images(channels=2)
+    assert torch.equal(ImageViews(**none)(x, seeded()), x)
+    x = images(channels=3)
+    assert not torch.equal(ImageViews(**none)(x, seeded()), x)
+
+
 def test_blur_follows_the_probability():
     x = images(height=41, width=43)
     assert torch.equal(blur(x, seeded(), 0.0), x)
@@ -262,6 +326,7 @@ def test_make_views_names_the_input_shape():
         {"grey": 1.5},
         {"blur": -0.1},
         {"noise": -1.0},
+        {"saturation": -0.1},
     ],
 )
 def test_image_views_name_the_bad_field(fields):

@@ -1,6 +1,7 @@
-"""Torch modules: autoencoders and the heads that sit on their latent space."""
+"""Torch modules: encoders, autoencoders, and heads on their latent space."""
 
 from .autoencoder import Autoencoder, build_autoencoder
+from .backbone import Frozen, ResNet18, load_weights
 from .cluster_network import ClusterNetwork
 from .heads import ClusterHead, GraphHead, ProjectionHead
 
@@ -8,7 +9,10 @@ __all__ = [
     "Autoencoder",
     "ClusterHead",
     "ClusterNetwork",
+    "Frozen",
     "GraphHead",
     "ProjectionHead",
+    "ResNet18",
     "build_autoencoder",
+    "load_weights",
 ]

@@ -1,4 +1,4 @@
-"""Autoencoders: fully connected, convolutional, or around a user's module.
+"""Autoencoders: fully connected, convolutional, residual, or around a module.
 
 Every layer is initialised from torch's global generator. The caller decides
 on the seed, and wraps the construction in ``torch.random.fork_rng``.
@@ -15,10 +15,16 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
+from .backbone import Frozen, resnet18_for
+
 _MIN_CONV_SIDE = 8
 _DEFAULT_N_COMPONENTS = 20
 _CHANNELS = (16, 32, 64)
 _MAX_CHANNELS = 128
+_CHOICES = (
+    "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
+    "torch.nn.Module"
+)
 
 
 class Autoencoder(nn.Module):
@@ -74,15 +80,19 @@ def build_autoencoder(
     input_shape: Sequence[int],
     n_components: int | None,
     hidden_layer_sizes: Iterable[int] = (500, 500, 1000),
+    *,
+    encoder_trainable: bool = True,
 ) -> Autoencoder:
     """Build the autoencoder that `encoder` asks for.
 
     Parameters
     ----------
-    encoder : {"auto", "mlp", "conv"} or torch.nn.Module
+    encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module
         - "mlp": fully connected, with `hidden_layer_sizes` between the
           (flattened) input and the latent space.
         - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
+        - "resnet18": a ResNet-18 and a linear layer, see `ResNet18`; images of at
+          least 8 x 8 pixels. The decoder is that of "conv".
         - "auto": "conv" where it is possible, else "mlp".
         - a module: a deep copy in float32 is used and the original is left as
           it is. Its output is flattened to (n_samples, n_outputs); a linear
@@ -92,10 +102,15 @@ def build_autoencoder(
         Shape of one sample: (n_features,) or (channels, height, width).
     n_components : int or None
         Number of latent dimensions. None stands for the module's own output
-        size, and for 20 with the built-in encoders.
+        size, and for 20 with the built-in encoders and with a module that is not
+        trained.
     hidden_layer_sizes : iterable of int, default=(500, 500, 1000)
         Sizes of the hidden fully connected layers, from the input on. The
-        decoder mirrors them. Not used by "conv".
+        decoder mirrors them. Not used by "conv" and "resnet18".
+    encoder_trainable : bool, default=True
+        False for a module that has learnt before and stays as it is, see `Frozen`:
+        fully connected layers of `hidden_layer_sizes` follow, and are trained. The
+        decoder for images of at least 8 x 8 pixels is then that of "conv".
 
     Returns
     -------
@@ -105,7 +120,8 @@ def build_autoencoder(
     Raises
     ------
     ValueError
-        If `encoder` is unknown or does not fit `input_shape`.
+        If `encoder` is unknown, does not fit `input_shape`, or has learnt nothing and
+        is not to be trained.
     TypeError
         If `encoder` is neither a string nor a module, or if the module does
         not return a float32 tensor.
@@ -125,15 +141,17 @@ def build_autoencoder(
         )
 
     if isinstance(encoder, nn.Module):
-        return _around_module(encoder, shape, n_components, hidden)
+        around = _around_module if encoder_trainable else _around_frozen_module
+        return around(encoder, shape, n_components, hidden)
     if not isinstance(encoder, str):
-        raise TypeError(
-            "encoder must be 'auto', 'mlp', 'conv' or an instance of "
-            f"torch.nn.Module, got {encoder!r}."
+        raise TypeError(f"{_CHOICES}, got {encoder!r}.")
+    if not encoder_trainable:
+        raise ValueError(
+            f"encoder_trainable=False cannot go with encoder={encoder!r}, which has "
+            "learnt nothing yet; pass a torch.nn.Module that has."
         )
     if encoder == "auto":
-        is_image = len(shape) == 3 and min(shape[1:]) >= _MIN_CONV_SIDE
-        encoder = "conv" if is_image else "mlp"
+        encoder = "conv" if _is_image(shape) else "mlp"
     d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
     if encoder == "mlp":
         layers = _mlp([math.prod(shape), *hidden, d])
@@ -143,10 +161,9 @@ def build_autoencoder(
         )
     if encoder == "conv":
         return _conv_autoencoder(shape, d)
-    raise ValueError(
-        "encoder must be 'auto', 'mlp', 'conv' or an instance of torch.nn.Module, "
-        f"got {encoder!r}."
-    )
+    if encoder == "resnet18":
+        return _resnet_autoencoder(shape, d)
+    raise ValueError(f"{_CHOICES}, got {encoder!r}.")
 
 
 def _mlp(sizes: Sequence[int]) -> list[nn.Module]:
@@ -201,24 +218,40 @@ def _conv_plan(
     return channels, pools, sizes
 
 
-def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
-    """Build the convolutional encoder and its mirror for images of `shape`."""
+def _is_image(shape: tuple[int, ...]) -> bool:
+    """Say whether samples are images large enough for convolutions."""
+    return len(shape) == 3 and min(shape[1:]) >= _MIN_CONV_SIDE
+
+
+def _check_images(encoder: str, shape: tuple[int, ...]) -> None:
+    """Raise unless samples are images that `encoder` can take."""
     if len(shape) != 3:
         raise ValueError(
-            "encoder='conv' needs images of shape (channels, height, width), got "
+            f"encoder={encoder!r} needs images of shape (channels, height, width), got "
             f"samples of shape {shape}. Give image_shape, or use encoder='mlp'."
         )
-    n_channels, height, width = shape
+    height, width = shape[1:]
     if min(height, width) < _MIN_CONV_SIDE:
         raise ValueError(
-            f"encoder='conv' needs images of at least {_MIN_CONV_SIDE} x "
+            f"encoder={encoder!r} needs images of at least {_MIN_CONV_SIDE} x "
             f"{_MIN_CONV_SIDE} pixels, got {height} x {width}. Use encoder='mlp'."
         )
-    channels, pools, sizes = _conv_plan(height, width)
-    depths = [n_channels, *channels]
-    flat_shape = (channels[-1], *sizes[-1])
 
+
+def _channels_last(autoencoder: Autoencoder) -> Autoencoder:
+    # Pooling and convolutions vectorise over the channels, which is faster on a CPU.
+    # Inputs may have any layout. Not by the parameters' own `contiguous`, which leaves
+    # the strides of kernels with one channel as they are, and those decide the layout
+    # of all that follows. torch documents this call, but its types do not know it.
+    return autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
+    """Build the convolutional encoder and its mirror for images of `shape`."""
+    _check_images("conv", shape)
+    channels, pools, sizes = _conv_plan(*shape[1:])
     down: list[nn.Module] = []
+    depths = [shape[0], *channels]
     for (n_in, n_out), pool in zip(pairwise(depths), pools, strict=True):
         # No bias: batch normalisation subtracts it again.
         down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
@@ -226,8 +259,17 @@ def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
             # Pooling first leaves normalisation a quarter of the pixels.
             down.append(nn.MaxPool2d(pool))
         down += [nn.BatchNorm2d(n_out), nn.ReLU()]
-    down += [nn.Flatten(), nn.Linear(math.prod(flat_shape), n_components)]
+    n_flat = channels[-1] * math.prod(sizes[-1])
+    encoder = nn.Sequential(*down, nn.Flatten(), nn.Linear(n_flat, n_components))
+    decoder = _conv_decoder(shape, n_components)
+    return _channels_last(Autoencoder(encoder, decoder, shape, n_components))
 
+
+def _conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Mirror the convolutional encoder for images of `shape`."""
+    channels, _, sizes = _conv_plan(*shape[1:])
+    depths = [shape[0], *channels]
+    flat_shape = (channels[-1], *sizes[-1])
     up: list[nn.Module] = [
         nn.Linear(n_components, math.prod(flat_shape)),
         nn.ReLU(),
@@ -243,14 +285,16 @@ def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
         )
         if not is_last:
             up += [nn.BatchNorm2d(depths[level]), nn.ReLU()]
-    autoencoder = Autoencoder(
-        nn.Sequential(*down), nn.Sequential(*up), shape, n_components
-    )
-    # Channels last: pooling and convolutions vectorise over the channels, which
-    # is faster on a CPU. Inputs may have any layout. Not by the parameters' own
-    # `contiguous`, which leaves the strides of kernels with one channel as they are,
-    # and those decide the layout of all that follows.
-    return autoencoder.to(memory_format=torch.channels_last)
+    return nn.Sequential(*up)
+
+
+def _resnet_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
+    """Build a ResNet-18 and the convolutional decoder for images of `shape`."""
+    _check_images("resnet18", shape)
+    backbone = resnet18_for(shape)
+    encoder = nn.Sequential(backbone, nn.Linear(backbone.n_features, n_components))
+    decoder = _conv_decoder(shape, n_components)
+    return _channels_last(Autoencoder(encoder, decoder, shape, n_components))
 
 
 def _around_module(
@@ -260,18 +304,41 @@ def _around_module(
     hidden: tuple[int, ...],
 ) -> Autoencoder:
     """Build an autoencoder around a copy of a user's module."""
+    own, n_outputs = _copied(module, shape)
+    d = n_outputs if n_components is None else n_components
+    layers: list[nn.Module] = [own, nn.Flatten()]
+    if n_outputs != d:
+        layers.append(nn.Linear(n_outputs, d))
+    return Autoencoder(nn.Sequential(*layers), _mlp_decoder(shape, d, hidden), shape, d)
+
+
+def _around_frozen_module(
+    module: nn.Module,
+    shape: tuple[int, ...],
+    n_components: int | None,
+    hidden: tuple[int, ...],
+) -> Autoencoder:
+    """Build an autoencoder whose encoder starts with a copy that is not trained."""
+    own, n_outputs = _copied(module, shape)
+    d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
+    layers = [Frozen(own), nn.Flatten(), *_mlp([n_outputs, *hidden, d])]
+    # Such modules often come with large photographs, for which fully connected layers
+    # would have more weights than the module.
+    decoder = (
+        _conv_decoder(shape, d) if _is_image(shape) else _mlp_decoder(shape, d, hidden)
+    )
+    return Autoencoder(nn.Sequential(*layers), decoder, shape, d)
+
+
+def _copied(module: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+    """Copy a user's module; return it with its number of outputs per sample."""
     try:
         own = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
     except Exception as error:
         raise ValueError(
             f"encoder {type(module).__name__} cannot be copied: {error}"
         ) from error
-    n_outputs = _count_outputs(own, shape)
-    d = n_outputs if n_components is None else n_components
-    layers: list[nn.Module] = [own, nn.Flatten()]
-    if n_outputs != d:
-        layers.append(nn.Linear(n_outputs, d))
-    return Autoencoder(nn.Sequential(*layers), _mlp_decoder(shape, d, hidden), shape, d)
+    return own, _count_outputs(own, shape)
 
 
 def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:

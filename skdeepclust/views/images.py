@@ -148,10 +148,67 @@ def random_affine(
     )
 
 
+def random_colour(
+    x: Tensor,
+    generator: torch.Generator,
+    *,
+    jitter: float = 0.0,
+    saturation: float = 0.0,
+    grey: float = 0.0,
+) -> Tensor:
+    """Change brightness, contrast and saturation, and make some images grey.
+
+    All of it is linear in the colour, and done at once: one matrix and one offset
+    for each image.
+
+    Parameters
+    ----------
+    x : Tensor of shape (n_samples, channels, height, width)
+        Images. Without three channels there is no colour: the last two parameters
+        do nothing.
+    generator : torch.Generator
+        Source of the draws.
+    jitter : float, default=0.0
+        The factors of brightness and contrast are uniform in
+        [max(0, 1 - jitter), 1 + jitter]. Contrast is around the image's mean.
+    saturation : float, default=0.0
+        The factor of saturation likewise. At 0 an image is grey.
+    grey : float, default=0.0
+        Probability that an image is made grey.
+
+    Returns
+    -------
+    view : Tensor of shape (n_samples, channels, height, width)
+        Values clipped to [0, 1], once, at the end.
+    """
+    u = _uniform(x, generator, 4)
+    brightness, contrast = _factor(u[0], jitter), _factor(u[1], jitter)
+    gain = brightness * contrast
+    offset = (x.flatten(1).mean(1) * (brightness - gain))[:, None, None]
+    gain = gain[:, None, None]
+    pixels = x.flatten(2)
+    if x.shape[1] != 3 or not (saturation or grey):
+        return torch.addcmul(offset, pixels, gain).clamp_(0, 1).view(x.shape)
+    kept = torch.where(u[3] < grey, 0, _factor(u[2], saturation))[:, None, None]
+    # Filled where the images are: a copy from the host would wait for the device.
+    luma = torch.stack([x.new_full((), weight) for weight in _LUMA])
+    identity = torch.eye(3, device=x.device, dtype=x.dtype)
+    matrix = torch.lerp(luma, identity, kept) * gain
+    # Not in half precision, whatever the network is trained in.
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.baddbmm(offset, matrix, pixels).clamp_(0, 1).view(x.shape)
+
+
+def _factor(u: Tensor, strength: float) -> Tensor:
+    """Bring draws from [0, 1) to [max(0, 1 - strength), 1 + strength)."""
+    low = max(0.0, 1 - strength)
+    return low + (1 + strength - low) * u
+
+
 def brightness_contrast(
     x: Tensor, generator: torch.Generator, strength: float
 ) -> Tensor:
-    """Change brightness, then contrast around the image's mean.
+    """Change brightness, then contrast: `random_colour` with ``jitter=strength``.
 
     Parameters
     ----------
@@ -160,22 +217,18 @@ def brightness_contrast(
     generator : torch.Generator
         Source of the draws.
     strength : float
-        Both factors are uniform in [max(0, 1 - strength), 1 + strength].
+        Of both.
 
     Returns
     -------
     view : Tensor of shape (n_samples, channels, height, width)
         Values clipped to [0, 1].
     """
-    low = max(0.0, 1 - strength)
-    factors = low + (1 + strength - low) * _uniform(x, generator, 2)
-    brightness, contrast = factors[:, :, None, None, None]
-    mean = x.mean(dim=(1, 2, 3), keepdim=True) * brightness
-    return torch.addcmul(mean * (1 - contrast), x, brightness * contrast).clamp_(0, 1)
+    return random_colour(x, generator, jitter=strength)
 
 
 def random_grey(x: Tensor, generator: torch.Generator, p: float = 0.2) -> Tensor:
-    """Take the colour out of some images.
+    """Take the colour out of some images: `random_colour` with ``grey=p``.
 
     Parameters
     ----------
@@ -191,12 +244,7 @@ def random_grey(x: Tensor, generator: torch.Generator, p: float = 0.2) -> Tensor
     view : Tensor of shape (n_samples, channels, height, width)
         Images, some with three equal channels.
     """
-    if x.shape[1] != 3:
-        return x
-    luma = x.new_tensor(_LUMA).view(1, 3, 1, 1)
-    grey = (x * luma).sum(dim=1, keepdim=True)
-    chosen = _uniform(x, generator, 1).view(-1, 1, 1, 1) < p
-    return torch.where(chosen, grey, x)
+    return random_colour(x, generator, grey=p) if x.shape[1] == 3 else x
 
 
 def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
@@ -270,13 +318,15 @@ class ImageViews:
     flip : bool
         Whether to flip from left to right half of the time.
     jitter : float
-        Strength of `brightness_contrast`.
+        Strength of brightness and contrast: see `random_colour`.
     grey : float
-        Probability of `random_grey`.
+        Probability that an image is made grey.
     blur : float
         Probability of `blur`.
     noise : float
         Standard deviation of `add_noise`.
+    saturation : float
+        Strength of saturation: see `random_colour`.
     """
 
     degrees: float = 10.0
@@ -288,6 +338,7 @@ class ImageViews:
     grey: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
+    saturation: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject ranges that have no meaning."""
@@ -302,7 +353,7 @@ class ImageViews:
                 raise ValueError(
                     f"{name} must be a probability, got {getattr(self, name)}."
                 )
-        for name in ("degrees", "shift", "jitter", "noise"):
+        for name in ("degrees", "shift", "jitter", "noise", "saturation"):
             if getattr(self, name) < 0:
                 raise ValueError(
                     f"{name} must not be negative, got {getattr(self, name)}."
@@ -332,10 +383,14 @@ class ImageViews:
             crop=self.crop,
             flip=self.flip,
         )
-        if self.jitter:
-            x = brightness_contrast(x, generator, self.jitter)
-        if self.grey:
-            x = random_grey(x, generator, self.grey)
+        if self.jitter or self.saturation or self.grey:
+            x = random_colour(
+                x,
+                generator,
+                jitter=self.jitter,
+                saturation=self.saturation,
+                grey=self.grey,
+            )
         if self.blur:
             x = blur(x, generator, self.blur)
         if self.noise:

@@ -1,0 +1,289 @@
+"""Features of a torch module, as a transformer of scikit-learn."""
+
+import copy
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import (
+    BaseEstimator,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+)
+from sklearn.utils.validation import validate_data
+from torch import Tensor, nn
+
+from skdeepclust._compat import Interval, StrOptions, fit_context
+from skdeepclust.training import as_rows, resolve_device, sample_shape
+
+__all__ = ["FeatureExtractor"]
+
+
+class FeatureExtractor(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
+):
+    """What a torch module computes, as a table of features.
+
+    The module is used as it is: a copy of it runs in float32, in evaluation mode and
+    without gradients, batch by batch on the device. Nothing is learnt from the data,
+    and the module itself never changes.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Maps a batch of shape (batch_size, n_features) or (batch_size, channels,
+        height, width) to something that `output` makes features of. Give it layers
+        that scale or normalise images as those that it has learnt from.
+    batch_size : int, default=256
+        Samples that go through the module at once. The last batch is padded: the
+        features of a sample do not depend on the others.
+    device : str or torch.device, default="auto"
+        Where the module runs. "auto" takes an accelerator if there is one.
+    image_shape : tuple of int, default=None
+        (height, width) or (channels, height, width), for images that come as the
+        rows of a table.
+    output : "auto" or callable, default="auto"
+        From what the module returns for a batch to a tensor of shape (batch_size,
+        n_outputs). "auto" averages a tensor of shape (batch_size, channels, height,
+        width) over height and width, and flattens others. A callable can pick one of
+        several tensors, or flatten instead; one that is not a lambda can be pickled.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Values of one sample: columns of the table, or channels x height x width.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if `X` has names that are all strings.
+
+    See Also
+    --------
+    skdeepclust.networks.ResNet18 : A module to begin with.
+    skdeepclust.networks.load_weights : Gives it weights from a file.
+
+    Notes
+    -----
+    A pickle holds the weights as NumPy arrays, whatever the device. So does the hash
+    by which joblib finds cached results: in a pipeline with ``memory``, features are
+    computed once for each module and data.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from torch import nn
+    >>> from skdeepclust.features import FeatureExtractor
+    >>> images = np.zeros((5, 3, 16, 16), dtype=np.uint8)
+    >>> module = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU())
+    >>> FeatureExtractor(module).fit_transform(images).shape
+    (5, 8)
+    """
+
+    _parameter_constraints: dict[str, list[Any]] = {
+        "module": [nn.Module],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "device": [str, torch.device],
+        "image_shape": ["array-like", None],
+        "output": [StrOptions({"auto"}), callable],
+    }
+
+    def __init__(
+        self,
+        module: nn.Module,
+        *,
+        batch_size: int = 256,
+        device: str | torch.device = "auto",
+        image_shape: tuple[int, ...] | None = None,
+        output: str | Callable[[Any], Tensor] = "auto",
+    ) -> None:
+        self.module = module
+        self.batch_size = batch_size
+        self.device = device
+        self.image_shape = image_shape
+        self.output = output
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
+        """Note the shape of a sample and the number of features, and learn nothing.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, n_features), \
+                (n_samples, height, width) or (n_samples, channels, height, width)
+            The data. The module is tried on the first sample.
+        y : Ignored
+            Not used, present for API consistency.
+
+        Returns
+        -------
+        self : object
+            The fitted transformer.
+        """
+        X, shape = self._validate(X, reset=True)
+        size = min(2, self.batch_size)
+        self._n_features_out = self._extract(X[:1], shape, size).shape[1]
+        self._shape = shape
+        return self
+
+    @fit_context(prefer_skip_nested_validation=True)
+    def transform(self, X: Any) -> np.ndarray:
+        """Compute the features.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor of shape (n_samples, n_features), \
+                (n_samples, height, width) or (n_samples, channels, height, width)
+            The data. Values of type uint8 are divided by 255, others left alone.
+
+        Returns
+        -------
+        features : ndarray of shape (n_samples, n_outputs)
+            Of type float32.
+        """
+        X, shape = self._validate(X, reset=False)
+        return self._extract(X, shape, self.batch_size)
+
+    # ---------------------------------------------------------------- computation
+
+    def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
+        X, array_shape = as_rows(X)
+        fitted = None if reset else getattr(self, "_shape", None)
+        if fitted is not None and array_shape not in (None, fitted):
+            raise ValueError(
+                f"X has images of shape {array_shape} (channels, height, width), but "
+                f"{type(self).__name__} was fitted on samples of shape {fitted}."
+            )
+        X = validate_data(
+            self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8]
+        )
+        return X, fitted or sample_shape(X.shape[1], array_shape, self.image_shape)
+
+    def _extract(
+        self, X: np.ndarray, shape: tuple[int, ...], batch_size: int
+    ) -> np.ndarray:
+        device = resolve_device(self.device)
+        module = copy.deepcopy(self.module).to(device, torch.float32).eval()
+        dtype = torch.uint8 if X.dtype == np.uint8 else torch.float32
+        features = []
+        with torch.no_grad():
+            for start in range(0, len(X), batch_size):
+                rows = torch.tensor(X[start : start + batch_size], dtype=dtype)
+                # Of one size: in float32 the last digit depends on how many samples
+                # are computed at once.
+                batch = torch.zeros(batch_size, *shape, device=device)
+                batch[: len(rows)] = rows.to(device).reshape(-1, *shape)
+                if dtype == torch.uint8:
+                    batch /= 255
+                features.append(self._run(module, batch)[: len(rows)].cpu())
+        table: np.ndarray = torch.cat(features).numpy()
+        self._check_finite(table)
+        return table
+
+    def _run(self, module: nn.Module, batch: Tensor) -> Tensor:
+        name, given = type(self.module).__name__, tuple(batch.shape)
+        try:
+            output = module(batch)
+        except Exception as error:
+            raise ValueError(
+                f"module {name} fails on a batch of shape {given}: {error}"
+            ) from error
+        if callable(self.output):
+            output = self.output(output)
+        if not isinstance(output, Tensor) or not output.is_floating_point():
+            got = output.dtype if isinstance(output, Tensor) else type(output).__name__
+            raise TypeError(
+                f"module {name} must give a tensor of floats, got {got}; choose one "
+                "with output, a callable from what the module returns to a tensor."
+            )
+        if self.output == "auto" and output.ndim > 2:
+            output = output.mean((2, 3)) if output.ndim == 4 else output.flatten(1)
+        if output.ndim != 2 or len(output) != len(batch) or not output.shape[1]:
+            raise ValueError(
+                f"module {name} must map a batch of shape {given} to one of shape "
+                f"({len(batch)}, n_outputs), got {tuple(output.shape)}; change it with "
+                "output, a callable from what the module returns to a tensor."
+            )
+        return output.float()
+
+    def _check_finite(self, features: np.ndarray) -> None:
+        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"module {type(self.module).__name__} gives NaN or infinity for "
+                f"{len(bad)} of {len(features)} samples, the first at index {bad[0]}; "
+                "check its weights, and that X is scaled as what it has learnt from."
+            )
+
+    # ---------------------------------------------------------------------- state
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state, with the module's weights as NumPy arrays."""
+        state = dict(super().__getstate__())
+        if isinstance(self.module, nn.Module):
+            state["module"] = _packed(self.module)
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Put the weights back, on the CPU."""
+        super().__setstate__(state)
+        if isinstance(self.module, nn.Module):
+            _unpack(self.module)
+
+    def __sklearn_tags__(self) -> Any:
+        """Return scikit-learn's tags."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        tags.transformer_tags.preserves_dtype = ["float32"]
+        tags.requires_fit = False
+        return tags
+
+
+@dataclass(eq=False)
+class _Packed:
+    """A tensor of a module as an array: the same bytes in every process."""
+
+    array: np.ndarray
+    dtype: str
+    strides: tuple[int, ...]
+    requires_grad: bool | None
+    """None for a buffer, which is not trained."""
+
+    @cached_property
+    def tensor(self) -> Tensor:
+        # In the layout that it had: the last digits of what is computed depend on it.
+        dtype = getattr(torch, self.dtype)
+        tensor = torch.empty_strided(self.array.shape, self.strides, dtype=dtype)
+        tensor.copy_(torch.from_numpy(self.array))
+        if self.requires_grad is None:
+            return tensor
+        return nn.Parameter(tensor, requires_grad=self.requires_grad)
+
+
+def _packed(module: nn.Module) -> nn.Module:
+    """Copy a module with `_Packed` in place of its tensors."""
+    memo: dict[int, Any] = {}
+    for tensor in (*module.parameters(), *module.buffers()):
+        # A copy, which has no gaps, in whichever layout it is.
+        bare = tensor.detach().cpu().clone()
+        # NumPy has no bfloat16; every one is a float32.
+        known = bare.float() if bare.dtype == torch.bfloat16 else bare
+        memo[id(tensor)] = _Packed(
+            # Row by row, for the strides of an array are part of its hash.
+            np.array(known.numpy(), order="C"),
+            str(bare.dtype).removeprefix("torch."),
+            bare.stride(),
+            tensor.requires_grad if isinstance(tensor, nn.Parameter) else None,
+        )
+    # What the memo knows is taken from it, and not copied. Shared tensors stay so.
+    return copy.deepcopy(module, memo)
+
+
+def _unpack(module: nn.Module) -> None:
+    """Put tensors back in place of `_Packed`."""
+    for part in module.modules():
+        for held in (part._parameters, part._buffers):
+            for name, value in held.items():
+                if isinstance(value, _Packed):
+                    held[name] = value.tensor

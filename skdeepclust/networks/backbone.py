@@ -1,0 +1,282 @@
+"""Encoders for photographs: ResNet-18, weights from a file, frozen modules."""
+
+from __future__ import annotations
+
+import os
+import tarfile
+from collections.abc import Mapping
+from typing import Self, TypeVar
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import relu
+
+_LARGEST_SMALL_SIDE = 64
+_SAVE = "Save weights by torch.save(module.state_dict(), path)."
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def _conv3x3(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
+    # No bias: batch normalisation subtracts it again.
+    return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+
+
+class _BasicBlock(nn.Module):
+    """Two 3 x 3 convolutions around which the input is added.
+
+    Where the shape changes, a 1 x 1 convolution brings the input to the new one.
+    """
+
+    def __init__(self, n_in: int, n_out: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = _conv3x3(n_in, n_out, stride)
+        self.bn1 = nn.BatchNorm2d(n_out)
+        self.conv2 = _conv3x3(n_out, n_out)
+        self.bn2 = nn.BatchNorm2d(n_out)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or n_in != n_out:
+            self.downsample = nn.Sequential(
+                nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        h = relu(self.bn1(self.conv1(x)), inplace=True)
+        h = self.bn2(self.conv2(h))
+        return relu(h.add_(shortcut), inplace=True)
+
+
+def _layer(n_in: int, n_out: int, stride: int) -> nn.Sequential:
+    return nn.Sequential(_BasicBlock(n_in, n_out, stride), _BasicBlock(n_out, n_out, 1))
+
+
+class ResNet18(nn.Module):
+    """ResNet-18 without its classifier: images to 512 features [1]_.
+
+    The names of its weights are those of torchvision's ``resnet18``, so that
+    `load_weights` reads files of either.
+
+    Parameters
+    ----------
+    n_channels : int, default=3
+        Channels of the images.
+    stem : {"small", "large"}, default="large"
+        What comes before the residual blocks: a 3 x 3 convolution for images of up
+        to 64 pixels a side, or a 7 x 7 convolution and max pooling, which together
+        leave a quarter of each side. Weights trained on ImageNet want "large".
+    zero_init : bool, default=False
+        Whether the last batch normalisation of each block starts with weight 0, so
+        that the block adds nothing at first [2]_.
+
+    References
+    ----------
+    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image
+       recognition", CVPR, 2016.
+    .. [2] P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1
+       hour", 2017.
+    """
+
+    n_features = 512
+
+    def __init__(
+        self, n_channels: int = 3, *, stem: str = "large", zero_init: bool = False
+    ) -> None:
+        super().__init__()
+        if stem not in ("small", "large"):
+            raise ValueError(f"stem must be 'small' or 'large', got {stem!r}.")
+        self.conv1: nn.Module
+        self.maxpool: nn.Module
+        if stem == "small":
+            self.conv1, self.maxpool = _conv3x3(n_channels, 64), nn.Identity()
+        else:
+            self.conv1 = nn.Conv2d(n_channels, 64, 7, stride=2, padding=3, bias=False)
+            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        self.bn1 = nn.BatchNorm2d(64)
+        self.layer1 = _layer(64, 64, stride=1)
+        self.layer2 = _layer(64, 128, stride=2)
+        self.layer3 = _layer(128, 256, stride=2)
+        self.layer4 = _layer(256, self.n_features, stride=2)
+        for part in self.modules():
+            if isinstance(part, nn.Conv2d):
+                nn.init.kaiming_normal_(part.weight, mode="fan_out")
+            elif isinstance(part, _BasicBlock) and zero_init:
+                nn.init.zeros_(part.bn2.weight)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the features of a batch.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, n_channels, height, width)
+            The batch. Any size will do.
+
+        Returns
+        -------
+        features : Tensor of shape (n_samples, 512)
+            The mean of the last layer over the image, never negative.
+        """
+        h = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
+        h = self.layer4(self.layer3(self.layer2(self.layer1(h))))
+        return h.mean(dim=(2, 3))
+
+
+def resnet18_for(shape: tuple[int, ...]) -> ResNet18:
+    """Build the ResNet-18 for images of a shape, with the stem that suits it.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width).
+
+    Returns
+    -------
+    ResNet18
+        With fresh weights.
+    """
+    is_small = max(shape[1:]) <= _LARGEST_SMALL_SIDE
+    return ResNet18(shape[0], stem="small" if is_small else "large")
+
+
+class Frozen(nn.Module):
+    """A module that is used as it is and never trained.
+
+    It stays in evaluation mode, whatever mode its parent is set to: batch
+    normalisation uses the statistics it came with and does not update them, and
+    dropout is off. No gradients are computed, so that an optimiser which is given
+    its parameters leaves them alone.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Taken over, not copied.
+    """
+
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module.requires_grad_(False)
+        self.train(False)
+
+    def train(self, mode: bool = True) -> Self:
+        """Stay in evaluation mode.
+
+        Parameters
+        ----------
+        mode : bool, default=True
+            Not used.
+
+        Returns
+        -------
+        self : Frozen
+        """
+        super().train(False)
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the module's output.
+
+        Parameters
+        ----------
+        x : Tensor of shape (n_samples, ...)
+            The batch.
+
+        Returns
+        -------
+        Tensor
+            Without gradients.
+        """
+        with torch.no_grad():
+            output: Tensor = self.module(x)
+        return output
+
+
+def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
+    """Load weights from a file of ``torch.save(module.state_dict(), path)``.
+
+    The file is read with ``weights_only=True``: whatever it holds, nothing in it is
+    executed.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Gets the weights, in place. Its names and shapes must be those of the file;
+        only ``fc``, the classifier of torchvision's networks, may be missing in
+        either.
+    path : str or path-like
+        The file.
+
+    Returns
+    -------
+    module : torch.nn.Module
+        The same module.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be opened.
+    ValueError
+        If the file holds anything but tensors by name, or if a name or a shape
+        differs: the message names the first that does. The module is then as it was.
+
+    Examples
+    --------
+    >>> import os, tempfile, torch
+    >>> from skdeepclust.networks import ResNet18, load_weights
+    >>> path = os.path.join(tempfile.mkdtemp(), "resnet18.pth")
+    >>> torch.save(ResNet18().state_dict(), path)
+    >>> module = load_weights(ResNet18(), path)
+    """
+    path = os.fspath(path)
+    stored, own = _read_weights(path), module.state_dict()
+    kind = type(module).__name__
+    mend = "Build the module as it was when the weights were saved."
+    for name, value in own.items():
+        if name in stored:
+            found, wanted = tuple(stored[name].shape), tuple(value.shape)
+            if found != wanted:
+                raise ValueError(
+                    f"{name} has shape {found} in {path!r}, and {wanted} in {kind}. "
+                    f"{mend}"
+                )
+        elif not _may_be_missing(name):
+            raise ValueError(f"{path!r} lacks {name}, which {kind} has. {mend}")
+    for name in stored:
+        if name not in own and not _may_be_missing(name):
+            raise ValueError(f"{path!r} has {name}, which {kind} lacks. {mend}")
+    known = {name: value for name, value in stored.items() if name in own}
+    module.load_state_dict(known, strict=False)
+    return module
+
+
+def _may_be_missing(name: str) -> bool:
+    # The counters of batches came to torch later than the first published weights,
+    # and matter only to averages without momentum.
+    return name.startswith("fc.") or name.endswith(".num_batches_tracked")
+
+
+def _read_weights(path: str) -> dict[str, Tensor]:
+    with open(path, "rb") as file:
+        try:
+            # torch before 2.6 lets code in a tar file run, in spite of `weights_only`.
+            if tarfile.is_tarfile(file):
+                raise ValueError("torch has given this format up.")
+            file.seek(0)
+            stored = torch.load(file, map_location="cpu", weights_only=True)
+        # Which errors a damaged or malicious file brings about is not documented.
+        except Exception as error:
+            raise ValueError(
+                f"{path!r} is damaged, or holds more than weights; nothing in it was "
+                f"executed. {_SAVE}"
+            ) from error
+    if not isinstance(stored, Mapping):
+        kind = type(stored).__name__
+        raise ValueError(
+            f"{path!r} holds a {kind}, not weights by their names. {_SAVE}"
+        )
+    for name, value in stored.items():
+        if not isinstance(value, Tensor):
+            kind = type(value).__name__
+            raise ValueError(
+                f"{path!r} has {name!r} of type {kind}, not a weight. {_SAVE}"
+            )
+    return {str(name): value for name, value in stored.items()}
