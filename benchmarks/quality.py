@@ -165,6 +165,8 @@ def _order(record):
 def agree(old, new):
     """Say whether parameters are the same; new ones may have come since, at defaults
     that change nothing."""
+    if not old:
+        return not new
     return {name: new.get(name) for name in old} == old
 
 

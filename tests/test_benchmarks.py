@@ -67,6 +67,11 @@ def test_records_are_resumed_until_parameters_change(quality, digits, tmp_path):
     assert not quality.is_present([changed], ("digits", "kmeans", 0))
     quality.add_record(path, changed)
     assert quality.read_records(path) == [changed]
+    # A parameter that has come since leaves older seeds in the table.
+    newer = {**changed, "seed": 1, "parameters": {"batch_size": 1, "tol": 0.1}}
+    quality.add_record(path, newer)
+    assert quality.read_records(path) == [changed, newer]
+    assert not quality.agree({"batch_size": 1}, {"batch_size": 2, "tol": 0.1})
 
 
 def test_main_runs_and_writes_tables(quality, tmp_path, capsys, monkeypatch):
