@@ -51,8 +51,10 @@ SCIKIT_LEARN_PLUMBING = re.compile(r"set_\w+_request|set_output|get_metadata_rou
 
 
 def skip_plumbing(app, what, name, obj, skip, options):
-    """Leave scikit-learn's metadata and output plumbing out of the class pages."""
-    return True if SCIKIT_LEARN_PLUMBING.fullmatch(name) else None
+    """Leave out of the class pages what others document: scikit-learn's metadata and
+    output plumbing, and the methods of torch's modules."""
+    of_torch = (getattr(obj, "__module__", None) or "").startswith("torch.")
+    return True if of_torch or SCIKIT_LEARN_PLUMBING.fullmatch(name) else None
 
 
 class IncludeIfExists(Include):
