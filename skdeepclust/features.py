@@ -56,7 +56,7 @@ class FeatureExtractor(
     ----------
     n_features_in_ : int
         Values of one sample: columns of the table, or channels x height x width.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if `X` has names that are all strings.
 
     See Also
