@@ -1,9 +1,9 @@
 """Quality of the clusters: data set x method x seed, as JSON and as a table.
 
-``make bench`` runs everything that is not yet in ``benchmarks/results/quality.json``
+``make bench-quality`` runs everything that is not yet in ``benchmarks/results/quality.json``
 and writes the tables of the documentation::
 
-    make bench BENCH_ARGS="--datasets digits --methods kmeans ours --seeds 0 1 2"
+    make bench-quality BENCH_ARGS="--datasets digits --methods kmeans ours --seeds 0 1 2"
 
 A record is written as soon as it is there, so an interrupted run goes on where it
 stopped. A record counts as present when its data set, method and seed are the same and

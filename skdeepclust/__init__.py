@@ -3,9 +3,9 @@
 from skdeepclust._graph_contrastive import GraphContrastiveClustering
 from skdeepclust._recipes import LITERAL_GRAPH_PARAMETERS, LITERAL_PARAMETERS
 from skdeepclust._self_paced import SelfPacedContrastiveClustering
+from skdeepclust._state import load
 from skdeepclust._subspace import DeepSubspaceClustering
-
-__version__ = "0.1.0"
+from skdeepclust._version import __version__ as __version__
 
 __all__ = [
     "LITERAL_GRAPH_PARAMETERS",
@@ -13,4 +13,5 @@ __all__ = [
     "DeepSubspaceClustering",
     "GraphContrastiveClustering",
     "SelfPacedContrastiveClustering",
+    "load",
 ]

@@ -1,14 +1,17 @@
-"""What every estimator shares: validation, restarts, state."""
+"""What every estimator shares: validation, restarts."""
 
+import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from joblib import Parallel, delayed
-from sklearn.base import BaseEstimator, ClusterMixin
+from sklearn.base import ClusterMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import validate_data
 from torch import nn
@@ -19,19 +22,31 @@ from skdeepclust._compat import (
     StrOptions,
     fit_context,
 )
+from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
+    NOWHERE,
     Batches,
+    Checkpoint,
+    FileCheckpoint,
     History,
     InputSpec,
     Observer,
+    Stage,
     Task,
     as_rows,
+    fingerprint,
     fit_task,
     resolve_device,
+    run_stages,
 )
 from skdeepclust.training.inputs import sample_shape
 from skdeepclust.views import seeded_globals
+
+Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
+"""`run_stages` with all that does not depend on the method."""
+
+_UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose")
 
 
 @dataclass
@@ -56,8 +71,8 @@ class Run:
     fitted: dict[str, Any] = field(default_factory=dict)
 
 
-class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
-    """Base of all estimators: validation, restarts, state.
+class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
+    """Base of all estimators: validation, restarts.
 
     A subclass stores its parameters and gives `_build_network`, `_train` and `_keep`.
     """
@@ -75,6 +90,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str, torch.device],
+        "checkpoint_dir": [str, os.PathLike, None],
+        "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -98,11 +115,17 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
             The fitted estimator.
         """
         self._forget()
+        random = self.random_state
+        drawn = isinstance(random, np.random.RandomState) and self.checkpoint_dir
+        state = random.get_state() if drawn else None
         try:
             self._fit(X, y)
         except BaseException:
             # Nothing half-fitted is left behind, whatever went wrong.
             self._forget()
+            if drawn:
+                # The same call draws the same again, and goes on from its checkpoint.
+                random.set_state(state)
             raise
         return self
 
@@ -116,26 +139,52 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         self._check_together()
         spec = InputSpec.from_data(X, shape)
         device = resolve_device(self.device)
+        checkpoint = self._checkpoint(X, shape, device)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=self.n_init
         )
+        seeds = checkpoint.start(seeds.tolist())
         task = fit_task(self, given, y, device)
         # Those that predict have a head to teach the consensus of several runs, and
         # are handed to callbacks as fitted.
         predicts = hasattr(self, "predict")
         if self.n_init == 1:
-            runs = [_run(self, X, spec, device, int(seeds[0]), task)]
+            runs = [_run(self, X, spec, device, seeds[0], checkpoint, task)]
         else:
             task.begin(self.n_init + predicts)
             runs = Parallel(n_jobs=self.n_jobs)(
                 delayed(_run_on_one_thread)(
-                    self, X, spec, device, int(seed), task.part("run", number)
+                    self,
+                    X,
+                    spec,
+                    device,
+                    seed,
+                    checkpoint.part(number),
+                    task.part("run", number),
                 )
                 for number, seed in enumerate(seeds)
             )
         self._spec = spec
-        self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
+        # A user's module may draw from the global generators.
+        with seeded_globals(seeds[0], device):
+            self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
         task.end({} if predicts else None)
+        checkpoint.finish()
+
+    def _checkpoint(
+        self, X: np.ndarray, shape: tuple[int, ...], device: torch.device
+    ) -> Checkpoint:
+        if self.checkpoint_dir is None:
+            return NOWHERE
+        given = self.get_params(deep=False)
+        # What does not change what is learnt may be other when a fit goes on.
+        told = {name: given[name] for name in given if name not in _UNTOLD}
+        told = {"estimator": type(self).__name__, **told, "device": device}
+        return FileCheckpoint(
+            Path(self.checkpoint_dir).absolute(),
+            fingerprint(told, X, shape),
+            self.checkpoint_interval,
+        )
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
         X, array_shape = as_rows(X)
@@ -175,34 +224,6 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         """Say whether `fit` came to a good end."""
         return hasattr(self, "labels_")
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Return the state with the weights as NumPy arrays, without a device."""
-        state = dict(super().__getstate__())
-        if "network_" in state:
-            state["network_"] = {
-                name: value.cpu().numpy()
-                for name, value in self.network_.state_dict().items()
-            }
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Rebuild the network from its arrays, on the device that is there."""
-        arrays = state.get("network_")
-        super().__setstate__(state)
-        if arrays is None:
-            return
-        with torch.random.fork_rng(devices=[]):
-            network = self._build_network(self._spec)
-        network.load_state_dict(
-            {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
-        )
-        try:
-            device = resolve_device(self.device)
-        except ValueError:
-            # Fitted on a machine with another device: the CPU is always there.
-            device = torch.device("cpu")
-        self.network_ = network.to(device).eval().requires_grad_(False)
-
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
@@ -222,9 +243,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, BaseEstimator):
         network: ClusterNetwork,
         batches: Batches,
         generator: torch.Generator,
-        observers: list[Observer],
+        train: Train,
     ) -> dict[str, Any]:
-        """Train `network`; return further fitted attributes by their names."""
+        """Train `network` by `train`; return further fitted attributes by name."""
         raise NotImplementedError
 
     def _keep(
@@ -254,6 +275,7 @@ def _run(
     spec: InputSpec,
     device: torch.device,
     seed: int,
+    checkpoint: Checkpoint,
     task: Task,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
@@ -264,7 +286,13 @@ def _run(
         batches = Batches(X, spec, device)
         run = Run(network, seed)
         observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
-        run.fitted = estimator._train(network, batches, generator, observers)
+        train = partial(
+            run_stages,
+            generator=generator,
+            observers=observers,
+            checkpoint=checkpoint,
+        )
+        run.fitted = estimator._train(network, batches, generator, train)
     return run
 
 

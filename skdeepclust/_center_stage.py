@@ -11,11 +11,11 @@ from torch import Tensor
 
 from skdeepclust import losses
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Stage
+from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
 
 
-class CenterStage:
+class CenterStage(Remembering):
     """Algorithm 3.1: eq. 3.5 with centres by eq. 3.4 every T1 epochs.
 
     Parameters
@@ -43,6 +43,8 @@ class CenterStage:
         Width of the Gaussian assignments.
     """
 
+    _remembered = ("centers", "scale", "start_scale")
+
     def __init__(
         self,
         estimator: Any,
@@ -63,7 +65,7 @@ class CenterStage:
         self.degrees_of_freedom = degrees_of_freedom
 
     def stage(self) -> Stage:
-        """Start from k-means, and return the stage."""
+        """Start from k-means, unless there are centres, and return the stage."""
         params = self.params
         self.start_centers()
         return Stage(
@@ -83,7 +85,9 @@ class CenterStage:
         )
 
     def start_centers(self) -> None:
-        """K-means in the latent space gives the first centres."""
+        """K-means in the latent space gives the first centres; later calls none."""
+        if hasattr(self, "centers"):
+            return
         h = self.batches.map(self.embed)
         seed = int(
             torch.randint(

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
@@ -15,9 +14,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeepclust._base import BaseDeepEstimator, Run, float_dtype
 from skdeepclust._compat import Interval
+from skdeepclust._head_stage import teach_head
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
-from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, EarlyStopping, Observer, Task
 
 
@@ -26,7 +25,7 @@ class BaseDeepClusterer(
 ):
     """Base of the estimators that learn an encoder and a cluster head.
 
-    A subclass stores its parameters and gives `_build_network`, `_train` and `_teach`.
+    A subclass stores its parameters and gives `_build_network` and `_train`.
     """
 
     _parameter_constraints: dict[str, list[Any]] = {
@@ -70,7 +69,7 @@ class BaseDeepClusterer(
             run.network.requires_grad_(True)
             task = task.part("consensus", len(runs))
             observers = self._observers(run, batches, dtype, task)
-            self._teach(run.network, batches, consensus, generator, observers)
+            teach_head(self, run.network, batches, consensus, generator, observers)
             task.end()
             embedding, labels = self._outcome(run, batches)
         self.network_ = run.network.eval().requires_grad_(False)
@@ -231,17 +230,6 @@ class BaseDeepClusterer(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-    def _teach(
-        self,
-        network: ClusterNetwork,
-        batches: Batches,
-        labels: NDArray[np.int64],
-        generator: torch.Generator,
-        observers: list[Observer],
-    ) -> None:
-        """Teach the cluster head given labels."""
-        raise NotImplementedError
 
 
 def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:

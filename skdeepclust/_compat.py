@@ -13,7 +13,11 @@ except ImportError:
         """Stands in before scikit-learn 1.9, which brought callbacks: has none."""
 
 
+CALLBACKS = "_skl_callbacks"
+"""The attribute that holds an estimator's callbacks."""
+
 __all__ = [
+    "CALLBACKS",
     "CallbackSupportMixin",
     "HasMethods",
     "Interval",
@@ -37,4 +41,4 @@ def has_callbacks(estimator: Any) -> bool:
     bool
         False before scikit-learn 1.9.
     """
-    return bool(getattr(estimator, "_skl_callbacks", None))
+    return bool(getattr(estimator, CALLBACKS, None))

@@ -1,5 +1,6 @@
 """GraphContrastiveClustering, algorithm 4.3 of the thesis."""
 
+import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -8,14 +9,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdeepclust._base import Train
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._graph_stages import GraphStages
-from skdeepclust._head_stage import teach_head
 from skdeepclust._pretraining import resolve_pretraining
 from skdeepclust._warm_start import check_graph
 from skdeepclust.networks import ClusterNetwork, GraphHead, build_autoencoder
-from skdeepclust.training import Batches, InputSpec, Observer, run_stages
+from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
@@ -158,6 +159,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    checkpoint_dir : str or path-like, default=None
+        A folder to which training is written, so that the same call of `fit` goes on
+        after an interruption; see the :ref:`User Guide <checkpoints>`.
+    checkpoint_interval : int, default=1
+        Epochs between two checkpoints.
     random_state : int, RandomState instance or None, default=None
         Seeds everything. The same seed gives the same labels on the same machine
         with the same versions and number of threads.
@@ -300,6 +306,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -347,6 +355,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
         self.verbose = verbose
 
@@ -372,26 +382,14 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         network: ClusterNetwork,
         batches: Batches,
         generator: torch.Generator,
-        observers: list[Observer],
+        train: Train,
     ) -> dict[str, Any]:
         # Before the first epoch, not after the last one of pretraining.
         check_graph(self.graph, self.n_neighbors, len(batches))
         views = make_views(self.augmentation, batches.spec.shape)
         stages = GraphStages(self, network, batches, views, generator)
-        run_stages(
-            network, stages, len(batches), generator=generator, observers=observers
-        )
+        train(network, stages, len(batches))
         if stages.affinity is None:
             # Training has stopped before: the graph of what there is.
             stages.warm_up_head()
         return {"affinity_matrix_": stages.affinity}
-
-    def _teach(
-        self,
-        network: ClusterNetwork,
-        batches: Batches,
-        labels: np.ndarray,
-        generator: torch.Generator,
-        observers: list[Observer],
-    ) -> None:
-        teach_head(self, network, batches, labels, generator, observers)

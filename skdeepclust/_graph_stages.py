@@ -24,7 +24,7 @@ from skdeepclust._warm_start import (
 )
 from skdeepclust.graph import Modularity
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Stage
+from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
 
 _LABEL_SMOOTHING = 0.1
@@ -33,7 +33,7 @@ _ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _SIZES = (1, 2)  # neighbourhoods in which partitions are sought, times n_neighbors
 
 
-class GraphStages:
+class GraphStages(Remembering):
     """What is trained, in the order of algorithm 4.3.
 
     Parameters
@@ -55,7 +55,18 @@ class GraphStages:
         The graph that is trained on first.
     neighbors : Tensor of shape (n_samples, n_neighbors)
         Positives of each sample.
+    lesson : tuple of Tensors, or None
+        Embeddings and clusters that the head is being taught.
     """
+
+    _remembered = (
+        "easy",
+        "affinity",
+        "input_graph",
+        "neighbors",
+        "statistics",
+        "lesson",
+    )
 
     def __init__(
         self,
@@ -72,28 +83,32 @@ class GraphStages:
         self.generator = generator
         self.affinity: sp.csr_matrix | None = None
         self.input_graph: sp.csr_matrix | None = None  # where it is trained on
+        self.lesson: tuple[Tensor, Tensor] | None = None
+        self.easy = CenterStage(estimator, network, batches, views, generator)
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
         yield lambda: pretraining_stage(*parts)
         if self.params.center_epochs > 0:
-            yield CenterStage(*parts).stage
+            yield self.easy.stage
         yield self.warm_up_head
         yield self.joint
         if self.params.level == "instance" or (
             self.params.level == "both" and self.params.consensus
         ):
-            yield lambda: self.teach_head(self.find_end())
+            yield self.teach_end
 
     # --------------------------------------------------- algorithm 4.1, and a start
 
     def warm_up_head(self) -> Stage:
         """Build the graph, cut it, and teach the head the clusters found."""
-        start = self.find_start(self.batches.map(self.embed))
-        self.affinity = start.affinity
-        self.statistics = {"start_modularity": start.modularity}
-        self.neighbors = self._neighbors(start.affinity)
-        return self.teach_head(start.labels)
+        if self.lesson is None:
+            start = self.find_start(self.batches.map(self.embed))
+            self.affinity = start.affinity
+            self.statistics = {"start_modularity": start.modularity}
+            self.neighbors = self._neighbors(start.affinity)
+            self.lesson = self._lesson(start.labels)
+        return self._head_stage(self.lesson)
 
     def find_start(self, h: Tensor) -> WarmStart:
         """Build the graph and the clusters that training starts from.
@@ -198,7 +213,7 @@ class GraphStages:
 
     def joint(self) -> Stage:
         """Train both levels on samples and their neighbours in the graph."""
-        params = self.params
+        params, self.lesson = self.params, None
         return Stage(
             "joint",
             params.joint_epochs,
@@ -288,25 +303,19 @@ class GraphStages:
 
     # ----------------------------------------------------------------- labels
 
-    def teach_head(self, labels: NDArray[np.int64]) -> Stage:
-        """Teach the cluster head given clusters, with the encoder held still.
+    def teach_end(self) -> Stage:
+        """Teach the head the final clusters."""
+        if self.lesson is None:
+            self.lesson = self._lesson(self.find_end())
+        return self._head_stage(self.lesson)
 
-        Parameters
-        ----------
-        labels : ndarray of shape (n_samples,)
-            Clusters.
+    def _lesson(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        h = self.batches.map(self.embed)
+        return h, torch.from_numpy(labels).to(self.generator.device)
 
-        Returns
-        -------
-        Stage
-            "head".
-        """
+    def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
         return head_stage(
-            self.params,
-            self.network,
-            self.batches.map(self.embed),
-            torch.from_numpy(labels).to(self.generator.device),
-            label_smoothing=_LABEL_SMOOTHING,
+            self.params, self.network, *lesson, label_smoothing=_LABEL_SMOOTHING
         )
 
     def find_end(self) -> NDArray[np.int64]:

@@ -70,8 +70,6 @@ def teach_head(
     labels: NDArray[np.int64],
     generator: torch.Generator,
     observers: list[Observer],
-    *,
-    label_smoothing: float = 0.0,
 ) -> None:
     """Teach the cluster head given clusters, by a stage of its own.
 
@@ -89,8 +87,6 @@ def teach_head(
         Draws the order of the samples.
     observers : list of Observer
         Are told of the stage.
-    label_smoothing : float, default=0.0
-        As for `head_stage`.
     """
     network.eval()
     stage = head_stage(
@@ -98,7 +94,6 @@ def teach_head(
         network,
         batches.map(network.embed),
         torch.from_numpy(labels).to(generator.device),
-        label_smoothing=label_smoothing,
     )
     run_stages(
         network,

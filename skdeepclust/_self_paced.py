@@ -1,5 +1,6 @@
 """SelfPacedContrastiveClustering, algorithm 3.3 of the thesis."""
 
+import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -8,13 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from skdeepclust._base import Train
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
-from skdeepclust._head_stage import teach_head
 from skdeepclust._pretraining import resolve_pretraining
 from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, InputSpec, Observer, run_stages
+from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
@@ -140,6 +141,11 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    checkpoint_dir : str or path-like, default=None
+        A folder to which training is written, so that the same call of `fit` goes on
+        after an interruption; see the :ref:`User Guide <checkpoints>`.
+    checkpoint_interval : int, default=1
+        Epochs between two checkpoints.
     random_state : int, RandomState instance or None, default=None
         Seeds everything. The same seed gives the same labels on the same machine
         with the same versions and number of threads.
@@ -269,6 +275,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -313,6 +321,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
         self.verbose = verbose
 
@@ -339,24 +349,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         network: ClusterNetwork,
         batches: Batches,
         generator: torch.Generator,
-        observers: list[Observer],
+        train: Train,
     ) -> dict[str, Any]:
         views = make_views(self.augmentation, batches.spec.shape)
-        run_stages(
-            network,
-            SelfPacedStages(self, network, batches, views, generator),
-            len(batches),
-            generator=generator,
-            observers=observers,
-        )
+        stages = SelfPacedStages(self, network, batches, views, generator)
+        train(network, stages, len(batches))
         return {}
-
-    def _teach(
-        self,
-        network: ClusterNetwork,
-        batches: Batches,
-        labels: np.ndarray,
-        generator: torch.Generator,
-        observers: list[Observer],
-    ) -> None:
-        teach_head(self, network, batches, labels, generator, observers)

@@ -12,11 +12,11 @@ from skdeepclust._center_stage import CenterStage
 from skdeepclust._head_stage import head_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Stage
+from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
 
 
-class SelfPacedStages:
+class SelfPacedStages(Remembering):
     """Builds each stage when its turn comes, and holds what passes between them.
 
     Parameters
@@ -38,7 +38,11 @@ class SelfPacedStages:
         Stage 1, which holds the centres.
     pairs : Tensor of shape (n_samples, rank)
         The factor U whose products U U^T are the similarities of eq. 3.6.
+    lesson : tuple of Tensors, or None
+        Embeddings and assignments that the head is being taught.
     """
+
+    _remembered = ("easy", "pairs", "lesson")
 
     def __init__(
         self,
@@ -52,6 +56,7 @@ class SelfPacedStages:
         self.network = network
         self.batches = batches
         self.generator = generator
+        self.lesson: tuple[Tensor, Tensor] | None = None
         self.easy = CenterStage(
             estimator,
             network,
@@ -83,15 +88,16 @@ class SelfPacedStages:
     def warm_up_head(self) -> Stage:
         """Teach the head the assignments of stage 1, with the encoder held still."""
         easy = self.easy
-        if not hasattr(easy, "centers"):
+        if self.lesson is None:
             easy.start_centers()
-        h = self.batches.map(easy.embed)
-        easy.warn_coinciding(h)
-        return head_stage(self.params, self.network, h, easy.assign(h))
+            h = self.batches.map(easy.embed)
+            easy.warn_coinciding(h)
+            self.lesson = h, easy.assign(h)
+        return head_stage(self.params, self.network, *self.lesson)
 
     def contrastive(self) -> Stage:
         """Algorithm 3.2: eq. 3.7-3.9 on pairs that are refreshed every T2 epochs."""
-        params = self.params
+        params, self.lesson = self.params, None
         return Stage(
             "contrastive",
             params.contrastive_epochs,
@@ -171,7 +177,7 @@ class SelfPacedStages:
 
     def joint(self) -> Stage:
         """Stages 1 and 2 end to end: the sum of their losses, both refreshed."""
-        params = self.params
+        params, self.lesson = self.params, None
 
         def step(index: Tensor) -> dict[str, Tensor]:
             easy, hard = self.easy.terms(index), self.pair_terms(index)

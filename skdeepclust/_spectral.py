@@ -34,12 +34,34 @@ def spectral_labels(
     ndarray of shape (n_nodes,)
         Cluster of each node.
     """
-    rows = leading_eigenvectors(
+    vectors = leading_eigenvectors(
         affinity, n_clusters, seed=seed, regularization=regularization
     )
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    rows = rows / np.maximum(lengths, np.finfo(np.float64).tiny)
-    return kmeans_labels(rows, n_clusters, seed=seed)
+    return eigenvector_labels(vectors, seed=seed)
+
+
+def eigenvector_labels(
+    vectors: NDArray[np.float64], *, seed: int, n_init: int = 10
+) -> NDArray[np.int64]:
+    """Cut a graph whose leading eigenvectors are known.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_nodes, n_clusters)
+        As many leading eigenvectors as clusters.
+    seed : int
+        Seeds k-means.
+    n_init : int, default=10
+        Starts of k-means.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        Cluster of each node.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return kmeans_labels(rows, vectors.shape[1], seed=seed, n_init=n_init)
 
 
 def leading_eigenvectors(
@@ -47,14 +69,10 @@ def leading_eigenvectors(
 ) -> NDArray[np.float64]:
     """Return the leading eigenvectors of the normalised adjacency matrix.
 
-    The Lanczos iteration needs products with the sparse matrix alone: no factors of
-    it, which fill up, and no n x n matrix. The tie between all nodes has rank one
-    and is never formed.
-
     Parameters
     ----------
     affinity : sparse matrix of shape (n_nodes, n_nodes)
-        Symmetric and not negative.
+        As for `leading_eigenpairs`.
     n_components : int
         Number of eigenvectors, at most n_nodes.
     seed : int
@@ -66,6 +84,38 @@ def leading_eigenvectors(
     -------
     ndarray of shape (n_nodes, n_components)
         The eigenvector of the largest eigenvalue first.
+    """
+    return leading_eigenpairs(
+        affinity, n_components, seed=seed, regularization=regularization
+    )[1]
+
+
+def leading_eigenpairs(
+    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the leading eigenvalues and vectors of the normalised adjacency matrix.
+
+    The Lanczos iteration needs products with the sparse matrix alone: no factors of
+    it, which fill up, and no n x n matrix. The tie between all nodes has rank one
+    and is never formed.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+    n_components : int
+        Number of pairs, at most n_nodes.
+    seed : int
+        Seeds the start of the iteration.
+    regularization : float, default=0.01
+        As for `spectral_labels`.
+
+    Returns
+    -------
+    values : ndarray of shape (n_components,)
+        Largest first; at most 1.
+    vectors : ndarray of shape (n_nodes, n_components)
+        In the same order.
     """
     n = affinity.shape[0]
     degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
@@ -90,8 +140,7 @@ def leading_eigenvectors(
             tol=1e-4,
         )
     leading = np.argsort(-values)[:n_components]
-    result: NDArray[np.float64] = vectors[:, leading]
-    return result
+    return values[leading], vectors[:, leading]
 
 
 def consensus_labels(
@@ -127,7 +176,7 @@ def consensus_labels(
 
 
 def kmeans_labels(
-    rows: NDArray[np.floating], n_clusters: int, *, seed: int
+    rows: NDArray[np.floating], n_clusters: int, *, seed: int, n_init: int = 10
 ) -> NDArray[np.int64]:
     """Group rows by k-means.
 
@@ -139,6 +188,8 @@ def kmeans_labels(
         Number of clusters; fewer distinct rows give fewer.
     seed : int
         Seeds it.
+    n_init : int, default=10
+        Starts, the best of which is kept.
 
     Returns
     -------
@@ -146,7 +197,7 @@ def kmeans_labels(
         Clusters, from 0 and without gaps.
     """
     n_distinct = len(np.unique(rows, axis=0))
-    kmeans = KMeans(min(n_clusters, n_distinct), n_init=10, random_state=seed)
+    kmeans = KMeans(min(n_clusters, n_distinct), n_init=n_init, random_state=seed)
     labels: NDArray[np.int64] = np.unique(
         kmeans.fit_predict(rows), return_inverse=True
     )[1]

@@ -1,5 +1,6 @@
 """DeepSubspaceClustering, chapter 2.3 of the thesis."""
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -11,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from skdeepclust import losses
-from skdeepclust._base import BaseDeepEstimator, Run
+from skdeepclust._base import BaseDeepEstimator, Run, Train
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._spectral import consensus_labels, spectral_labels
@@ -23,7 +24,7 @@ from skdeepclust.graph import (
     symmetric_affinity,
 )
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, InputSpec, Observer, Stage, Task, run_stages
+from skdeepclust.training import Batches, InputSpec, Stage, Task
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -87,6 +88,11 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    checkpoint_dir : str or path-like, default=None
+        A folder to which training is written, so that the same call of `fit` goes on
+        after an interruption; see the :ref:`User Guide <checkpoints>`.
+    checkpoint_interval : int, default=1
+        Epochs between two checkpoints.
     random_state : int, RandomState instance or None, default=None
         Seeds everything.
     verbose : int, default=0
@@ -145,6 +151,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
                 "n_init",
                 "n_jobs",
                 "device",
+                "checkpoint_dir",
+                "checkpoint_interval",
                 "random_state",
                 "verbose",
             )
@@ -182,6 +190,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
+        checkpoint_dir: str | os.PathLike[str] | None = None,
+        checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -204,6 +214,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
+        self.checkpoint_dir = checkpoint_dir
+        self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
         self.verbose = verbose
 
@@ -227,7 +239,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         network: ClusterNetwork,
         batches: Batches,
         generator: torch.Generator,
-        observers: list[Observer],
+        train: Train,
     ) -> dict[str, Any]:
         check_graph("self_expression", self.n_neighbors, len(batches))
         if self.coefficients == "learned":
@@ -235,9 +247,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
                 "coefficients='learned'", "coefficients='closed_form'", len(batches)
             )
         stages = _SubspaceStages(self, network, batches, generator)
-        run_stages(
-            network, stages, len(batches), generator=generator, observers=observers
-        )
+        train(network, stages, len(batches))
         h = batches.map(stages.embed)
         if not h.isfinite().all():
             raise ValueError(

@@ -1,23 +1,30 @@
 """Training that knows no method: batches, the loop over stages, who listens."""
 
 from skdeepclust.training.callbacks import Task, fit_task
+from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, FileCheckpoint
 from skdeepclust.training.data import Batches, InputSpec
 from skdeepclust.training.device import available_devices, resolve_device
 from skdeepclust.training.events import EarlyStopping, History, Observer
+from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
 from skdeepclust.training.loop import run_stages
-from skdeepclust.training.stage import Stage
+from skdeepclust.training.stage import Remembering, Stage
 
 __all__ = [
+    "NOWHERE",
     "Batches",
+    "Checkpoint",
     "EarlyStopping",
+    "FileCheckpoint",
     "History",
     "InputSpec",
     "Observer",
+    "Remembering",
     "Stage",
     "Task",
     "as_rows",
     "available_devices",
+    "fingerprint",
     "fit_task",
     "resolve_device",
     "run_stages",

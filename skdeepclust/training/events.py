@@ -55,6 +55,25 @@ class Observer:
     def stage_end(self) -> None:
         """Hear that the stage ends."""
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint has to hold.
+
+        Returns
+        -------
+        dict of str to object
+            Plain values.
+        """
+        return {}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on from a checkpoint; it comes after `begin`, before the next stage.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            From `state_dict`.
+        """
+
 
 class History(Observer):
     """Rows of named numbers, one per epoch.
@@ -96,6 +115,14 @@ class History(Observer):
             logger.info("%s epoch %d: %s", self._stage, epoch, terms)
         return False
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take over the rows, in the list that others look at."""
+        self.rows[:] = state["rows"]
+
 
 class EarlyStopping(Observer):
     """Ends a stage whose loss goes down no more.
@@ -111,13 +138,13 @@ class EarlyStopping(Observer):
     def __init__(self, n_iter_no_change: int, tol: float) -> None:
         self.n_iter_no_change = n_iter_no_change
         self.tol = tol
+        self._best, self._n_stale = math.inf, 0
 
     def stage_begin(self, stage: Stage, n_epochs: int) -> None:
-        """Forget the stage before."""
+        """Look whether the stage may be ended."""
         # A one-cycle schedule anneals over its planned length. Ended early, it would
         # leave weights of a high learning rate.
         self._may_end = stage.schedule == "constant"
-        self._best, self._n_stale = math.inf, 0
 
     def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
         """Count the epochs without a lower loss."""
@@ -125,3 +152,15 @@ class EarlyStopping(Observer):
         self._n_stale = 0 if lower else self._n_stale + 1
         self._best = min(self._best, values["loss"])
         return self._may_end and self._n_stale >= self.n_iter_no_change
+
+    def stage_end(self) -> None:
+        """Forget the stage."""
+        self._best, self._n_stale = math.inf, 0
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the best loss of the stage, and the epochs without a lower one."""
+        return {"best": self._best, "n_stale": self._n_stale}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Go on counting."""
+        self._best, self._n_stale = state["best"], state["n_stale"]

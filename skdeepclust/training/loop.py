@@ -9,6 +9,7 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
+from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, Learner, Place
 from skdeepclust.training.events import Observer
 from skdeepclust.training.stage import Stage
 
@@ -20,6 +21,7 @@ def run_stages(
     *,
     generator: torch.Generator,
     observers: Sequence[Observer] = (),
+    checkpoint: Checkpoint = NOWHERE,
 ) -> None:
     """Train `network` through the stages, one after the other.
 
@@ -40,23 +42,33 @@ def run_stages(
         Draws the order of the samples, on the device where they and `network` are.
     observers : sequence of Observer, default=()
         Are told of each stage and epoch, and may end a stage.
+    checkpoint : Checkpoint, default=NOWHERE
+        Where training goes on from, and is written to. `stages` that are a
+        :class:`Remembering` are asked for what they hold.
     """
     makers = [*stages]
     for observer in observers:
         observer.begin(len(makers))
-    for make in makers:
-        if not _run_stage(network, make(), n_samples, generator, observers):
+    learner = Learner(network, generator, observers, stages)
+    place = checkpoint.resume(learner)
+    while place.stage < len(makers):
+        stage = makers[place.stage]()
+        if not _run_stage(learner, stage, n_samples, place, checkpoint):
             break
+        place = Place(place.stage + 1)
+        checkpoint.stage_end(place, learner)
 
 
 def _run_stage(
-    network: nn.Module,
+    learner: Learner,
     stage: Stage,
     n_samples: int,
-    generator: torch.Generator,
-    observers: Sequence[Observer],
+    start: Place,
+    checkpoint: Checkpoint,
 ) -> bool:
     """Run one stage; return whether training stayed finite."""
+    network, generator = learner.network, learner.generator
+    observers = learner.observers
     n_batches = max(1, n_samples // stage.batch_size)
     n_epochs = stage.total_epochs(n_batches)
     if n_epochs == 0:
@@ -72,11 +84,13 @@ def _run_stage(
             total_steps=n_epochs * n_batches,
             cycle_momentum=False,
         )
+    if start.epoch > 0:
+        start.restore(optimizer, scheduler)
     for observer in observers:
         observer.stage_begin(stage, n_epochs)
     finite = True
-    statistics: dict[str, float] = {}
-    for epoch in range(n_epochs):
+    statistics = start.statistics
+    for epoch in range(start.epoch, n_epochs):
         for observer in observers:
             observer.epoch_begin()
         good = {name: value.clone() for name, value in network.state_dict().items()}
@@ -100,6 +114,9 @@ def _run_stage(
         ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
         if any(ends):
             break
+        if epoch + 1 < n_epochs:
+            place = Place(start.stage, epoch + 1, statistics)
+            checkpoint.epoch_end(place, learner, optimizer, scheduler)
     for observer in observers:
         observer.stage_end()
     return finite

@@ -8,6 +8,46 @@ from typing import Any
 from torch import Tensor
 
 
+class Remembering:
+    """What builds stages, and holds what passes between them and their epochs.
+
+    A subclass names its attributes that are not made again when training goes on
+    from a checkpoint. They are tensors, arrays, sparse matrices, numbers, or other
+    objects that remember; those that are not set yet are left out.
+    """
+
+    _remembered: tuple[str, ...] = ()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what is remembered.
+
+        Returns
+        -------
+        dict of str to object
+            By the names of the attributes.
+        """
+        held = {n: getattr(self, n) for n in self._remembered if hasattr(self, n)}
+        return {
+            name: value.state_dict() if isinstance(value, Remembering) else value
+            for name, value in held.items()
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Remember it.
+
+        Parameters
+        ----------
+        state : dict of str to object
+            From `state_dict`.
+        """
+        for name, value in state.items():
+            held = getattr(self, name, None)
+            if isinstance(held, Remembering):
+                held.load_state_dict(value)
+            else:
+                setattr(self, name, value)
+
+
 @dataclass(frozen=True)
 class Stage:
     """One stage of training.

@@ -8,7 +8,12 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from .callables import SeededCallable, seeded_globals
+from .callables import (
+    SeededCallable,
+    global_states,
+    seeded_globals,
+    set_global_states,
+)
 from .images import ImageViews
 from .tables import TableViews
 
@@ -17,8 +22,10 @@ __all__ = [
     "SeededCallable",
     "TableViews",
     "Views",
+    "global_states",
     "make_views",
     "seeded_globals",
+    "set_global_states",
 ]
 
 

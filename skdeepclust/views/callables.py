@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -47,6 +48,48 @@ def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
     finally:
         random.setstate(python_state)
         np.random.set_state(numpy_state)  # noqa: NPY002
+
+
+def global_states(device: torch.device) -> dict[str, Any]:
+    """Return the states of the generators that `seeded_globals` seeds.
+
+    Parameters
+    ----------
+    device : torch.device
+        As for `seeded_globals`.
+
+    Returns
+    -------
+    dict
+        Tensors, arrays and numbers.
+    """
+    version, numbers, gauss = random.getstate()
+    states: dict[str, Any] = {
+        "python": (version, np.array(numbers, dtype=np.int64), gauss),
+        "numpy": np.random.get_state(legacy=False),  # noqa: NPY002
+        "torch": torch.get_rng_state(),
+    }
+    if device.type == "cuda":
+        states["cuda"] = torch.cuda.get_rng_state(device)
+    return states
+
+
+def set_global_states(states: dict[str, Any], device: torch.device) -> None:
+    """Put back what `global_states` has returned.
+
+    Parameters
+    ----------
+    states : dict
+        The states.
+    device : torch.device
+        As for `seeded_globals`.
+    """
+    version, numbers, gauss = states["python"]
+    random.setstate((version, tuple(numbers.tolist()), gauss))
+    np.random.set_state(states["numpy"])  # noqa: NPY002
+    torch.set_rng_state(states["torch"])
+    if device.type == "cuda":
+        torch.cuda.set_rng_state(states["cuda"], device)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,374 @@
+"""Choices without labels: how well each criterion ranks fits, and how many clusters.
+
+``search`` fits some configurations of both estimators and compares each criterion that
+needs no labels with ACC. ``n_clusters`` estimates the number of clusters of the samples
+themselves and of their embedding after stage 0. Records go to
+``benchmarks/results/selection.json``, and the tables to the documentation::
+
+    python benchmarks/selection.py --datasets digits --parts search --seeds 0 1
+
+A record is written as soon as it is there, and counts as present as long as the
+estimator's parameters have not changed since; ``--force`` makes it again.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import time
+import warnings
+from importlib.metadata import version
+from itertools import product
+from pathlib import Path
+
+import torch
+from datasets import LOADERS, ROOT, load_dataset
+from methods import METHODS
+from quality import (
+    PACKAGES,
+    _csv_table,
+    _setting,
+    agree,
+    describe,
+    machine,
+    read_records,
+    write_atomically,
+)
+from scipy.stats import spearmanr
+from sklearn.exceptions import ConvergenceWarning
+from threadpoolctl import threadpool_limits
+
+import skdeepclust
+from skdeepclust.metrics import clustering_accuracy
+from skdeepclust.model_selection import (
+    StabilityScorer,
+    estimate_n_clusters,
+    silhouette_scorer,
+)
+
+RESULTS = ROOT / "benchmarks" / "results" / "selection.json"
+TABLE = ROOT / "doc" / "_generated" / "selection.rst"
+DATASETS = {
+    "search": ["digits", "digits_table", "cifar10_features"],
+    "n_clusters": ["digits", "coil20", "mnist_10k", "fashion_10k", "cifar10_features"],
+}
+SHORT = {"pretrain_epochs": 1, "min_pretrain_steps": 50}
+CONFIGURATIONS = {
+    "ours": [
+        {},
+        {"temperature": 0.1},
+        {"temperature": 1.0},
+        {"learning_rate": 3e-4},
+        {"pretraining": "reconstruction"},
+        SHORT,
+        {"center_weight": 1.0},
+        {"contrastive_epochs": 0},
+        # A share of the true number.
+        {"n_clusters": 0.7},
+        {"n_clusters": 1.5},
+    ],
+    "graph": [
+        {},
+        {"instance_temperature": 0.1},
+        {"instance_temperature": 1.0},
+        {"n_neighbors": 3},
+        {"n_neighbors": 20},
+        {"learning_rate": 3e-4},
+        {"pretraining": "reconstruction"},
+        SHORT,
+        {"n_clusters": 0.7},
+        {"n_clusters": 1.5},
+    ],
+}
+CRITERIA = {
+    "score": "``score``",
+    "silhouette": "silhouette",
+    "stability": "stability",
+    "views": "of views",
+    "refits": "of refits",
+    "loss": "last loss",
+}
+ROWS = {"input": "samples", "embedding": "embedding"}
+ESTIMATES = ("modularity", "stability", "eigengap")
+
+# ------------------------------------------------------------------------ records
+
+
+def points(part, methods):
+    """Return all that is to be recorded of a data set and a seed."""
+    if part == "n_clusters":
+        return [{"part": part, "rows": rows} for rows in ROWS]
+    return [
+        {"part": part, "method": method, "configuration": configuration}
+        for method in methods
+        for configuration in CONFIGURATIONS[method]
+    ]
+
+
+def build(point, n_clusters, seed, base=None):
+    """Return the estimator of a point, unfitted; None where it takes no part."""
+    if point["part"] == "n_clusters":
+        if point["rows"] == "input":
+            return None
+        return METHODS["simclr"].estimator(n_clusters, seed, base)
+    overrides = {**(base or {}), **point["configuration"]}
+    n_clusters = round(overrides.pop("n_clusters", 1) * n_clusters)
+    return METHODS[point["method"]].estimator(n_clusters, seed, overrides)
+
+
+def make_record(data, point, seed, base=None):
+    """Fit the estimator of a point, and record what is found."""
+    estimator = build(point, data.n_clusters, seed, base)
+    start = time.process_time()
+    with warnings.catch_warnings():
+        # Some leave clusters empty, which is one of the things to be told apart.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        if estimator is not None:
+            estimator.fit(data.X)
+        look = judge if point["part"] == "search" else estimate
+        found = look(data, estimator, seed)
+    return {
+        "dataset": data.name,
+        **point,
+        "seed": seed,
+        **found,
+        "seconds": round(time.process_time() - start, 2),
+        "n_clusters": data.n_clusters,
+        "parameters": describe(estimator),
+        "torch_threads": torch.get_num_threads(),
+        "machine": machine(),
+        "versions": {
+            "python": platform.python_version(),
+            "skdeepclust": skdeepclust.__version__,
+            **{package: version(package) for package in PACKAGES},
+        },
+    }
+
+
+def judge(data, estimator, seed):
+    """Return ACC, and each criterion; all are better when they are larger."""
+    views = StabilityScorer(n_refits=0)(estimator, data.X)
+    refits = StabilityScorer(n_views=0)(estimator, data.X)
+    criteria = {
+        "score": estimator.score(data.X),
+        "silhouette": silhouette_scorer(estimator, data.X),
+        "stability": (views + refits) / 2,
+        "views": views,
+        "refits": refits,
+        "loss": -estimator.history_[-1]["loss"],
+    }
+    return {
+        "acc": round(clustering_accuracy(data.y, estimator.labels_), 4),
+        "criteria": {name: round(float(value), 5) for name, value in criteria.items()},
+    }
+
+
+def estimate(data, estimator, seed):
+    """Return the number of clusters by each method."""
+    X = data.flat if estimator is None else estimator.embedding_
+    found = {
+        name: estimate_n_clusters(X, method=name, random_state=seed)
+        for name in ESTIMATES
+    }
+    return {"estimates": found}
+
+
+def key(record):
+    """Return what tells records apart."""
+    names = ("part", "dataset", "method", "configuration", "rows", "seed")
+    return tuple(json.dumps(record.get(name)) for name in names)
+
+
+def is_current(record, base=None):
+    """Say whether a record was made with the parameters of today."""
+    today = describe(build(record, record["n_clusters"], 0, base))
+    return agree(record["parameters"], today)
+
+
+def is_present(records, wanted, base=None):
+    """Say whether a current record with the key of `wanted` is there."""
+    return any(key(r) == key(wanted) and is_current(r, base) for r in records)
+
+
+def add_record(path, record):
+    """Put a record into the file, in the place of an older one with the same key."""
+    others = [old for old in read_records(path) if key(old) != key(record)]
+    records = sorted([*others, record], key=_order)
+    lines = [json.dumps(record) for record in records]
+    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def _order(record):
+    known = points(record["part"], CONFIGURATIONS)
+    point = {name: record.get(name) for name in known[0]}
+    place = known.index(point) if point in known else len(known)
+    dataset = [*LOADERS].index(record["dataset"])
+    return [*DATASETS].index(record["part"]), dataset, place, record["seed"]
+
+
+# ------------------------------------------------------------------------- tables
+
+
+def make_tables(records):
+    """Return the tables, as reStructuredText."""
+    if not records:
+        return ""
+    return "\n".join(
+        [
+            ".. Written by benchmarks/selection.py; do not edit.",
+            "",
+            *_setting(records),
+            *_search_tables([r for r in records if r["part"] == "search"]),
+            *_n_clusters_table([r for r in records if r["part"] == "n_clusters"]),
+        ]
+    )
+
+
+def _search_tables(records):
+    correlations, choices = [], []
+    for (dataset, method), group in grouped(records, "dataset", "method").items():
+        label = METHODS[method].label
+        same = [r for r in group if "n_clusters" not in r["configuration"]]
+        for name, some in (("any", group), ("the true", same)):
+            size = max(map(len, grouped(some, "seed").values()), default=0)
+            if size > 2:
+                cells = [correlation(some, criterion) for criterion in CRITERIA]
+                correlations.append((dataset, label, name, str(size), *cells))
+        default = [r for r in group if not r["configuration"]]
+        cells = [chosen(group, lambda r, c=c: r["criteria"][c]) for c in CRITERIA]
+        best = chosen(group, lambda r: r["acc"])
+        choices.append((dataset, label, chosen(default), *cells, best))
+    if not choices:
+        return
+    yield from [
+        "Spearman's rank correlation of each criterion with ACC, over configurations "
+        "of any",
+        "number of clusters, and over those with the true one: 1 if the criterion "
+        "ranks as the",
+        "labels do, 0 if it says nothing. Means over the seeds.",
+        "",
+    ]
+    yield from _csv_table(
+        "Rank correlation with ACC",
+        ["Data set", "Estimator", "Clusters", "Fits", *CRITERIA.values()],
+        correlations,
+    )
+    yield from ["ACC of the configuration that each criterion ranks first.", ""]
+    yield from _csv_table(
+        "ACC of what is chosen",
+        ["Data set", "Estimator", "Default", *CRITERIA.values(), "Best"],
+        choices,
+    )
+
+
+def grouped(records, *names):
+    """Return the records by the values of some fields."""
+    groups = {}
+    for record in records:
+        value = tuple(record[name] for name in names)
+        groups.setdefault(value, []).append(record)
+    return groups
+
+
+def correlation(records, criterion):
+    """Return the mean rank correlation with ACC over the seeds, as a cell."""
+    found = []
+    for some in grouped(records, "seed").values():
+        acc = [record["acc"] for record in some]
+        values = [record["criteria"][criterion] for record in some]
+        if len(set(acc)) > 1 and len(set(values)) > 1:
+            found.append(float(spearmanr(acc, values).statistic))
+    return f"{statistics.mean(found):.2f}" if found else "-"
+
+
+def chosen(records, criterion=lambda record: 0):
+    """Return the mean ACC of what a criterion chooses for each seed, as a cell."""
+    by_seed = grouped(records, "seed").values()
+    found = [max(some, key=criterion)["acc"] for some in by_seed]
+    return f"{statistics.mean(found):.3f}" if found else "-"
+
+
+def _n_clusters_table(records):
+    rows = []
+    for (dataset, kind), group in grouped(records, "dataset", "rows").items():
+        cells = [
+            ", ".join(str(record["estimates"][method]) for record in group)
+            for method in ESTIMATES
+        ]
+        rows.append((dataset, ROWS[kind], str(group[0]["n_clusters"]), *cells))
+    if rows:
+        yield from ["The estimate of each seed is given.", ""]
+        yield from _csv_table(
+            "Estimated number of clusters",
+            ["Data set", "Rows", "Classes", *(f"``{name}``" for name in ESTIMATES)],
+            rows,
+        )
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def parse_arguments(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--parts", nargs="+", choices=DATASETS, default=[*DATASETS])
+    parser.add_argument(
+        "--datasets",
+        nargs="+",
+        choices=LOADERS,
+        help="by default three for the search and five for the number of clusters",
+    )
+    parser.add_argument(
+        "--methods", nargs="+", choices=CONFIGURATIONS, default=[*CONFIGURATIONS]
+    )
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--force", action="store_true", help="make what is there again")
+    parser.add_argument(
+        "--table-only", action="store_true", help="write the tables and run nothing"
+    )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    return parser.parse_args(arguments)
+
+
+def run_all(options, load=load_dataset, base=None):
+    """Record whatever is asked for and not there."""
+    for part in options.parts:
+        for name in options.datasets or DATASETS[part]:
+            try:
+                data = load(name)
+            except FileNotFoundError as error:
+                print(f"{name}: skipped, {error}", flush=True)
+                continue
+            for point, seed in product(points(part, options.methods), options.seeds):
+                wanted = {"dataset": name, **point, "seed": seed}
+                records = read_records(options.results)
+                if not options.force and is_present(records, wanted, base):
+                    continue
+                record = make_record(data, point, seed, base)
+                add_record(options.results, record)
+                found = record.get("estimates") or record["criteria"]
+                texts = [f"{name} {value:g}" for name, value in found.items()]
+                if part == "search":
+                    texts.insert(0, f"ACC {record['acc']:.3f}")
+                print(*wanted.values(), *texts, f"{record['seconds']} s", flush=True)
+
+
+def main(arguments=None, *, load=load_dataset, base=None):
+    """Run the command; `load` and `base`, other defaults, are for quick trials."""
+    options = parse_arguments(arguments)
+    if not options.table_only:
+        torch.set_num_threads(options.threads)
+        with threadpool_limits(options.threads):
+            run_all(options, load, base)
+    records = read_records(options.results)
+    write_atomically(options.table, make_tables(records))
+    for record in records:
+        if not is_current(record, base):
+            print(*key(record), "is in the tables with parameters of an older version")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""Speed, as ratios to bare torch loops and to peers, as JSON and as a table.
+
+All that is compared runs in turns, in one process and on one thread, after its values
+and gradients have been checked; what is timed is the time of the CPU::
+
+    python benchmarks/speed.py --cases R1 R3
+
+A record is written as soon as it is there. A peer that is not installed is a row
+without a ratio. ``--quick`` takes small sizes and writes only where it is told to.
+"""
+
+import argparse
+import io
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import numpy as np
+import speed_cases as cases
+import torch
+from datasets import ROOT
+from quality import _csv_table, machine, read_records, write_atomically
+from sklearn.exceptions import ConvergenceWarning
+from speed_cases import Comparison, Side, why_missing
+from threadpoolctl import threadpool_limits
+
+from skdeepclust import SelfPacedContrastiveClustering
+
+RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
+TABLE = ROOT / "doc" / "_generated" / "speed.rst"
+PACKAGES = ("torch", "scikit-learn", "numpy")
+PEERS = ("pytorch-metric-learning", "faiss-cpu", "clustpy")
+SHORTEST = 0.05  # seconds that a repetition lasts at least: shorter runs are repeated
+MAX_MEGABYTES = 100
+
+# -------------------------------------------------------- a fit, in all, and its peers
+
+
+def whole_fit(n):
+    """Fit with three epochs of pretraining and three of clustering, as the peers do."""
+    X = cases.images(n, "mlp") / 255
+    sizes = (X.shape[1], *cases.LAYERS, cases.ONLY_PRETRAINING["n_components"])
+    both_ways = [*pairwise(sizes), *pairwise(sizes[::-1])]
+    n_weights = sum((n_in + 1) * n_out for n_in, n_out in both_ways)
+
+    def check(network):
+        found = sum(weight.numel() for weight in network.parameters())
+        if found != n_weights:
+            raise ValueError(f"{found:,} weights, not {n_weights:,}: another network.")
+
+    parameters = {**cases.ONLY_PRETRAINING, "pretrain_epochs": 3, "head_epochs": 3}
+    parameters |= {"center_epochs": 2, "contrastive_epochs": 1}
+    parameters |= {f"min_{s}_steps": 0 for s in ("center", "head", "contrastive")}
+    estimator = SelfPacedContrastiveClustering(encoder="mlp", **parameters)
+    ours = Side("ours", lambda: estimator.fit(X).network_.autoencoder, check)
+    missing = why_missing("clustpy")
+    peers = [Side(name, missing=missing) for name in ("DEC", "IDEC")]
+    if not missing:
+        *methods, network = import_clustpy()
+
+        def fit(method):
+            model = method(
+                cases.K,
+                batch_size=cases.BATCH,
+                pretrain_epochs=3,
+                clustering_epochs=3,
+                neural_network=(network, {"layers": [*sizes]}),
+                random_state=0,
+                device=torch.device("cpu"),
+            )
+            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+                return model.fit(X).neural_network_trained_
+
+        peers = [Side(m.__name__, partial(fit, m), check) for m in methods]
+    return Comparison("fit, fully connected", ours, peers)
+
+
+def import_clustpy():
+    """Import ClustPy without torchvision, which only its networks for images need.
+
+    Beside the build of torch for the CPU, torchvision may be installed and yet fail.
+    """
+    names = ("torchvision", "torchvision.models", "torchvision.models._api")
+    stand_ins = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(stand_ins, MagicMock()))
+    try:
+        from clustpy.deep import DEC, IDEC
+        from clustpy.deep.neural_networks import FeedforwardAutoencoder
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+    return DEC, IDEC, FeedforwardAutoencoder
+
+
+CASES = {
+    # How each comparison is built, for which n, and for which n to be quick.
+    "R1": [(cases.pairs_of_factor, (4_096, 16_384), 1_024)],
+    "R2": [(cases.pairs_of_labels, (4_096, 8_192), 1_024)],
+    "R3": [(cases.pairs_of_neighbors, (4_096, 16_384), 1_024)],
+    "R4": [
+        (partial(cases.soft_assignment, kind), (256, 16_384), 256)
+        for kind in ("student_t", "gaussian")
+    ],
+    "R5": [
+        (partial(cases.neighbor_search, metric), (10_000,), 1_000)
+        for metric in ("cosine", "euclidean")
+    ],
+    "R6": [(cases.self_expression, (10_000,), 1_000)],
+    "R7": [
+        (partial(function, encoder), (n,), 512)
+        for function, n in ((cases.epoch, 2_560), (cases.prediction, 4_096))
+        for encoder in cases.NAMES
+    ],
+    "R8": [(whole_fit, (1_280,), 256)],
+}
+# Of which case the memory is measured too, for which n, and for which to be quick.
+MEMORY = {"R2": (16_384, 1_024)}
+
+# ------------------------------------------------------------------------- measuring
+
+
+def measure(comparison, repetitions):
+    """Return the CPU seconds of each side; nothing is timed before all are right."""
+    sides = [side for side in (comparison.ours, *comparison.peers) if side.run]
+    for side in sides:
+        result = side.run()
+        if side.check is not None:
+            side.check(result)
+    n_calls = {
+        side.name: max(1, round(SHORTEST / max(seconds_of(side.run), 1e-6)))
+        for side in sides
+    }
+    seconds = {side.name: [] for side in sides}
+    for repetition in range(repetitions):
+        # Every second time backwards, so that no side always has the same before it.
+        for side in sides if repetition % 2 == 0 else reversed(sides):
+            seconds[side.name].append(seconds_of(side.run, n_calls[side.name]))
+    return seconds
+
+
+def seconds_of(run, n_calls=1):
+    start = time.process_time()
+    for _ in range(n_calls):
+        run()
+    return (time.process_time() - start) / n_calls
+
+
+def records_of(case, n, comparison, seconds):
+    """Return a record for each peer, without seconds of its own where it is missing."""
+    return [
+        {
+            "case": case,
+            "task": comparison.task,
+            "n": n,
+            "peer": peer.name,
+            "missing": peer.missing,
+            "at_most": peer.at_most,
+            "seconds": seconds[comparison.ours.name],
+            "peer_seconds": seconds.get(peer.name, []),
+            **setting(),
+        }
+        for peer in comparison.peers
+    ]
+
+
+def memory_record(case, n):
+    """Measure, in a fresh process, what pair_contrastive takes for itself."""
+    command = [sys.executable, __file__, "--memory", str(n)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        command, env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return {
+        "case": case,
+        "task": "pair_contrastive, peak MB",
+        "n": n,
+        "peer": "",
+        "at_most": MAX_MEGABYTES,
+        "megabytes": float(done.stdout.split()[-1]),
+        **setting(),
+    }
+
+
+def extra_megabytes(n):
+    """Return by how much `pair_contrastive` raises the peak of this process."""
+    cases.pairs_of_factor(1_024).ours.run()  # what the first call loads is not counted
+    run = cases.pairs_of_factor(n).ours.run
+    before = megabytes("VmRSS")
+    run()
+    return megabytes("VmHWM") - before
+
+
+def megabytes(name):
+    # Not getrusage: its peak starts from that of the process that started this one.
+    status = Path("/proc/self/status").read_text()
+    return (
+        int(dict(line.split(":", 1) for line in status.splitlines())[name][:-3]) / 1e3
+    )
+
+
+def setting():
+    """Return on what and with what a record was made."""
+    versions = {"python": platform.python_version()}
+    for package in (*PACKAGES, *PEERS):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return {
+        "torch_threads": torch.get_num_threads(),
+        "machine": machine(),
+        "versions": versions,
+    }
+
+
+def add_records(path, records):
+    """Put records into the file, each in the place of the one it supersedes."""
+    kept = {key(record): record for record in read_records(path)}
+    kept.update((key(record), record) for record in records)
+    lines = [json.dumps(record) for record in sorted(kept.values(), key=order)]
+    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def key(record):
+    """Return what tells records apart."""
+    return record["case"], record["task"], record["n"], record["peer"]
+
+
+def order(record):
+    return [*CASES].index(record["case"]), "megabytes" in record
+
+
+# --------------------------------------------------------------------------- table
+
+
+def make_table(records):
+    """Return the table, as reStructuredText."""
+    if not records:
+        return ""
+    header = ["", "What", "n", "Against", "Seconds", "Its seconds", "Ratio", "At most"]
+    settings = dict.fromkeys(describe(record) for record in records)
+    return "\n".join(
+        [
+            ".. Written by benchmarks/speed.py; do not edit.",
+            "",
+            *(f"* {text}" for text in settings),
+            "",
+            *_csv_table(
+                "CPU seconds, and ours divided by the other's: medians (quartiles)",
+                header,
+                [row(record) for record in records],
+            ),
+        ]
+    )
+
+
+def describe(record):
+    """Say on what a record was made."""
+    threads = record["torch_threads"]
+    return (
+        f"{record['machine']['processor']}, {threads} thread{'s' * (threads > 1)}; "
+        + ", ".join(f"{name} {number}" for name, number in record["versions"].items())
+    )
+
+
+def row(record):
+    """Return the cells of one record; those that a missing peer leaves are empty."""
+    at_most = "" if record["at_most"] is None else f"{record['at_most']:g}"
+    start = (record["case"], record["task"], f"{record['n']:,}")
+    if "megabytes" in record:
+        return (*start, "", "", "", f"{record['megabytes']:.0f} MB", f"{at_most} MB")
+    ours, other = np.array(record["seconds"]), np.array(record["peer_seconds"])
+    if record["missing"]:
+        name = f"{record['peer']}: {record['missing']}"
+        return (*start, name, spread(ours), "", "", at_most)
+    # In turns: what slows the machine for a while slows both.
+    ratio = spread(ours / other)
+    return (*start, record["peer"], spread(ours), spread(other), ratio, at_most)
+
+
+def spread(values):
+    low, middle, high = np.percentile(values, [25, 50, 75])
+    return f"{middle:.3g} ({low:.3g}-{high:.3g})"
+
+
+# ---------------------------------------------------------------------- the command
+
+
+def main(arguments=None):
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
+    parser.add_argument("--repetitions", type=int, default=7)
+    parser.add_argument("--quick", action="store_true", help="take small sizes")
+    parser.add_argument(
+        "--table-only", action="store_true", help="write the table and run nothing"
+    )
+    parser.add_argument("--results", type=Path)
+    parser.add_argument("--table", type=Path)
+    parser.add_argument("--memory", type=int, help=argparse.SUPPRESS)
+    options = parser.parse_args(arguments)
+    results = options.results or (None if options.quick else RESULTS)
+    table = options.table or (None if options.quick else TABLE)
+    with threadpool_limits(1), warnings.catch_warnings():
+        # Networks that are hardly trained leave clusters empty.
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        torch.set_num_threads(1)
+        if options.memory:
+            print(extra_megabytes(options.memory))
+            return
+        if not options.table_only:
+            print(describe(setting()), flush=True)
+            run_all(options, results)
+    if table is not None:
+        write_atomically(table, make_table(read_records(results)))
+
+
+def run_all(options, results):
+    """Run whatever is asked for."""
+
+    def done(records):
+        for record in records:
+            print(" | ".join(filter(None, row(record))), flush=True)
+        if results is not None:
+            add_records(results, records)
+
+    for case in options.cases:
+        for build, sizes, quick in CASES[case]:
+            for n in [quick] if options.quick else sizes:
+                comparison = build(n)
+                seconds = measure(comparison, options.repetitions)
+                done(records_of(case, n, comparison, seconds))
+        if case in MEMORY and Path("/proc/self/status").is_file():
+            done([memory_record(case, MEMORY[case][options.quick])])
+
+
+if __name__ == "__main__":
+    main()

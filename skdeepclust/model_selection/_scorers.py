@@ -1,0 +1,249 @@
+"""Scorers of fitted clusterers that need no classes."""
+
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.pipeline import Pipeline
+from sklearn.utils import check_array
+
+from skdeepclust._clusterer import BaseDeepClusterer
+from skdeepclust.views import make_views
+
+from ._checks import check_count
+
+_SILHOUETTE_SAMPLES = 5_000
+
+
+def silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:
+    """Score a fitted clusterer by the silhouette of its clusters.
+
+    The predicted clusters are looked at in the embedding, as from `transform`, on at
+    most 5,000 samples, which are the same in every call. Of other clusterers than this
+    package's, they are looked at in the space of the samples that `predict` gets.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `predict`; or a pipeline that ends with such a one.
+    X : array-like of shape (n_samples, ...)
+        Samples.
+    y : object, default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        The mean silhouette, between -1 and 1; -1 if all samples are in one cluster.
+        Use the function itself as `scoring`.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not predict.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from skdeepclust.model_selection import silhouette_scorer
+    >>> X = [[0.0], [1.0], [8.0], [9.0]]
+    >>> round(silhouette_scorer(KMeans(2, random_state=0).fit(X), X), 3)
+    0.875
+    """
+    model, X = _last_step(estimator, X)
+    labels = model.predict(X)
+    embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
+    rows = check_array(embedding, dtype=[np.float64, np.float32], input_name="X")
+    if len(rows) > _SILHOUETTE_SAMPLES:
+        rng = np.random.default_rng(0)
+        drawn = rng.choice(len(rows), _SILHOUETTE_SAMPLES, replace=False)
+        rows, labels = rows[drawn], labels[drawn]
+    n_clusters = len(np.unique(labels))
+    if n_clusters == 1:
+        return -1.0
+    if n_clusters == len(rows):
+        return 0.0  # that of a sample alone in its cluster, by definition
+    return float(silhouette_score(rows, labels))
+
+
+@dataclass(frozen=True)
+class StabilityScorer:
+    """Scores a fitted clusterer by how well its clusters agree with themselves.
+
+    The mean of two agreements, each an adjusted Rand index: of the clusters assigned to
+    random views of the samples, as the estimator's own augmentation makes them, and of
+    the predictions of the estimator and of a clone that is fitted on the scored
+    samples from another seed. Clusters that are all the same agree with nothing.
+
+    Call it as ``scorer(estimator, X)``, or use it as `scoring` in a search.
+
+    Parameters
+    ----------
+    n_refits : int, default=1
+        Clones that are fitted. With 0 only the views count, which takes no time.
+    n_views : int, default=2
+        Views of each sample; all pairs are compared. With 0 only the refits count, as
+        with estimators that have no augmentation.
+    random_state : int, default=0
+        Seeds the views, and the clones. The same seed gives the same score.
+
+    Raises
+    ------
+    ValueError
+        If a parameter is not such a number.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from skdeepclust.model_selection import StabilityScorer
+    >>> X = [[0.0], [1.0], [8.0], [9.0]]
+    >>> StabilityScorer(n_refits=2)(KMeans(2, random_state=0).fit(X), X)
+    1.0
+    """
+
+    n_refits: int = 1
+    n_views: int = 2
+    random_state: int = 0
+
+    def __post_init__(self) -> None:
+        check_count("n_refits", self.n_refits, 0)
+        check_count("n_views", self.n_views, 0)
+        check_count("random_state", self.random_state, 0)
+        if self.n_views == 1:
+            raise ValueError(
+                "n_views must be 0 or at least 2, since views are compared with each "
+                "other; got 1: pass 2."
+            )
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `predict`; or a pipeline that ends with such a one, of which
+            the last step alone is fitted again.
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The mean agreement, at most 1, and about 0 by chance.
+
+        Raises
+        ------
+        TypeError
+            If the estimator does not predict.
+        ValueError
+            If there are neither views nor refits to compare.
+        """
+        model, X = _last_step(estimator, X)
+        rng = np.random.default_rng(self.random_state)
+        view_seed, *refit_seeds = rng.integers(2**31 - 1, size=1 + self.n_refits)
+        views = _labels_of_views(model, X, self.n_views, int(view_seed))
+        agreements = []
+        if views:
+            pairs = combinations(views, 2)
+            agreements.append(np.mean([_agreement(*pair) for pair in pairs]))
+        if self.n_refits:
+            labels = model.predict(X)
+            refits = [_refit(model, X, int(seed)).predict(X) for seed in refit_seeds]
+            agreements.append(np.mean([_agreement(labels, other) for other in refits]))
+        if not agreements:
+            raise ValueError(
+                f"stability needs views or refits; got n_views={self.n_views}, an "
+                f"estimator with augmentation={getattr(model, 'augmentation', None)}, "
+                f"and n_refits=0: set n_refits to 1 or more."
+            )
+        return float(np.mean(agreements))
+
+
+def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
+    """Score a fitted clusterer by a `StabilityScorer` with its defaults.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted, with `predict`; or a pipeline that ends with such a one.
+    X : array-like of shape (n_samples, ...)
+        Samples.
+    y : object, default=None
+        Ignored.
+
+    Returns
+    -------
+    float
+        The mean agreement, at most 1, and about 0 by chance; use the function itself
+        as `scoring`.
+
+    Raises
+    ------
+    TypeError
+        If the estimator does not predict.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from skdeepclust.model_selection import stability_scorer
+    >>> X = [[0.0], [1.0], [8.0], [9.0]]
+    >>> stability_scorer(KMeans(2, random_state=0).fit(X), X)
+    1.0
+    """
+    return StabilityScorer()(estimator, X)
+
+
+def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+    """Return what clusters, and the samples as they get there."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].transform(X)
+        estimator = estimator[-1]
+    if not hasattr(estimator, "predict"):
+        raise TypeError(
+            f"estimator must predict clusters; got {type(estimator).__name__}, which "
+            f"has no predict: use one that has."
+        )
+    return estimator, X
+
+
+def _labels_of_views(
+    model: Any, X: Any, n_views: int, seed: int
+) -> list[NDArray[np.integer]]:
+    """Return the clusters of random views; none where there are no views."""
+    if n_views == 0 or not isinstance(model, BaseDeepClusterer):
+        return []
+    batches = model._batches(X)
+    views = make_views(model.augmentation, batches.spec.shape)
+    if views is None:
+        return []
+    generator = torch.Generator(batches.data.device).manual_seed(seed)
+    return [
+        batches.map(lambda x: model.network_(views(x, generator)).argmax(1))
+        .cpu()
+        .numpy()
+        for _ in range(n_views)
+    ]
+
+
+def _refit(model: Any, X: Any, seed: int) -> Any:
+    """Fit a clone from another seed."""
+    # Made from the parameters, so that callbacks do not hear of it.
+    parameters = clone(model).get_params(deep=False)
+    others = {"random_state": seed, "checkpoint_dir": None}
+    parameters |= {k: v for k, v in others.items() if k in parameters}
+    return type(model)(**parameters).fit(X)
+
+
+def _agreement(labels: NDArray[Any], others: NDArray[Any]) -> float:
+    # One cluster of everything would agree perfectly with another one.
+    if min(len(np.unique(labels)), len(np.unique(others))) == 1:
+        return 0.0
+    return float(adjusted_rand_score(labels, others))
