@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +15,19 @@ TINY = {
     "encoder": "mlp",
     "pretrain_epochs": 1,
     "min_pretrain_steps": 0,
+    "center_epochs": 0,
     "min_head_steps": 0,
 }
+MORE = {"ours": {"min_contrastive_steps": 0}, "graph": {"min_joint_steps": 0}}
 
 
 @pytest.fixture
 def selection(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("selection")
+    module = importlib.import_module("selection")
+    few = partial(module.estimate_n_clusters, max_clusters=5)
+    monkeypatch.setattr(module, "estimate_n_clusters", few)
+    return module
 
 
 @pytest.fixture
@@ -56,7 +62,8 @@ def search_record(seed=0, configuration=None, **found):
 @pytest.mark.parametrize("method", ["ours", "graph"])
 def test_search_record_has_all_criteria(selection, load, method):
     point = {"part": "search", "method": method, "configuration": {"n_clusters": 0.3}}
-    record = selection.make_record(load("digits"), point, 3, TINY)
+    base = {**TINY, **MORE[method]}
+    record = selection.make_record(load("digits"), point, 3, base)
     assert record["parameters"]["n_clusters"] == 3
     assert record["n_clusters"] == 10
     assert 0 < record["acc"] <= 1
@@ -64,7 +71,7 @@ def test_search_record_has_all_criteria(selection, load, method):
     assert np.isfinite([*record["criteria"].values()]).all()
     assert record == json.loads(json.dumps(record))
     assert selection.is_present(
-        [record], {"dataset": "digits", **point, "seed": 3}, TINY
+        [record], {"dataset": "digits", **point, "seed": 3}, base
     )
     assert not selection.is_current(record)
 
@@ -74,7 +81,7 @@ def test_n_clusters_record_has_all_methods(selection, load, rows):
     point = {"part": "n_clusters", "rows": rows}
     record = selection.make_record(load("digits"), point, 0, TINY)
     assert [*record["estimates"]] == [*selection.ESTIMATES]
-    assert all(2 <= estimate <= 30 for estimate in record["estimates"].values())
+    assert all(2 <= estimate <= 5 for estimate in record["estimates"].values())
     assert bool(record["parameters"]) == (rows == "embedding")
     assert record == json.loads(json.dumps(record))
 
@@ -96,10 +103,10 @@ def test_main_resumes_and_writes_tables(selection, load, tmp_path, monkeypatch, 
     results, table = tmp_path / "selection.json", tmp_path / "doc" / "selection.rst"
     command = ["--datasets", "coil20", "digits", "--methods", "ours"]
     paths = ["--results", str(results), "--table", str(table)]
-    selection.main([*command, *paths], load=load, base=TINY)
+    selection.main([*command, *paths], load=load, base={**TINY, **MORE["ours"]})
     assert "coil20: skipped" in capsys.readouterr().out
     written = results.stat().st_mtime_ns
-    selection.main([*command, *paths], load=load, base=TINY)
+    selection.main([*command, *paths], load=load, base={**TINY, **MORE["ours"]})
     assert results.stat().st_mtime_ns == written
     records = selection.read_records(results)
     assert [r["part"] for r in records] == ["search"] * 3 + ["n_clusters"] * 2
