@@ -9,7 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from sklearn.cluster import KMeans, SpectralClustering
+import numpy as np
+from peers import agglomerative, clustpy, kmeans, nmf, spectral, umap_kmeans
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeepclust import (
@@ -43,6 +44,8 @@ class Method:
     ablation: bool = False
     held_out: bool = False
     limit: int | None = None
+    package: str | None = None
+    values: tuple[float, float] | None = None
     estimator_class: type = SelfPacedContrastiveClustering
 
     def estimator(self, n_clusters, seed, overrides=None):
@@ -66,36 +69,31 @@ class Method:
         return self.cluster(embedding, data.n_clusters, seed)
 
 
-def kmeans(rows, n_clusters, seed):
-    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(rows)
-
-
-def spectral(rows, n_clusters, seed):
-    with warnings.catch_warnings():
-        # A graph that falls into parts is told by a warning; the labels say the rest.
-        warnings.simplefilter("ignore", UserWarning)
-        return SpectralClustering(
-            n_clusters, affinity="nearest_neighbors", n_neighbors=10, random_state=seed
-        ).fit_predict(rows)
-
-
-def umap_kmeans(rows, n_clusters, seed):
-    import umap
-
-    with warnings.catch_warnings():
-        # With a seed it uses one thread, and says so.
-        warnings.simplefilter("ignore", UserWarning)
-        reducer = umap.UMAP(n_components=10, metric="cosine", random_state=seed)
-        return kmeans(reducer.fit_transform(rows), n_clusters, seed)
-
-
 METHODS = {
     "kmeans": Method("k-means", cluster=kmeans),
     "spectral": Method("spectral clustering", cluster=spectral, limit=SPECTRAL_LIMIT),
-    "umap": Method("UMAP + k-means", cluster=umap_kmeans),
+    "agglomerative": Method(
+        "agglomerative clustering", cluster=agglomerative, limit=SPECTRAL_LIMIT
+    ),
+    "nmf": Method("NMF + k-means", cluster=nmf, values=(0, np.inf)),
+    "umap": Method("UMAP + k-means", cluster=umap_kmeans, package="umap"),
+    **{
+        name.lower(): Method(
+            name,
+            cluster=clustpy(name),
+            package="clustpy",
+            values=(0, 1) if name == "VaDE" else None,
+        )
+        for name in ("DEC", "IDEC", "DCN", "DKM", "VaDE")
+    },
     "autoencoder": Method(
         "autoencoder + k-means",
         {"pretraining": "reconstruction", **ONLY_PRETRAINING},
+        kmeans,
+    ),
+    "denoising": Method(
+        "denoising autoencoder + k-means",
+        {"pretraining": "reconstruction", "denoising": 0.2, **ONLY_PRETRAINING},
         kmeans,
     ),
     "simclr": Method(

@@ -21,7 +21,8 @@ from pathlib import Path
 
 import numpy as np
 from datasets import ROOT, stored
-from quality import _csv_table, machine, read_records, write_atomically
+from records import machine, read_records, write_atomically
+from tables import csv_table
 
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
 TABLE = ROOT / "doc" / "_generated" / "scaling.rst"
@@ -153,7 +154,7 @@ def make_table(records):
         [
             ".. Written by benchmarks/scaling.py; do not edit.",
             "",
-            *_csv_table(
+            *csv_table(
                 "CPU seconds of each part, one epoch a stage, and peak memory: "
                 f"{sources}, {records[0]['machine']['processor']}, 1 thread",
                 ["n", *PARTS, "peak MB above data", "peak MB"],

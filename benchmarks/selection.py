@@ -24,18 +24,10 @@ from pathlib import Path
 import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
-from quality import (
-    PACKAGES,
-    _csv_table,
-    _setting,
-    agree,
-    describe,
-    machine,
-    read_records,
-    write_atomically,
-)
+from records import PACKAGES, agree, describe, machine, read_records, write_atomically
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
+from tables import csv_table, setting
 from threadpoolctl import threadpool_limits
 
 import skdeepclust
@@ -217,7 +209,7 @@ def make_tables(records):
         [
             ".. Written by benchmarks/selection.py; do not edit.",
             "",
-            *_setting(records),
+            *setting(records),
             *_search_tables([r for r in records if r["part"] == "search"]),
             *_n_clusters_table([r for r in records if r["part"] == "n_clusters"]),
         ]
@@ -248,13 +240,13 @@ def _search_tables(records):
         "labels do, 0 if it says nothing. Means over the seeds.",
         "",
     ]
-    yield from _csv_table(
+    yield from csv_table(
         "Rank correlation with ACC",
         ["Data set", "Estimator", "Clusters", "Fits", *CRITERIA.values()],
         correlations,
     )
     yield from ["ACC of the configuration that each criterion ranks first.", ""]
-    yield from _csv_table(
+    yield from csv_table(
         "ACC of what is chosen",
         ["Data set", "Estimator", "Default", *CRITERIA.values(), "Best"],
         choices,
@@ -298,7 +290,7 @@ def _n_clusters_table(records):
         rows.append((dataset, ROWS[kind], str(group[0]["n_clusters"]), *cells))
     if rows:
         yield from ["The estimate of each seed is given.", ""]
-        yield from _csv_table(
+        yield from csv_table(
             "Estimated number of clusters",
             ["Data set", "Rows", "Classes", *(f"``{name}``" for name in ESTIMATES)],
             rows,

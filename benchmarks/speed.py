@@ -23,15 +23,16 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import numpy as np
 import speed_cases as cases
 import torch
 from datasets import ROOT
-from quality import _csv_table, machine, read_records, write_atomically
+from peers import import_clustpy
+from records import machine, read_records, write_atomically
 from sklearn.exceptions import ConvergenceWarning
 from speed_cases import Comparison, Side, why_missing
+from tables import csv_table
 from threadpoolctl import threadpool_limits
 
 from skdeepclust import SelfPacedContrastiveClustering
@@ -66,7 +67,9 @@ def whole_fit(n):
     missing = why_missing("clustpy")
     peers = [Side(name, missing=missing) for name in ("DEC", "IDEC")]
     if not missing:
-        *methods, network = import_clustpy()
+        deep = import_clustpy()
+        methods = deep.DEC, deep.IDEC
+        network = deep.neural_networks.FeedforwardAutoencoder
 
         def fit(method):
             model = method(
@@ -83,23 +86,6 @@ def whole_fit(n):
 
         peers = [Side(m.__name__, partial(fit, m), check) for m in methods]
     return Comparison("fit, fully connected", ours, peers)
-
-
-def import_clustpy():
-    """Import ClustPy without torchvision, which only its networks for images need.
-
-    Beside the build of torch for the CPU, torchvision may be installed and yet fail.
-    """
-    names = ("torchvision", "torchvision.models", "torchvision.models._api")
-    stand_ins = [name for name in names if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(stand_ins, MagicMock()))
-    try:
-        from clustpy.deep import DEC, IDEC
-        from clustpy.deep.neural_networks import FeedforwardAutoencoder
-    finally:
-        for name in stand_ins:
-            del sys.modules[name]
-    return DEC, IDEC, FeedforwardAutoencoder
 
 
 CASES = {
@@ -255,7 +241,7 @@ def make_table(records):
             "",
             *(f"* {text}" for text in settings),
             "",
-            *_csv_table(
+            *csv_table(
                 "CPU seconds, and ours divided by the other's: medians (quartiles)",
                 header,
                 [row(record) for record in records],

@@ -1,11 +1,12 @@
-"""Sweeps of figures 4.2-4.4 of the thesis: one parameter of the graph estimator a time.
+"""Sweeps of figures 3.2-3.5 and 4.2-4.4 of the thesis: one parameter at a time.
 
 The others stay at their defaults. ACC and NMI of each value, over some seeds, go to
 ``benchmarks/results/sweeps.json``, a table and one picture for each parameter::
 
     python benchmarks/sweeps.py --datasets digits --seeds 0 1 2
 
-The fit in which everything is at its default is the same in all sweeps and is run once.
+"ours" gives figures 3.2-3.5, "graph" 4.2-4.4. The fit in which everything is at its
+default is the same in all sweeps of an estimator and is run once.
 A record is written as soon as it is there, and counts as present as long as the
 estimator's parameters have not changed since; ``--force`` runs it again.
 """
@@ -13,48 +14,55 @@ estimator's parameters have not changed since; ``--force`` runs it again.
 import argparse
 import importlib.util
 import statistics
+from itertools import product
 from pathlib import Path
 
 import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
-from quality import (
-    _cells,
-    _csv_table,
-    _setting,
+from records import (
+    agree,
     describe,
     read_records,
     run_record,
     write_atomically,
     write_records,
 )
+from tables import cells, csv_table, setting
 from threadpoolctl import threadpool_limits
 
 RESULTS = ROOT / "benchmarks" / "results" / "sweeps.json"
 TABLE = ROOT / "doc" / "_generated" / "sweeps.rst"
-METHOD = "graph"
 SCORES = ["ACC", "Worst ACC", "NMI", "ARI", "Seconds"]
 SWEEPS = {
-    "n_neighbors": [5, 10, 15, 20],
-    "instance_temperature": [0.1, 0.5, 1.0],
-    "cluster_temperature": [0.1, 0.5, 1.0],
+    "ours": {
+        "consistency_weight": [0.1, 0.3, 0.5, 0.7, 1.0],
+        "center_update_interval": [2, 5, 10],
+        "pair_update_interval": [2, 5, 10],
+        "temperature": [0.1, 0.5, 1.0],
+    },
+    "graph": {
+        "n_neighbors": [5, 10, 15, 20],
+        "instance_temperature": [0.1, 0.5, 1.0],
+        "cluster_temperature": [0.1, 0.5, 1.0],
+    },
 }
 
 # ------------------------------------------------------------------------ records
 
 
-def overrides_of(parameter, value):
+def overrides_of(method, parameter, value):
     """Return what differs from the defaults; nothing where `value` is the default."""
-    default = METHODS[METHOD].estimator(2, 0).get_params(deep=False)[parameter]
+    default = METHODS[method].estimator(2, 0).get_params(deep=False)[parameter]
     return {} if value == default else {parameter: value}
 
 
-def points(parameters):
-    """Return the overrides of every fit of these sweeps, each once."""
+def points(method):
+    """Return the overrides of every fit of an estimator's sweeps, each once."""
     found = []
-    for parameter in parameters:
-        for value in SWEEPS[parameter]:
-            overrides = overrides_of(parameter, value)
+    for parameter, values in SWEEPS[method].items():
+        for value in values:
+            overrides = overrides_of(method, parameter, value)
             if overrides not in found:
                 found.append(overrides)
     return found
@@ -62,15 +70,16 @@ def points(parameters):
 
 def key(record):
     """Return what tells records apart."""
-    return record["dataset"], tuple(record["overrides"].items()), record["seed"]
+    overrides = tuple(record["overrides"].items())
+    return record["dataset"], record["method"], overrides, record["seed"]
 
 
 def is_current(record, base=None):
     """Say whether a record was made with the parameters that its point has today."""
-    estimator = METHODS[METHOD].estimator(
+    estimator = METHODS[record["method"]].estimator(
         record["n_clusters"], 0, {**(base or {}), **record["overrides"]}
     )
-    return record["parameters"] == describe(estimator)
+    return agree(record["parameters"], describe(estimator))
 
 
 def is_present(records, wanted, base=None):
@@ -87,27 +96,28 @@ def add_record(path, record):
     others = [
         old
         for old in read_records(path)
-        if key(old)[:2] != key(record)[:2]
-        or (key(old) != key(record) and old["parameters"] == record["parameters"])
+        if key(old)[:-1] != key(record)[:-1]
+        or (key(old) != key(record) and agree(old["parameters"], record["parameters"]))
     ]
     # Sorting is stable: within a data set and a seed, this order stays.
     write_records(path, sorted([*others, record], key=_order))
 
 
 def _order(record):
-    return [(list(SWEEPS).index(name), v) for name, v in record["overrides"].items()]
+    known = [*SWEEPS[record["method"]]]
+    return [(known.index(name), v) for name, v in record["overrides"].items()]
 
 
-def select(records, dataset, parameter):
+def select(records, dataset, method, parameter):
     """Return the records of one sweep: by value, those of all seeds."""
     by_value = {
         value: [
             record
             for record in records
-            if record["dataset"] == dataset
-            and record["overrides"] == overrides_of(parameter, value)
+            if (record["dataset"], record["method"]) == (dataset, method)
+            and record["overrides"] == overrides_of(method, parameter, value)
         ]
-        for value in SWEEPS[parameter]
+        for value in SWEEPS[method][parameter]
     }
     return {value: runs for value, runs in by_value.items() if runs}
 
@@ -130,22 +140,24 @@ def make_tables(records, pictures=()):
         "Mean ± standard deviation over the seeds, the worst ACC among them, and the "
         "median",
         "CPU seconds of a fit. The defaults, marked \\*, are one and the same fit in "
-        "all sweeps.",
+        "all sweeps",
+        "of an estimator.",
         "",
-        *_setting(records),
+        *setting(records),
     ]
-    for dataset in datasets_of(records):
+    for dataset, method in product(datasets_of(records), SWEEPS):
         rows = []
-        for parameter in SWEEPS:
-            for value, runs in select(records, dataset, parameter).items():
+        for parameter in SWEEPS[method]:
+            for value, runs in select(records, dataset, method, parameter).items():
                 # A lone asterisk would start emphasis.
-                mark = "" if overrides_of(parameter, value) else " \\*"
-                rows.append((f"``{parameter}``", f"{value}{mark}", *_cells(runs)))
-        lines += _csv_table(
-            f"{dataset}: one parameter at a time",
-            ["Parameter", "Value", "Seeds", *SCORES],
-            rows,
-        )
+                mark = "" if overrides_of(method, parameter, value) else " \\*"
+                rows.append((f"``{parameter}``", f"{value}{mark}", *cells(runs)))
+        if rows:
+            lines += csv_table(
+                f"{dataset}, {METHODS[method].label}: one parameter at a time",
+                ["Parameter", "Value", "Seeds", *SCORES],
+                rows,
+            )
     for path in pictures:
         parameter = path.stem.removeprefix("sweep_")
         lines += [
@@ -162,12 +174,12 @@ def draw(records, folder):
     if importlib.util.find_spec("matplotlib") is None:
         return []
     paths = []
-    for parameter in SWEEPS:
+    for method, parameter in [(m, p) for m in SWEEPS for p in SWEEPS[m]]:
         sweeps = {
             dataset: by_value
             for dataset in datasets_of(records)
             # The default alone, which may come from another sweep, is no curve.
-            if len(by_value := select(records, dataset, parameter)) > 1
+            if len(by_value := select(records, dataset, method, parameter)) > 1
         }
         if sweeps:
             paths.append(folder / f"sweep_{parameter}.png")
@@ -217,7 +229,7 @@ def parse_arguments(arguments=None):
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--datasets", nargs="+", choices=LOADERS, default=["digits"])
-    parser.add_argument("--parameters", nargs="+", choices=SWEEPS, default=[*SWEEPS])
+    parser.add_argument("--methods", nargs="+", choices=SWEEPS, default=[*SWEEPS])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--force", action="store_true", help="run what is there again")
@@ -237,17 +249,18 @@ def run_all(options, load=load_dataset, base=None):
         except FileNotFoundError as error:
             print(f"{name}: skipped, {error}", flush=True)
             continue
-        for overrides in points(options.parameters):
+        wanted = [(m, overrides) for m in options.methods for overrides in points(m)]
+        for method, overrides in wanted:
             for seed in options.seeds:
-                wanted = (name, tuple(overrides.items()), seed)
+                this = (name, method, tuple(overrides.items()), seed)
                 records = read_records(options.results)
-                if not options.force and is_present(records, wanted, base):
+                if not options.force and is_present(records, this, base):
                     continue
-                record = run_record(data, METHOD, seed, {**(base or {}), **overrides})
+                record = run_record(data, method, seed, {**(base or {}), **overrides})
                 record["overrides"] = overrides
                 add_record(options.results, record)
                 print(
-                    f"{name} {overrides or 'defaults'} seed {seed}: "
+                    f"{name} {method} {overrides or 'defaults'} seed {seed}: "
                     f"ACC {record['acc']:.3f} NMI {record['nmi']:.3f} "
                     f"{record['seconds']:.1f} s",
                     flush=True,
@@ -264,10 +277,10 @@ def main(arguments=None, *, load=load_dataset, base=None):
     records = read_records(options.results)
     pictures = draw(records, options.table.parent)
     write_atomically(options.table, make_tables(records, pictures))
-    stale = {key(record)[:2] for record in records if not is_current(record, base)}
-    for name, overrides in sorted(stale):
+    stale = {key(record)[:-1] for record in records if not is_current(record, base)}
+    for name, method, overrides in sorted(stale):
         point = dict(overrides) or "defaults"
-        print(f"{name} {point}: in the table with parameters of an older version")
+        print(f"{name} {method} {point}: with parameters of an older version")
 
 
 if __name__ == "__main__":

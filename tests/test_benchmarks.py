@@ -2,6 +2,7 @@
 
 import importlib
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -71,14 +72,15 @@ def test_records_are_resumed_until_parameters_change(quality, digits, tmp_path):
     newer = {**changed, "seed": 1, "parameters": {"batch_size": 1, "tol": 0.1}}
     quality.add_record(path, newer)
     assert quality.read_records(path) == [changed, newer]
-    assert not quality.agree({"batch_size": 1}, {"batch_size": 2, "tol": 0.1})
+    agree = importlib.import_module("records").agree
+    assert not agree({"batch_size": 1}, {"batch_size": 2, "tol": 0.1})
 
 
 def test_main_runs_and_writes_tables(quality, tmp_path, capsys, monkeypatch):
     monkeypatch.setenv("SKDEEPCLUST_DATA", str(tmp_path / "nothing"))
     results, table = tmp_path / "quality.json", tmp_path / "doc" / "quality.rst"
     command = ["--datasets", "digits", "coil20", "--methods", "kmeans", "--seeds", "0"]
-    paths = ["--results", str(results), "--table", str(table)]
+    paths = ["--results", str(results), "--output", str(table)]
     quality.main([*command, *paths])
     assert "coil20: skipped" in capsys.readouterr().out
     written = results.stat().st_mtime_ns
@@ -109,3 +111,30 @@ def test_tables_give_spread_worst_and_median(quality, digits):
     held_out = '"digits", "self-paced", "3", "0.700 ± 0.200", "0.600 ± 0.200", "0.400"'
     assert held_out in text
     assert quality.make_tables([]) == ""
+
+
+def test_tables_of_the_thesis_stand_beside_ours(quality, digits, tmp_path, capsys):
+    record = {**quality.run_record(digits, "kmeans", 0), "dataset": "mnist_10k"}
+    record |= {"acc": 0.5, "nmi": 0.25, "ari": 0.125, "seconds": 7.0}
+    path = tmp_path / "quality.json"
+    quality.add_record(path, record)
+    paths = ["--results", str(path), "--output", str(tmp_path / "quality.rst")]
+    quality.main(["--table", "3.2", "--table-only", *paths])
+    printed = capsys.readouterr().out
+    row = '"k-means", "0.500", "0.572", "", "0.250", "0.500", "0.125", "1", "7"'
+    assert row in printed
+    # What has no record says why.
+    assert '"DEC", "0.772", "0.843", "", "not run", ' in printed
+    assert '"DRC", "0.644", "0.747", "0.569", "not on disk", ' in printed
+    assert "Table 4.5" not in printed
+    assert "Table 4.5" in (tmp_path / "thesis.rst").read_text()
+
+
+def test_methods_say_why_they_are_not_run(quality, digits):
+    vade = quality.METHODS["vade"]
+    assert "installed" in quality.why_not(digits, replace(vade, package="no_such"))
+    assert not quality.why_not(digits, replace(vade, package=None))
+    wide = replace(digits, X=2 * digits.X)
+    assert "0 to 1" in quality.why_not(wide, replace(vade, package=None))
+    assert "more than" in quality.why_not(digits, replace(vade, limit=10))
+    assert "fewer" in quality.why_not(digits, quality.METHODS["ours_held_out"])

@@ -1,4 +1,4 @@
-"""The scaling benchmark and the sweeps: records, tables and pictures, on small data."""
+"""The scaling benchmark: its records, table and picture, on small data."""
 
 import importlib
 import json
@@ -16,12 +16,6 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 def scaling(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     return importlib.import_module("scaling")
-
-
-@pytest.fixture
-def sweeps(monkeypatch):
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    return importlib.import_module("sweeps")
 
 
 def make_record(scaling, n, power):
@@ -87,89 +81,3 @@ def test_sizes_that_are_there_are_not_run_again(scaling, tmp_path, monkeypatch):
     scaling.main(["--sizes", "480", "--table-only", *paths])
     scaling.main(["--sizes", "60", "--force", *paths])
     assert started == [120, 60, 240, 60]
-
-
-# ------------------------------------------------------------------------- sweeps
-
-
-def make_sweep_record(overrides, seed, acc):
-    return {
-        "dataset": "digits",
-        "method": "graph",
-        "seed": seed,
-        "overrides": overrides,
-        "acc": acc,
-        "nmi": acc - 0.1,
-        "ari": acc,
-        "seconds": 1.0,
-        "n_clusters": 10,
-        "parameters": {},
-        "torch_threads": 1,
-        "machine": {"processor": "abacus"},
-        "versions": {"torch": "0"},
-    }
-
-
-def test_points_have_the_defaults_once(sweeps):
-    found = sweeps.points(sweeps.SWEEPS)
-    assert found.count({}) == 1
-    assert len(found) == 8
-    assert {"n_neighbors": 20} in found
-    assert {"instance_temperature": 0.1} in found
-
-
-@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_sweep_runs_each_point_once_and_resumes(sweeps, tmp_path, monkeypatch):
-    base = {k: v for k, v in TINY_GRAPH.items() if k != "random_state"}
-    base.update(encoder="mlp", min_pretrain_steps=0, min_head_steps=0)
-    monkeypatch.setattr(
-        sweeps, "SWEEPS", {"n_neighbors": [5, 10], "cluster_temperature": [0.5, 1.0]}
-    )
-    results, table = tmp_path / "sweeps.json", tmp_path / "doc" / "sweeps.rst"
-    command = ["--seeds", "0", "--results", str(results), "--table", str(table)]
-
-    def load(name):
-        return sweeps.load_dataset(name).part(np.arange(120))
-
-    sweeps.main(command, load=load, base=base)
-    records = json.loads(results.read_text())
-    assert [r["overrides"] for r in records] == [
-        {},
-        {"n_neighbors": 10},
-        {"cluster_temperature": 0.5},
-    ]
-    assert [r["parameters"]["n_neighbors"] for r in records] == [5, 10, 5]
-    assert [r["parameters"]["cluster_temperature"] for r in records] == [1.0, 1.0, 0.5]
-    for parameter in sweeps.SWEEPS:
-        picture = table.with_name(f"sweep_{parameter}.png")
-        assert picture.read_bytes().startswith(b"\x89PNG")
-        assert f"/_generated/{picture.name}" in table.read_text()
-    written = results.stat().st_mtime_ns
-    sweeps.main(command, load=load, base=base)
-    assert results.stat().st_mtime_ns == written
-    # With other defaults, none of them is current.
-    wanted = ("digits", (), 0)
-    assert sweeps.is_present(records, wanted, base)
-    assert not sweeps.is_present(records, wanted, {**base, "joint_epochs": 3})
-
-
-def test_sweep_record_supersedes_those_of_other_parameters(sweeps, tmp_path):
-    path = tmp_path / "sweeps.json"
-    for seed in (0, 1):
-        sweeps.add_record(path, make_sweep_record({}, seed, 0.5))
-    sweeps.add_record(path, make_sweep_record({"n_neighbors": 10}, 0, 0.6))
-    changed = {**make_sweep_record({}, 0, 0.7), "parameters": {"batch_size": 1}}
-    sweeps.add_record(path, changed)
-    assert [r["acc"] for r in sweeps.read_records(path)] == [0.7, 0.6]
-
-
-def test_sweep_table_gives_spread_and_marks_the_default(sweeps):
-    records = [
-        make_sweep_record(overrides, seed, acc)
-        for overrides, level in (({}, 0.5), ({"n_neighbors": 10}, 0.6))
-        for seed, acc in enumerate((level, level + 0.2))
-    ]
-    text = sweeps.make_tables(records)
-    assert '"``n_neighbors``", "10", "2", "0.700 ± 0.141", "0.600"' in text
-    assert text.count(' \\*", "2", "0.600 ± 0.141", "0.500"') == 3
-    assert sweeps.make_tables([]) == ""

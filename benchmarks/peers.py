@@ -1,0 +1,79 @@
+"""Methods of other packages: each maps rows, K and a seed to labels.
+
+They keep their own defaults, but for the number of clusters and the seed.
+"""
+
+import io
+import sys
+import warnings
+from contextlib import redirect_stderr, redirect_stdout
+from unittest.mock import MagicMock
+
+import torch
+from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
+from sklearn.decomposition import NMF
+from sklearn.exceptions import ConvergenceWarning
+
+
+def kmeans(rows, n_clusters, seed):
+    return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(rows)
+
+
+def spectral(rows, n_clusters, seed):
+    with warnings.catch_warnings():
+        # A graph that falls into parts is told by a warning; the labels say the rest.
+        warnings.simplefilter("ignore", UserWarning)
+        return SpectralClustering(
+            n_clusters, affinity="nearest_neighbors", n_neighbors=10, random_state=seed
+        ).fit_predict(rows)
+
+
+def agglomerative(rows, n_clusters, seed):
+    return AgglomerativeClustering(n_clusters).fit_predict(rows)
+
+
+def nmf(rows, n_clusters, seed):
+    """Group the coefficients of K parts."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        parts = NMF(n_clusters, init="nndsvda", random_state=seed).fit_transform(rows)
+    return kmeans(parts, n_clusters, seed)
+
+
+def umap_kmeans(rows, n_clusters, seed):
+    import umap
+
+    with warnings.catch_warnings():
+        # With a seed it uses one thread, and says so.
+        warnings.simplefilter("ignore", UserWarning)
+        reducer = umap.UMAP(n_components=10, metric="cosine", random_state=seed)
+        return kmeans(reducer.fit_transform(rows), n_clusters, seed)
+
+
+def clustpy(name):
+    """Return a method of ClustPy by its name, such as "DEC"."""
+
+    def fit(rows, n_clusters, seed):
+        method = getattr(import_clustpy(), name)
+        model = method(n_clusters, random_state=seed, device=torch.device("cpu"))
+        # It draws progress bars.
+        with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+            return model.fit(rows.astype("float32")).labels_
+
+    return fit
+
+
+def import_clustpy():
+    """Import `clustpy.deep` without torchvision, which only networks of images need.
+
+    Beside the build of torch for the CPU, torchvision may be installed and yet fail.
+    """
+    names = ("torchvision", "torchvision.models", "torchvision.models._api")
+    stand_ins = [name for name in names if name not in sys.modules]
+    sys.modules.update(dict.fromkeys(stand_ins, MagicMock()))
+    try:
+        import clustpy.deep
+    finally:
+        for name in stand_ins:
+            del sys.modules[name]
+    return clustpy.deep

@@ -1,0 +1,180 @@
+"""Records of single fits: made, written, read, and held against today's parameters."""
+
+import json
+import os
+import platform
+import time
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+import torch
+from datasets import LOADERS
+from methods import METHODS
+from sklearn.metrics import adjusted_rand_score
+
+import skdeepclust
+from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
+
+PACKAGES = ("torch", "scikit-learn", "numpy", "scipy")
+MIN_HELD_OUT = 2_000
+
+
+def run_record(data, method_name, seed, overrides=None):
+    """Fit one method once and return its record.
+
+    `overrides` are parameters of our estimator, for quick trials. Seconds are those
+    of the CPU, for the fit alone.
+    """
+    method = METHODS[method_name]
+    rest = None
+    n_samples = len(data.y)
+    if method.held_out:
+        data, rest = split(data, seed)
+    estimator = method.estimator(data.n_clusters, seed, overrides)
+    parameters = describe(estimator)
+    start = time.process_time()
+    labels = method.fit(data, estimator, seed)
+    seconds = time.process_time() - start
+    record = {
+        "dataset": data.name,
+        "method": method_name,
+        "seed": seed,
+        "acc": round(clustering_accuracy(data.y, labels), 4),
+        "nmi": round(normalized_mutual_info(data.y, labels), 4),
+        "ari": round(float(adjusted_rand_score(data.y, labels)), 4),
+        "seconds": round(seconds, 2),
+        "n_samples": n_samples,
+        "shape": list(data.X.shape[1:]),
+        "n_clusters": data.n_clusters,
+        "n_clusters_found": len(np.unique(labels)),
+        "parameters": parameters,
+        "torch_threads": torch.get_num_threads(),
+        "machine": machine(),
+        "versions": {
+            "python": platform.python_version(),
+            "skdeepclust": skdeepclust.__version__,
+            **{package: version(package) for package in PACKAGES},
+        },
+    }
+    if rest is not None:
+        accuracy = clustering_accuracy(rest.y, estimator.predict(rest.X))
+        record["acc_held_out"] = round(accuracy, 4)
+    return record
+
+
+def split(data, seed):
+    """Draw four fifths to fit on, and the fifth that is held out; no labels used."""
+    order = np.random.default_rng(seed).permutation(len(data.y))
+    n_held_out = len(order) // 5
+    return data.part(order[n_held_out:]), data.part(order[:n_held_out])
+
+
+def describe(estimator):
+    """Return every parameter but the seed, as JSON can hold it."""
+    if estimator is None:
+        return {}
+    parameters = estimator.get_params(deep=False)
+    del parameters["random_state"]
+    return json.loads(json.dumps(parameters, default=str))
+
+
+def machine():
+    """Return what is known of the processor."""
+    processor = platform.processor() or platform.machine()
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                processor = line.partition(":")[2].strip()
+                break
+    return {
+        "system": platform.system(),
+        "processor": processor,
+        "cpus": os.cpu_count(),
+    }
+
+
+def key(record):
+    """Return what tells records apart."""
+    return record["dataset"], record["method"], record["seed"]
+
+
+def read_records(path):
+    """Return the records of a file, none where there is no file."""
+    return json.loads(path.read_text()) if path.is_file() else []
+
+
+def write_atomically(path, text):
+    """Replace a file in one step, so that it is never half-written."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".part")
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path)
+
+
+def write_records(path, records):
+    """Write a JSON list with one record a line, in the order of the tables."""
+    lines = [json.dumps(record) for record in sorted(records, key=order)]
+    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+
+
+def add_record(path, record):
+    """Put a record into the file, in the place of older ones that it supersedes.
+
+    Those have the same key, or are of the same data set and method but with other
+    parameters, which must not enter the same mean. The file is read again first, for
+    another run may have written to it meanwhile.
+    """
+    others = [
+        old
+        for old in read_records(path)
+        if key(old)[:2] != key(record)[:2]
+        or (key(old) != key(record) and agree(old["parameters"], record["parameters"]))
+    ]
+    write_records(path, [*others, record])
+
+
+def order(record):
+    datasets, methods = list(LOADERS), list(METHODS)
+    return (
+        datasets.index(record["dataset"]),
+        methods.index(record["method"]),
+        record["seed"],
+    )
+
+
+def agree(old, new):
+    """Say whether parameters are the same; new ones may have come since, at defaults
+    that change nothing."""
+    if not old:
+        return not new
+    return {name: new.get(name) for name in old} == old
+
+
+def is_current(record):
+    """Say whether a record was made with the parameters that its method has today."""
+    method = METHODS[record["method"]]
+    today = describe(method.estimator(record["n_clusters"], 0))
+    return agree(record["parameters"], today)
+
+
+def is_present(records, wanted):
+    """Say whether a current record with the key `wanted` is there."""
+    return any(key(record) == wanted and is_current(record) for record in records)
+
+
+def why_not(data, method):
+    """Return why a method is not run on a data set; an empty string if it is."""
+    if method.limit and len(data.y) > method.limit:
+        return f"more than {method.limit:,} samples"
+    if method.held_out and len(data.y) < MIN_HELD_OUT:
+        return f"fewer than {MIN_HELD_OUT:,} samples"
+    if method.package and find_spec(method.package) is None:
+        return f"{method.package} is not installed"
+    if method.values:
+        least, most = method.values
+        if data.flat.min() < least or data.flat.max() > most:
+            return f"values are not from {least} to {most}"
+    return ""

@@ -1,0 +1,145 @@
+"""Tables of records, as reStructuredText."""
+
+import statistics
+from collections import defaultdict
+
+from methods import METHODS
+from records import order
+
+
+def make_tables(records):
+    """Return the tables, as reStructuredText."""
+    if not records:
+        return ""
+    grouped = defaultdict(lambda: defaultdict(list))
+    for record in sorted(records, key=order):
+        grouped[record["dataset"]][record["method"]].append(record)
+    return "\n".join(
+        [
+            ".. Written by benchmarks/quality.py; do not edit.",
+            "",
+            "Mean ± standard deviation over the seeds, the worst ACC among them, and "
+            "the median",
+            "CPU seconds of a fit. Baselines that learn an embedding have our network "
+            "and the steps",
+            "of our stage 0.",
+            "",
+            *setting(records),
+            *_quality_tables(grouped),
+            *_ablation_table(grouped),
+            *_held_out_table(grouped),
+        ]
+    )
+
+
+def setting(records):
+    settings = defaultdict(int)
+    for record in records:
+        versions, host = record["versions"], record["machine"]
+        threads = record["torch_threads"]
+        settings[
+            f"{host['processor']}, {threads} thread{'s' if threads > 1 else ''}; "
+            + ", ".join(f"{name} {number}" for name, number in versions.items())
+        ] += 1
+    if len(settings) == 1:
+        return [*settings, ""]
+    return [*(f"* {text} ({n} fits)" for text, n in settings.items()), ""]
+
+
+def _quality_tables(grouped):
+    for name, by_method in grouped.items():
+        rows = [
+            (METHODS[method].label, runs)
+            for method, runs in by_method.items()
+            if not (METHODS[method].ablation or METHODS[method].held_out)
+        ]
+        if rows:
+            first = rows[0][1][0]
+            shape = " x ".join(map(str, first["shape"]))
+            yield from csv_table(
+                f"{name}: {first['n_samples']:,} samples of {shape}, "
+                f"{first['n_clusters']} clusters",
+                ["Method", "Seeds", "ACC", "Worst ACC", "NMI", "ARI", "Seconds"],
+                [(label, *cells(runs)) for label, runs in rows],
+            )
+
+
+def _ablation_table(grouped):
+    rows = []
+    for name, by_method in grouped.items():
+        if any(METHODS[method].ablation for method in by_method):
+            for method, runs in by_method.items():
+                if METHODS[method].ablation or method in ("ours", "graph"):
+                    rows.append((name, METHODS[method].label, *cells(runs)))
+    if not rows:
+        return
+    yield from [
+        "The ablations of the tables 3.4 and 4.5 of the thesis. "
+        '"Centre loss alone" and',
+        '"centre loss + view consistency" start from our pretraining '
+        "and have in stage 1",
+        "just these terms of eq. 3.5;",
+        "neither NT-Xent nor the reconstruction takes part after it.",
+        "",
+    ]
+    yield from csv_table(
+        "Ablation",
+        ["Data set", "Method", "Seeds", "ACC", "Worst ACC", "NMI", "ARI", "Seconds"],
+        rows,
+    )
+
+
+def _held_out_table(grouped):
+    rows = []
+    for name, by_method in grouped.items():
+        for method, runs in by_method.items():
+            if METHODS[method].held_out:
+                held_out = [run["acc_held_out"] for run in runs]
+                rows.append(
+                    (
+                        name,
+                        METHODS[method].label.partition(",")[0],
+                        str(len(runs)),
+                        spread([run["acc"] for run in runs]),
+                        spread(held_out),
+                        f"{min(held_out):.3f}",
+                    )
+                )
+    if not rows:
+        return
+    yield from [
+        "Fitted on four fifths of the samples, and ``predict`` on the fifth that "
+        "was held out.",
+        "",
+    ]
+    yield from csv_table(
+        "Held-out samples",
+        ["Data set", "Method", "Seeds", "ACC fitted", "ACC held out", "Worst held out"],
+        rows,
+    )
+
+
+def cells(runs):
+    acc = [run["acc"] for run in runs]
+    return (
+        str(len(runs)),
+        spread(acc),
+        f"{min(acc):.3f}",
+        spread([run["nmi"] for run in runs]),
+        spread([run["ari"] for run in runs]),
+        f"{statistics.median(run['seconds'] for run in runs):.1f}",
+    )
+
+
+def spread(values):
+    mean = f"{statistics.mean(values):.3f}"
+    return mean if len(values) < 2 else f"{mean} ± {statistics.stdev(values):.3f}"
+
+
+def csv_table(title, header, rows):
+    yield f".. csv-table:: {title}"
+    yield "   :header-rows: 1"
+    yield ""
+    for row in [header, *rows]:
+        yield "   " + ", ".join(f'"{cell}"' for cell in row)
+    yield ""

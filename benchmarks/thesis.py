@@ -1,0 +1,228 @@
+"""The tables of the thesis, each row beside what was measured here.
+
+The numbers under "thesis" are those that the thesis prints, its own and those that it
+quotes for other methods. What is measured here comes from the records of the quality
+benchmark and from nowhere else.
+"""
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from methods import METHODS
+from tables import csv_table, spread
+
+SCORES = ("nmi", "acc", "ari")
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table, or some that belong together.
+
+    `rows` are the thesis's NMI, ACC and ARI, by data set and method; a method that is
+    not in the benchmark stands under its name.
+    """
+
+    title: str
+    rows: dict[str, dict[str, tuple[float | None, ...]]]
+    methods: tuple[str, ...]
+
+    @property
+    def datasets(self):
+        """The data sets of the benchmark that stand for those of the thesis."""
+        return [HERE[name] for name in self.rows if name in HERE]
+
+
+# What is on disk in the place of a data set of the thesis.
+HERE = {"MNIST": "mnist_10k", "CIFAR-10": "cifar10_features"}
+NOTES = {
+    "mnist_10k": "Here 10,000 of its images, there 70,000.",
+    "cifar10_features": (
+        "Here features of a pretrained network for 10,000 images, there the images "
+        "themselves, for the methods that learn."
+    ),
+}
+NOT_HERE = "not on disk"
+NO_CODE = "no implementation that could be installed"
+BASELINES = ("kmeans", "spectral", "agglomerative", "nmf", "autoencoder", "denoising")
+DEEP = ("dec", "idec", "dcn", "dkm", "vade")
+OURS = ("umap", "simclr", "simclr_spectral", "ours", "graph")
+COLOUR = {
+    "CIFAR-10": {
+        "kmeans": (0.087, 0.228, None),
+        "spectral": (0.103, 0.247, 0.085),
+        "agglomerative": (0.105, 0.228, 0.065),
+        "autoencoder": (0.239, 0.314, 0.169),
+        "dec": (0.257, 0.301, 0.161),
+        "dcn": (0.246, 0.305, None),
+        "dkm": (0.261, 0.353, None),
+        "PICA": (0.591, 0.696, 0.512),
+        "DRC": (0.621, 0.727, 0.547),
+    },
+    "CIFAR-100 (20)": {
+        "kmeans": (0.084, 0.129, None),
+        "spectral": (0.090, 0.136, 0.022),
+        "agglomerative": (0.098, 0.138, 0.034),
+        "autoencoder": (0.100, 0.165, 0.048),
+        "dec": (0.136, 0.185, 0.050),
+        "dcn": (0.125, 0.201, None),
+        "dkm": (0.123, 0.181, None),
+        "PICA": (0.310, 0.337, 0.171),
+        "DRC": (0.356, 0.367, 0.208),
+    },
+    "STL-10": {
+        "kmeans": (0.125, 0.192, None),
+        "spectral": (0.098, 0.159, 0.048),
+        "agglomerative": (0.239, 0.332, 0.140),
+        "autoencoder": (0.249, 0.303, 0.161),
+        "dec": (0.276, 0.359, 0.186),
+        "dcn": (0.241, 0.338, None),
+        "dkm": (0.291, 0.326, None),
+        "PICA": (0.611, 0.713, 0.531),
+        "DRC": (0.644, 0.747, 0.569),
+    },
+}
+MNIST = {
+    "kmeans": (0.500, 0.572),
+    "spectral": (0.663, 0.696),
+    "agglomerative": (0.609, 0.695),
+    "autoencoder": (0.725, 0.812),
+    "dec": (0.772, 0.843),
+    "dcn": (0.810, 0.830),
+    "dkm": (0.815, 0.840),
+    "ours": (0.861, 0.875),
+}
+
+
+def _with(method, values):
+    """Return the tables of colour images with a row of the thesis's own method."""
+    return {
+        name: {**rows, method: row}
+        for (name, rows), row in zip(COLOUR.items(), values, strict=True)
+    }
+
+
+SELF_PACED = Table(
+    "Tables 3.2 and 3.3: algorithm 3.3",
+    {
+        "MNIST": MNIST,
+        **_with("ours", [(0.621, 0.719), (0.358, 0.382), (0.610, 0.702)]),
+    },
+    (*BASELINES, *DEEP, *OURS),
+)
+GRAPH = Table(
+    "Tables 4.2 to 4.4: algorithm 4.3",
+    _with(
+        "graph", [(0.661, 0.764, 0.602), (0.357, 0.393, 0.207), (0.663, 0.775, 0.627)]
+    ),
+    (*BASELINES, *DEEP, *OURS),
+)
+TABLES = {
+    "3.2": SELF_PACED,
+    "3.3": SELF_PACED,
+    "3.4": Table(
+        "Table 3.4: what view consistency adds to the centre loss",
+        {
+            "MNIST": {
+                "center_only": (0.770, 0.829),
+                "center_consistency": (0.861, 0.875),
+            },
+            "CIFAR-10": {
+                "center_only": (0.583, 0.667),
+                "center_consistency": (0.621, 0.719),
+            },
+        },
+        ("center_only", "center_consistency", "no_stage_2", "ours"),
+    ),
+    "3.5": Table(
+        "Table 3.5: contrastive features alone",
+        {
+            "CIFAR-10": {
+                "simclr": (None, 0.628),
+                "simclr_spectral": (None, 0.660),
+                "ours": (0.621, 0.719),
+            },
+            "CIFAR-100 (20)": {
+                "simclr": (None, 0.380),
+                "simclr_spectral": (None, 0.292),
+                "ours": (0.358, 0.382),
+            },
+        },
+        ("simclr", "simclr_spectral", "ours"),
+    ),
+    "4.2": GRAPH,
+    "4.3": GRAPH,
+    "4.4": GRAPH,
+    "4.5": Table(
+        "Table 4.5: instance head, cluster head, both",
+        {
+            "CIFAR-10": {
+                "graph_instance": (None, 0.758),
+                "graph_cluster": (None, 0.761),
+                "graph": (0.661, 0.764, 0.602),
+            },
+            "STL-10": {
+                "graph_instance": (None, 0.731),
+                "graph_cluster": (None, 0.762),
+                "graph": (0.663, 0.775, 0.627),
+            },
+        },
+        ("graph_instance", "graph_cluster", "graph"),
+    ),
+}
+
+
+def make_thesis_tables(records, numbers=TABLES):
+    """Return tables of the thesis, as reStructuredText, each once."""
+    chosen = dict.fromkeys(TABLES[number].title for number in numbers)
+    by_title = {table.title: table for table in TABLES.values()}
+    lines = [".. Written by benchmarks/quality.py; do not edit.", ""]
+    for title in chosen:
+        lines += _table(by_title[title], records)
+    return "\n".join(lines)
+
+
+def _table(table, records):
+    runs: Any = defaultdict(list)
+    for record in records:
+        runs[record["dataset"], record["method"]].append(record)
+    for name, rows in table.rows.items():
+        here = HERE.get(name)
+        others = [method for method in rows if method not in METHODS]
+        cells = []
+        for method in (*table.methods, *others):
+            found = runs[here, method]
+            if found or method in rows:
+                label = METHODS[method].label if method in METHODS else method
+                there = _thesis_cells(rows.get(method, ()))
+                cells.append((label, *there, *_own_cells(found, here, method)))
+        yield from csv_table(
+            f"{table.title}: {name}",
+            [
+                "Method",
+                *(f"{score.upper()}, thesis" for score in SCORES),
+                *(f"{score.upper()}, here" for score in SCORES),
+                "Seeds",
+                "Seconds",
+            ],
+            cells,
+        )
+        if here in NOTES:
+            yield from [NOTES[here], ""]
+
+
+def _thesis_cells(row):
+    values = (*row, None, None, None)[: len(SCORES)]
+    return ["" if value is None else f"{value:.3f}" for value in values]
+
+
+def _own_cells(found, here, method):
+    if not found:
+        reason = NO_CODE if method not in METHODS else "not run"
+        return [NOT_HERE if here is None else reason, "", "", "", ""]
+    seconds = sorted(record["seconds"] for record in found)[len(found) // 2]
+    return [
+        *(spread([record[score] for record in found]) for score in SCORES),
+        str(len(found)),
+        f"{seconds:.0f}",
+    ]
