@@ -10,6 +10,8 @@ import pytest
 from conftest import TINY_GRAPH
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+# The package is measured by its own tests.
+pytestmark = pytest.mark.no_cover
 
 
 @pytest.fixture

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+# The package is measured by its own tests.
+pytestmark = pytest.mark.no_cover
 # What both estimators have.
 TINY = {
     "hidden_layer_sizes": (8,),

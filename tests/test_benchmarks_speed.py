@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
+# The package is measured by its own tests.
+pytestmark = pytest.mark.no_cover
 NARROW = (8, 8, 16)
 SMALL = {"R1": 768, "R2": 768, "R3": 768, "R4": 64, "R5": 300, "R6": 300}
 BATCH = 64  # 128 samples are two steps

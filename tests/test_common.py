@@ -10,6 +10,9 @@ from skdeepclust import (
     SelfPacedContrastiveClustering,
 )
 
+# What these run is measured elsewhere; measuring would take half as long again.
+pytestmark = pytest.mark.no_cover
+
 
 @parametrize_with_checks(
     [
