@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from functools import partial
 from numbers import Integral, Real
@@ -77,6 +78,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     A subclass stores its parameters and gives `_build_network`, `_train` and `_keep`.
     """
 
+    encoder: Any
+    batch_size: int
+
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
         "encoder": [StrOptions({"auto", "mlp", "conv"}), nn.Module],
@@ -120,12 +124,17 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         state = random.get_state() if drawn else None
         try:
             self._fit(X, y)
-        except BaseException:
+        except BaseException as error:
             # Nothing half-fitted is left behind, whatever went wrong.
             self._forget()
             if drawn:
                 # The same call draws the same again, and goes on from its checkpoint.
                 random.set_state(state)
+            if _is_out_of_memory(error):
+                raise MemoryError(
+                    f"{type(self).__name__} ran out of memory: lower batch_size="
+                    f"{self.batch_size}, or pass fewer samples. {error}"
+                ) from error
             raise
         return self
 
@@ -135,6 +144,11 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         if len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+            )
+        if y is not None and np.shape(y)[:1] != (len(X),):
+            raise ValueError(
+                f"y of shape {tuple(np.shape(y))} does not go with n_samples={len(X)}: "
+                "pass one label per sample, or none."
             )
         self._check_together()
         spec = InputSpec.from_data(X, shape)
@@ -165,8 +179,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                 for number, seed in enumerate(seeds)
             )
         self._spec = spec
-        # A user's module may draw from the global generators.
-        with seeded_globals(seeds[0], device):
+        with self._seeded(seeds[0], device):
             self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
         task.end({} if predicts else None)
         checkpoint.finish()
@@ -206,6 +219,15 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         if not reset:
             return X, self._spec.shape
         return X, sample_shape(X.shape[1], array_shape, self.image_shape)
+
+    def _seeded(self, seed: int, device: torch.device) -> AbstractContextManager[None]:
+        """Return the scope in which a user's module may draw from the globals.
+
+        Our own networks draw nothing, and leave them to other threads.
+        """
+        if isinstance(self.encoder, nn.Module):
+            return seeded_globals(seed, device)
+        return nullcontext()
 
     # -------------------------------------------------------------------- state
 
@@ -279,9 +301,14 @@ def _run(
     task: Task,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
-    # Layers start from the global generators; a user's module may draw from them.
-    with seeded_globals(seed, device):
+    own = isinstance(estimator.encoder, nn.Module)
+    with ExitStack() as scope:
+        # Layers start from the global generators.
+        scope.enter_context(seeded_globals(seed, device))
         network = estimator._build_network(spec).to(device)
+        if not own:
+            # Only a user's module may draw from them any more: see `_seeded`.
+            scope.close()
         generator = torch.Generator(device).manual_seed(seed)
         batches = Batches(X, spec, device)
         run = Run(network, seed)
@@ -291,6 +318,7 @@ def _run(
             generator=generator,
             observers=observers,
             checkpoint=checkpoint,
+            seeded=own,
         )
         run.fitted = estimator._train(network, batches, generator, train)
     return run
@@ -307,6 +335,36 @@ def _run_on_one_thread(*arguments: Any) -> Run:
     *_, task = arguments
     task.end()
     return run
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # The allocator of the CPU has no error of its own.
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
+def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
+    """Raise unless the trained network gives finite values.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (n_samples, n_components)
+        Of the training data.
+    learning_rate : float
+        What the message asks to lower.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if not np.isfinite(embedding).all():
+        raise ValueError(
+            "The trained network maps X to values that are not finite: lower "
+            f"learning_rate={learning_rate}, scale X, or look for NaN in an encoder "
+            "of your own."
+        )
 
 
 def float_dtype(dtype: np.dtype) -> np.dtype:

@@ -1,6 +1,7 @@
 """What the estimators share that learn a cluster head: choice of a run, prediction."""
 
 import warnings
+from collections.abc import Callable
 from copy import copy
 from numbers import Integral, Real
 from typing import Any
@@ -11,8 +12,9 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
-from skdeepclust._base import BaseDeepEstimator, Run, float_dtype
+from skdeepclust._base import BaseDeepEstimator, Run, check_finite, float_dtype
 from skdeepclust._compat import Interval
 from skdeepclust._head_stage import teach_head
 from skdeepclust._spectral import consensus_labels
@@ -86,11 +88,7 @@ class BaseDeepClusterer(
         network = run.network.eval()
         embedding = batches.map(network.embed).cpu().numpy()
         labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
-        if not np.isfinite(embedding).all():
-            raise ValueError(
-                "The trained network maps X to values that are not finite: lower "
-                f"learning_rate={self.learning_rate}, or scale X."
-            )
+        check_finite(embedding, self.learning_rate)
         used, counts = np.unique(labels, return_counts=True)
         unused = np.setdiff1d(np.arange(self.n_clusters), used)
         # Used clusters come first, the largest in front: labels stay consecutive
@@ -150,7 +148,7 @@ class BaseDeepClusterer(
             Cluster of each sample, as in `labels_`.
         """
         batches = self._batches(X)
-        labels = batches.map(lambda x: self.network_(x).argmax(1))
+        labels = self._map(batches, self.network_).argmax(1)
         return labels.cpu().numpy().astype(np.int64)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -166,7 +164,8 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; column k belongs to label k.
         """
-        logits = self._batches(X).map(self.network_)
+        batches = self._batches(X)
+        logits = self._map(batches, self.network_)
         return torch.softmax(logits.double(), 1).cpu().numpy()
 
     def transform(self, X: Any) -> np.ndarray:
@@ -185,7 +184,7 @@ class BaseDeepClusterer(
         check_is_fitted(self)
         X, _ = self._validate(X, reset=False)
         batches = Batches(X, self._spec, self._device)
-        embedding = batches.map(self.network_.embed).cpu().numpy()
+        embedding = self._map(batches, self.network_.embed).cpu().numpy()
         return embedding.astype(float_dtype(X.dtype), copy=False)
 
     def score(self, X: Any, y: Any = None) -> float:
@@ -208,14 +207,25 @@ class BaseDeepClusterer(
             At most 1.
         """
         batches = self._batches(X)
-        embedding = batches.map(self.network_.embed).cpu().numpy()
-        labels = batches.map(lambda x: self.network_(x).argmax(1)).cpu().numpy()
+        embedding = self._map(batches, self.network_.embed).cpu().numpy()
+        labels = self._map(batches, self.network_).argmax(1).cpu().numpy()
         return neighbor_modularity(embedding, labels)
 
     def _batches(self, X: Any) -> Batches:
         check_is_fitted(self)
         X, _ = self._validate(X, reset=False)
         return Batches(X, self._spec, self._device)
+
+    def _map(self, batches: Batches, function: Callable[[Tensor], Tensor]) -> Tensor:
+        with self._seeded(0, self._device):
+            values = batches.map(function)
+        if not values.isfinite().all():
+            raise ValueError(
+                "The network maps X to values that are not finite: bring X to the "
+                "scale of the data that were fitted, or look for NaN in an encoder of "
+                "your own."
+            )
+        return values
 
     @property
     def _device(self) -> torch.device:

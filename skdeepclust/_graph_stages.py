@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust import losses
+from skdeepclust._base import check_finite
 from skdeepclust._center_stage import CenterStage
 from skdeepclust._head_stage import head_stage
 from skdeepclust._pretraining import pretraining_stage
@@ -125,6 +126,7 @@ class GraphStages(Remembering):
         """
         params, seed = self.params, self._seed()
         embedding = h.cpu().numpy()
+        check_finite(embedding, params.learning_rate)
         kind = self._kind()
         if kind == "input":
             self.input_graph = self.build_input_graph(seed)

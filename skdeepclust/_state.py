@@ -14,6 +14,7 @@ from skdeepclust._plain import plain, rich
 from skdeepclust._version import __version__
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import InputSpec, resolve_device
+from skdeepclust.views import seeded_globals
 
 _KIND = "estimator"
 
@@ -58,7 +59,7 @@ class StatefulEstimator(BaseEstimator):
             self._spec = InputSpec(**spec)
         if arrays is None:
             return
-        with torch.random.fork_rng(devices=[]):
+        with seeded_globals(0, torch.device("cpu")):
             network = self._build_network(self._spec)
         network.load_state_dict(
             {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}

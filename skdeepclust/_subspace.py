@@ -12,7 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from skdeepclust import losses
-from skdeepclust._base import BaseDeepEstimator, Run, Train
+from skdeepclust._base import BaseDeepEstimator, Run, Train, check_finite
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._spectral import consensus_labels, spectral_labels
@@ -249,16 +249,13 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         stages = _SubspaceStages(self, network, batches, generator)
         train(network, stages, len(batches))
         h = batches.map(stages.embed)
-        if not h.isfinite().all():
-            raise ValueError(
-                "The trained network maps X to values that are not finite: lower "
-                f"learning_rate={self.learning_rate}, or scale X."
-            )
+        embedding = h.cpu().numpy()
+        check_finite(embedding, self.learning_rate)
         affinity = stages.affinity(h)
         seed = stages.draw_seed()
         return {
             "affinity_matrix_": affinity,
-            "embedding_": h.cpu().numpy(),
+            "embedding_": embedding,
             "labels_": spectral_labels(affinity, self.n_clusters, seed=seed),
         }
 

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
 from skdeepclust.training import as_rows, resolve_device, sample_shape
+from skdeepclust.views import seeded_globals
 
 __all__ = ["FeatureExtractor"]
 
@@ -167,7 +168,8 @@ class FeatureExtractor(
         module = copy.deepcopy(self.module).to(device, torch.float32).eval()
         dtype = torch.uint8 if X.dtype == np.uint8 else torch.float32
         features = []
-        with torch.no_grad():
+        # The module may draw from the global generators.
+        with torch.no_grad(), seeded_globals(0, device):
             for start in range(0, len(X), batch_size):
                 rows = torch.tensor(X[start : start + batch_size], dtype=dtype)
                 # Of one size: in float32 the last digit depends on how many samples

@@ -309,7 +309,9 @@ def _around_module(
     layers: list[nn.Module] = [own, nn.Flatten()]
     if n_outputs != d:
         layers.append(nn.Linear(n_outputs, d))
-    return Autoencoder(nn.Sequential(*layers), _mlp_decoder(shape, d, hidden), shape, d)
+    encoder = _Around(*layers)
+    encoder.n_outputs = n_outputs
+    return Autoencoder(encoder, _mlp_decoder(shape, d, hidden), shape, d)
 
 
 def _around_frozen_module(
@@ -327,7 +329,28 @@ def _around_frozen_module(
     decoder = (
         _conv_decoder(shape, d) if _is_image(shape) else _mlp_decoder(shape, d, hidden)
     )
-    return Autoencoder(nn.Sequential(*layers), decoder, shape, d)
+    encoder = _Around(*layers)
+    encoder.n_outputs = n_outputs
+    return Autoencoder(encoder, decoder, shape, d)
+
+
+class _Around(nn.Sequential):
+    """A user's module and our layers; its outputs stay as many as in the dry run."""
+
+    n_outputs: int
+
+    def forward(self, x: Tensor) -> Tensor:
+        own, *layers = self
+        h = own(x)
+        if h.shape[:1] != x.shape[:1] or h.numel() != len(x) * self.n_outputs:
+            raise ValueError(
+                f"encoder {type(own).__name__} maps a batch of shape {tuple(x.shape)} "
+                f"to {tuple(h.shape)}, and gave {self.n_outputs} values per sample "
+                "before; the size of its output must not change."
+            )
+        for layer in layers:
+            h = layer(h)
+        return h
 
 
 def _copied(module: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, int]:

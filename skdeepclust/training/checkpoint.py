@@ -73,17 +73,20 @@ class Learner:
     network : torch.nn.Module
         What is trained.
     generator : torch.Generator
-        Draws what is random; the global generators go along.
+        Draws what is random.
     observers : sequence of Observer
         Are told of each epoch.
     stages : object
         Builds the stages; asked for its state if it is a :class:`Remembering`.
+    seeded : bool, default=False
+        Whether the global generators are seeded for training, and go along.
     """
 
     network: nn.Module
     generator: torch.Generator
     observers: Sequence[Observer]
     stages: Any
+    seeded: bool = False
 
     def state_dict(self) -> dict[str, Any]:
         """Return the state.
@@ -97,7 +100,7 @@ class Learner:
         return {
             "network": self.network.state_dict(),
             "generator": self.generator.get_state(),
-            "globals": global_states(self.generator.device),
+            "globals": global_states(self.generator.device) if self.seeded else {},
             "observers": [observer.state_dict() for observer in self.observers],
             "stages": self.stages.state_dict() if remembers else {},
         }
@@ -117,7 +120,8 @@ class Learner:
             observer.load_state_dict(own)
         if isinstance(self.stages, Remembering):
             self.stages.load_state_dict(_on_device(state["stages"], device))
-        set_global_states(state["globals"], device)
+        if self.seeded:
+            set_global_states(state["globals"], device)
 
 
 def _on_device(value: Any, device: torch.device) -> Any:

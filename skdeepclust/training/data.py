@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 INFERENCE_ROWS = 256
+_LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,9 @@ class InputSpec:
             return cls(shape, mean, 1.0)
         # Divided first: the square of a large float32 value would overflow.
         deviation = X.std(axis=0, dtype=np.float64) / largest
-        return cls(shape, mean, largest * float(np.sqrt(np.mean(deviation**2))))
+        scale = largest * float(np.sqrt(np.mean(deviation**2)))
+        # Values next to the smallest float64 have a scale that rounds to zero.
+        return cls(shape, mean, scale or 1.0)
 
     def store(self, X: NDArray[Any]) -> Tensor:
         """Return `X` as the tensor that stays resident: uint8, or ready float32.
@@ -94,14 +97,22 @@ class InputSpec:
         """
         if X.dtype != np.uint8:
             _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-            X = ((X - self.offset) / self.scale).astype(np.float32)
+            X = (X - self.offset) / self.scale
+            largest = max(abs(float(X.min())), abs(float(X.max())))
+            if not largest <= _LARGEST:
+                raise ValueError(
+                    f"X lies {largest:.3g} times the scale of the data that were "
+                    "fitted away from them, beyond the range of float32, in which the "
+                    "network computes; scale X as those were."
+                )
+            X = X.astype(np.float32)
         else:
             X = X.copy() if not X.flags.writeable else X
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
 
 
 def _check_range(largest: float) -> None:
-    if largest > float(np.finfo(np.float32).max):
+    if largest > _LARGEST:
         raise ValueError(
             f"X contains the value {largest:.3g} (in magnitude), beyond the range of "
             "float32, in which the network computes; scale X first, for instance "

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 
 def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
@@ -28,11 +29,13 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     Raises
     ------
     ValueError
-        If `X` has more than four dimensions, or images with the channels last.
+        If `X` has masked values, more than four dimensions, or images with the
+        channels last.
+    TypeError
+        If it is a tensor that has no dense values.
     """
     if isinstance(X, torch.Tensor):
-        X = X.detach().cpu()
-        X = X.float().numpy() if X.dtype == torch.bfloat16 else X.numpy()
+        X = _as_array(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(
             "X is a masked array with masked values; fill or impute them first."
@@ -53,6 +56,19 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "np.moveaxis(X, -1, 1)."
         )
     return X.reshape(X.shape[0], math.prod(shape)), shape
+
+
+def _as_array(X: torch.Tensor) -> NDArray[Any]:
+    X = X.detach()
+    if X.layout != torch.strided or X.is_meta:
+        raise TypeError(
+            f"X is a tensor of layout {X.layout} on device {X.device}, which holds no "
+            "dense values; pass X.to_dense(), or a tensor that is not on 'meta'."
+        )
+    if X.is_floating_point() and X.dtype != torch.float16 and X.element_size() < 4:
+        # NumPy has no bfloat16, and no float of 8 bits.
+        X = X.float()
+    return X.cpu().numpy()
 
 
 def sample_shape(

@@ -22,6 +22,7 @@ def run_stages(
     generator: torch.Generator,
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint = NOWHERE,
+    seeded: bool = False,
 ) -> None:
     """Train `network` through the stages, one after the other.
 
@@ -45,11 +46,14 @@ def run_stages(
     checkpoint : Checkpoint, default=NOWHERE
         Where training goes on from, and is written to. `stages` that are a
         :class:`Remembering` are asked for what they hold.
+    seeded : bool, default=False
+        Whether the global generators are seeded for training; then they go into
+        checkpoints too.
     """
     makers = [*stages]
     for observer in observers:
         observer.begin(len(makers))
-    learner = Learner(network, generator, observers, stages)
+    learner = Learner(network, generator, observers, stages, seeded)
     place = checkpoint.resume(learner)
     while place.stage < len(makers):
         stage = makers[place.stage]()

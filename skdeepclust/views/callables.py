@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,10 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# Threads share the global generators. Reentrant, for scopes lie within each other.
+_LOCK = threading.RLock()
+
 
 @contextmanager
 def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
     """Seed the global generators, and give them back as they were found.
+
+    One thread at a time: the others wait, and find the generators as they were.
 
     Parameters
     ----------
@@ -30,24 +36,25 @@ def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
         The scope.
     """
     cuda = [device] if device.type == "cuda" else []
-    python_state = random.getstate()
-    # The legacy generator is the one that augmentation libraries draw from.
-    numpy_state = np.random.get_state()  # noqa: NPY002
-    try:
-        with torch.random.fork_rng(devices=cuda):
-            # Not through torch.manual_seed: it would also seed the devices
-            # that are not forked.
-            torch.default_generator.manual_seed(seed)
-            for used in cuda:
-                with torch.cuda.device(used):
-                    torch.cuda.manual_seed(seed)
-            random.seed(seed)
-            # Legacy again; RandomState makes its state without the global one.
-            np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
-            yield
-    finally:
-        random.setstate(python_state)
-        np.random.set_state(numpy_state)  # noqa: NPY002
+    with _LOCK:
+        python_state = random.getstate()
+        # The legacy generator is the one that augmentation libraries draw from.
+        numpy_state = np.random.get_state()  # noqa: NPY002
+        try:
+            with torch.random.fork_rng(devices=cuda):
+                # Not through torch.manual_seed: it would also seed the devices
+                # that are not forked.
+                torch.default_generator.manual_seed(seed)
+                for used in cuda:
+                    with torch.cuda.device(used):
+                        torch.cuda.manual_seed(seed)
+                random.seed(seed)
+                # Legacy again; RandomState makes its state without the global one.
+                np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
+                yield
+        finally:
+            random.setstate(python_state)
+            np.random.set_state(numpy_state)  # noqa: NPY002
 
 
 def global_states(device: torch.device) -> dict[str, Any]:

@@ -1,0 +1,587 @@
+"""Each row of doc/user_guide/faults.rst: what goes wrong, and what happens then."""
+
+import copy
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse as sp
+import test_callbacks
+import test_checkpoint
+import torch
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.utils.validation import check_is_fitted
+from torch import nn
+
+from skdeepclust.training import loop
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
+    pytest.mark.filterwarnings("ignore:.*cluster centers coincide"),
+    pytest.mark.filterwarnings("ignore:X does not have valid feature names"),
+]
+
+PAGE = Path(__file__).parents[1] / "doc/user_guide/faults.rst"
+GOOD = np.random.default_rng(0).normal(size=(30, 6))
+IMAGES = np.random.default_rng(0).random((12, 8, 8))
+FEW = {"min_pretrain_steps": 0, "min_head_steps": 0}
+KINDS = {
+    "tiny": {**FEW, "min_center_steps": 0},
+    "tiny_graph": {**FEW, "min_joint_steps": 0, "n_neighbors": 3},
+    "tiny_subspace": {"min_pretrain_steps": 0, "n_neighbors": 3},
+}
+PREDICTING = ["tiny", "tiny_graph"]
+COVERED = {
+    # Rows that have their tests beside what they are about.
+    "A callback raises": (
+        test_callbacks.test_callback_that_raises_leaves_estimator_unfitted
+    ),
+    "The process is killed": test_checkpoint.test_killed_fit_goes_on_bit_for_bit,
+    "The disk is full, or read-only": (
+        test_checkpoint.test_full_disk_keeps_the_last_good_checkpoint,
+        test_checkpoint.test_read_only_disk_warns_once,
+    ),
+}
+
+
+def fault(*rows):
+    """Say which rows of the page a test is about."""
+
+    def note(test):
+        COVERED.update(dict.fromkeys(rows, test))
+        return test
+
+    return note
+
+
+@pytest.fixture(params=KINDS)
+def make(request):
+    """Make one of the estimators, of few epochs."""
+    make, few = request.getfixturevalue(request.param), KINDS[request.param]
+    return lambda *args, **parameters: make(*args, **{**few, **parameters})
+
+
+predicting = pytest.mark.parametrize("make", PREDICTING, indirect=True)
+cheapest = pytest.mark.parametrize("make", ["tiny_subspace"], indirect=True)
+_fitted = {}
+
+
+@pytest.fixture
+def fitted(make, request):
+    """Give a copy of an estimator that was fitted on `GOOD`."""
+    kind = request.node.callspec.params["make"]
+    if kind not in _fitted:
+        _fitted[kind] = make().fit(pd.DataFrame(GOOD, columns=list("abcdef")))
+    return copy.deepcopy(_fitted[kind])
+
+
+def assert_refused(model, X, error, match, y=None):
+    """It is refused, and nothing is left of the fit before."""
+    with pytest.raises(error, match=match):
+        model.fit(X, y)
+    assert_unfitted(model)
+
+
+def assert_unfitted(model):
+    with pytest.raises(NotFittedError):
+        check_is_fitted(model)
+    assert not [name for name in vars(model) if name.endswith("_")]
+    assert {*vars(model)} <= {*model.get_params(), "_skl_callbacks"}
+    for name in ("predict", "predict_proba", "transform", "score"):
+        if hasattr(model, name):
+            with pytest.raises(NotFittedError):
+                getattr(model, name)(GOOD)
+
+
+def assert_fits(model, X, n_clusters=None):
+    """It is fitted, to finite values and labels without gaps."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        model.fit(X)
+    assert model.labels_.shape == (len(X),)
+    found = np.unique(model.labels_)
+    np.testing.assert_array_equal(found, np.arange(len(found)))
+    assert np.isfinite(model.embedding_).all()
+    if n_clusters is not None:
+        assert len(found) == n_clusters
+    if hasattr(model, "predict"):
+        np.testing.assert_array_equal(model.predict(X), model.labels_)
+    return model
+
+
+def with_value(value, dtype=float):
+    X = GOOD.astype(dtype)
+    X[3, 2] = value
+    return X
+
+
+# ------------------------------------------------------------------ refused by fit
+
+
+REFUSED = [
+    ("NaN in ``fit``", with_value(np.nan), {}, ValueError, "contains NaN"),
+    (
+        "A missing value of pandas",
+        pd.DataFrame(GOOD).astype("Float64").where(GOOD < 1),
+        {},
+        ValueError,
+        "contains NaN",
+    ),
+    ("Infinity in ``fit``", with_value(-np.inf), {}, ValueError, "infinity"),
+    (
+        "Values beyond float32",
+        with_value(1e300),
+        {},
+        ValueError,
+        r"1e\+300.*float32.*StandardScaler",
+    ),
+    (
+        "Fewer samples than clusters",
+        GOOD[:2],
+        {},
+        ValueError,
+        "n_samples=2 should be >= n_clusters=3",
+    ),
+    ("One sample", GOOD[:1], {"n_clusters": 1}, ValueError, "minimum of 2"),
+    ("No samples", GOOD[:0], {}, ValueError, r"0 sample\(s\)"),
+    ("No features", GOOD[:, :0], {}, ValueError, r"0 feature\(s\)"),
+    ("Complex numbers", GOOD + 1j, {}, ValueError, "[Cc]omplex"),
+    (
+        "Objects that are no numbers",
+        with_value("a", object),
+        {},
+        ValueError,
+        "could not convert string to float: 'a'",
+    ),
+    ("A sparse matrix", sp.csr_array(GOOD), {}, TypeError, r"toarray\(\)"),
+    (
+        "A sparse tensor, or one without data",
+        torch.tensor(GOOD).to_sparse(),
+        {},
+        TypeError,
+        r"sparse_coo.*X.to_dense\(\)",
+    ),
+    (
+        "A sparse tensor, or one without data",
+        torch.empty(30, 6, device="meta"),
+        {},
+        TypeError,
+        "device meta.*not on 'meta'",
+    ),
+    (
+        "A masked array",
+        np.ma.masked_greater(GOOD, 1.0),
+        {},
+        ValueError,
+        "masked values; fill or impute",
+    ),
+    ("One dimension", GOOD[0], {}, ValueError, "Reshape your data"),
+    ("Five dimensions", np.zeros((9,) * 5), {}, ValueError, "dim 5.*images"),
+    (
+        "Images with the channels last",
+        np.zeros((12, 9, 9, 3)),
+        {},
+        ValueError,
+        r"channels last.*np.moveaxis\(X, -1, 1\)",
+    ),
+    (
+        "``image_shape`` that does not fit",
+        GOOD,
+        {"image_shape": (2, 4)},
+        ValueError,
+        r"8 values per image, but X has 6 features",
+    ),
+    (
+        "Images too small for ``encoder='conv'``",
+        GOOD,
+        {"image_shape": (2, 3), "encoder": "conv"},
+        ValueError,
+        "at least 8 x 8 pixels, got 2 x 3. Use encoder='mlp'",
+    ),
+    (
+        "Column names of which some are no strings",
+        pd.DataFrame(GOOD, columns=["a", 1, "c", "d", "e", "f"]),
+        {},
+        TypeError,
+        "string names",
+    ),
+    (
+        "A device that is not there",
+        GOOD,
+        {"device": "cuda:9"},
+        ValueError,
+        "device='cuda:9' is not available.*'cpu'",
+    ),
+]
+COVERED.update({row: "REFUSED" for row, *_ in REFUSED})
+
+
+@pytest.mark.parametrize(
+    ("row", "X", "parameters", "error", "match"), REFUSED, ids=[r[0] for r in REFUSED]
+)
+def test_fit_refuses(fitted, row, X, parameters, error, match):
+    assert_refused(fitted.set_params(**parameters), X, error, match)
+
+
+@fault("``y`` of another length")
+@pytest.mark.parametrize("y", [np.zeros(5), np.zeros((5, 2)), [], 3])
+@cheapest
+def test_fit_refuses_y_of_another_length(fitted, y):
+    assert_refused(fitted, GOOD, ValueError, "y of shape .*n_samples=30", y)
+
+
+@pytest.mark.parametrize("y", [list("abc" * 10), torch.zeros(30), pd.Series([0] * 30)])
+@cheapest
+def test_fit_takes_y_of_every_kind(make, y):
+    assert make(joint_epochs=0, pretrain_epochs=1).fit(GOOD, y).labels_.shape == (30,)
+
+
+@fault("``n_neighbors`` not below the number of samples")
+@pytest.mark.parametrize("make", ["tiny_graph", "tiny_subspace"], indirect=True)
+def test_fit_refuses_few_samples_for_a_graph(fitted):
+    assert_refused(fitted, GOOD[:3], ValueError, "n_neighbors=3 must be below n_sam")
+
+
+# --------------------------------------------------------------------- what is fitted
+
+
+@fault("Constant data")
+@pytest.mark.parametrize("fill", [0.0, 1e30, 5e-324])
+def test_constant_data(make, fill):
+    model = assert_fits(make(), np.full((12, 3), fill))
+    if hasattr(model, "predict"):
+        assert not model.labels_.any()
+
+
+@fault("Values next to zero")
+def test_values_next_to_zero(make):
+    assert_fits(make(), GOOD[:12] * 1e-310)
+
+
+@fault("Duplicates")
+def test_duplicates(make):
+    labels = assert_fits(make(), np.repeat(GOOD[:4], 4, axis=0)).labels_
+    assert all(len({*copies}) == 1 for copies in labels.reshape(4, 4))
+
+
+@fault("One cluster")
+def test_one_cluster(make):
+    assert_fits(make(1), GOOD[:12], n_clusters=1)
+
+
+@fault("As many clusters as samples")
+def test_as_many_clusters_as_samples(make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert_fits(make(8), GOOD[:8])
+
+
+@fault("One huge outlier")
+def test_outlier(make):
+    X = GOOD[:12].copy()
+    X[0] = 1e12
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        assert_fits(make(), X)
+
+
+@fault("float16, bool, small integers, objects that are numbers")
+@pytest.mark.parametrize("dtype", [np.float16, np.bool_, np.int8, object, ">f8"])
+@cheapest
+def test_other_dtypes_become_float64(make, dtype):
+    X = GOOD.astype(dtype)
+    model = assert_fits(make(), X)
+    expected = make().fit(X.astype(np.float64))
+    np.testing.assert_array_equal(model.embedding_, expected.embedding_)
+    assert model.embedding_.dtype == np.float64
+
+
+@fault("bfloat16, float8")
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float8_e4m3fn])
+@cheapest
+def test_short_floats_become_float32(make, dtype):
+    X = torch.tensor(GOOD).to(dtype)
+    model = assert_fits(make(), X)
+    expected = make().fit(X.float().numpy())
+    np.testing.assert_array_equal(model.embedding_, expected.embedding_)
+    assert model.embedding_.dtype == np.float32
+
+
+@fault("int64 beyond 2^53")
+@cheapest
+def test_large_integers_are_rounded(make):
+    X = (GOOD * 2**58).astype(np.int64)
+    model = assert_fits(make(), X | 1)
+    assert (X != X | 1).any()
+    np.testing.assert_array_equal(model.embedding_, make().fit(X).embedding_)
+
+
+@fault("A masked array without masked values")
+@cheapest
+def test_masked_array_without_masked_values(make):
+    model = make().fit(np.ma.array(GOOD, mask=False))
+    np.testing.assert_array_equal(model.embedding_, make().fit(GOOD).embedding_)
+
+
+@fault("A memory map that is read-only")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64])
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_read_only_memory_map(make, tmp_path, dtype):
+    X = (IMAGES * 255).astype(dtype)
+    np.save(tmp_path / "X.npy", X)
+    before = (tmp_path / "X.npy").read_bytes()
+    model = assert_fits(make(), np.load(tmp_path / "X.npy", mmap_mode="r"))
+    assert (tmp_path / "X.npy").read_bytes() == before
+    np.testing.assert_array_equal(model.embedding_, make().fit(X).embedding_)
+
+
+# --------------------------------------------------------------------------- new data
+
+
+NEW = [
+    ("NaN or infinity in ``predict``", with_value(np.nan), ValueError, "NaN"),
+    ("NaN or infinity in ``predict``", with_value(np.inf), ValueError, "infinity"),
+    ("New data beyond float32", with_value(1e300), ValueError, r"1e\+300.*float32"),
+    (
+        "A masked array to ``predict``",
+        np.ma.masked_greater(GOOD, 1),
+        ValueError,
+        "mask",
+    ),
+    ("Another number of features", GOOD[:, :5], ValueError, "5 features.*6 features"),
+    (
+        "Columns in another order",
+        pd.DataFrame(GOOD, columns=list("bacdef")),
+        ValueError,
+        "same order",
+    ),
+    (
+        "Columns of other names",
+        pd.DataFrame(GOOD, columns=list("abcdeg")),
+        ValueError,
+        "unseen at fit time",
+    ),
+    ("No new samples", GOOD[:0], ValueError, r"0 sample\(s\)"),
+]
+COVERED.update({row: "NEW" for row, *_ in NEW})
+
+
+@pytest.mark.parametrize(
+    ("row", "X", "error", "match"), NEW, ids=[row[0] for row in NEW]
+)
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score"])
+@predicting
+def test_prediction_refuses(fitted, method, row, X, error, match):
+    with pytest.raises(error, match=match):
+        getattr(fitted, method)(X)
+    # It is as good as before.
+    assert fitted.predict(pd.DataFrame(GOOD, columns=list("abcdef"))).shape == (30,)
+
+
+@fault("New data far from those fitted")
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_prediction_refuses_what_overflows(make):
+    model = make().fit(GOOD * 1e-30)
+    with pytest.raises(ValueError, match="times the scale of the data"):
+        model.predict(GOOD * 1e20)
+
+
+@pytest.mark.parametrize("method", ["predict", "predict_proba", "transform", "score"])
+@predicting
+def test_prediction_is_finite(fitted, method):
+    next(fitted.network_.autoencoder.encoder.parameters()).fill_(torch.nan)
+    with pytest.raises(ValueError, match="values that are not finite: bring X to"):
+        getattr(fitted, method)(GOOD)
+
+
+@fault("Images of another size")
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_images_of_another_size(make):
+    model = make(encoder="mlp").fit(IMAGES)
+    with pytest.raises(ValueError, match=r"\(1, 9, 9\).*\(1, 8, 8\)"):
+        model.predict(np.zeros((2, 9, 9)))
+    with pytest.raises(ValueError, match="63 features"):
+        model.predict(np.zeros((2, 63)))
+
+
+@fault("Data without names, where those fitted had some")
+@predicting
+def test_names_that_are_missing(fitted):
+    with pytest.warns(UserWarning, match="does not have valid feature names"):
+        labels = fitted.predict(GOOD)
+    np.testing.assert_array_equal(labels, fitted.labels_)
+
+
+# --------------------------------------------------------------------- while training
+
+
+class Encoder(nn.Module):
+    """Gives what is wrong after a number of batches that are trained on."""
+
+    def __init__(self, wrong, after=0):
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+        self.wrong, self.left = wrong, after
+
+    def forward(self, x):
+        h = self.linear(x)
+        if self.training:
+            self.left -= 1
+        return h if self.left >= 0 else self.wrong(h)
+
+
+@fault("A learning rate that is too high")
+def test_learning_rate_that_is_too_high(fitted):
+    with pytest.warns(ConvergenceWarning, match=r"finite in epoch \d of stage 'pret"):
+        assert_refused(
+            fitted.set_params(learning_rate=1e30),
+            GOOD,
+            ValueError,
+            r"not finite: lower learning_rate=1e\+30",
+        )
+
+
+@fault("A loss that is NaN once")
+@predicting
+def test_loss_that_is_nan_keeps_the_last_good_epoch(make):
+    left = 3
+
+    def augmentation(batch):
+        nonlocal left
+        left -= 1
+        return batch * torch.nan if left == 0 else batch
+
+    model = make(augmentation=augmentation)
+    with pytest.warns(ConvergenceWarning, match="epoch 2 of stage 'pretraining'"):
+        model.fit(GOOD)
+    assert np.isfinite(model.embedding_).all()
+    assert len(model.history_) == 1
+
+
+@fault("An encoder that gives NaN")
+@pytest.mark.parametrize("after", [-1, 1])
+def test_encoder_that_gives_nan(fitted, after):
+    # -1: from the first batch on, whatever its mode.
+    encoder = Encoder(lambda h: h * torch.nan, after)
+    with pytest.warns(ConvergenceWarning, match="stopped being finite"):
+        assert_refused(
+            fitted.set_params(encoder=encoder), GOOD, ValueError, "NaN in an encoder"
+        )
+
+
+@fault("An encoder of which the output changes its size")
+@pytest.mark.parametrize(
+    ("wrong", "shape"),
+    [(lambda h: h[:, :3], "30, 3"), (lambda h: h[1:], "29, 4")],
+    ids=["columns", "rows"],
+)
+def test_encoder_that_changes_its_size(fitted, wrong, shape):
+    fitted.set_params(encoder=Encoder(wrong, after=1))
+    match = rf"encoder Encoder maps .*\(30, 6\) to \({shape}\).*gave 4 values"
+    assert_refused(fitted, GOOD, ValueError, match)
+
+
+@fault("An encoder of which the output has no row per sample")
+def test_encoder_that_has_no_row_per_sample(fitted):
+    encoder = Encoder(lambda h: h.mean(0), after=-1)
+    fitted.set_params(encoder=encoder)
+    assert_refused(fitted, GOOD, ValueError, r"must map a batch of shape \(2, 6\)")
+
+
+@fault("An augmentation that changes the shape, or gives no floats")
+@pytest.mark.parametrize(
+    ("augmentation", "error", "match"),
+    [
+        (lambda x: x[:, :2], ValueError, r"augmentation must return .*\(30, 6\), got"),
+        (lambda x: x > 0, TypeError, "augmentation must return a float tensor"),
+        (lambda x: None, TypeError, "augmentation must return a float .* NoneType"),
+    ],
+)
+@predicting
+def test_augmentation_that_is_wrong(fitted, augmentation, error, match):
+    assert_refused(fitted.set_params(augmentation=augmentation), GOOD, error, match)
+
+
+def too_much_for_torch(h):
+    return h + torch.empty(2**55)
+
+
+def too_much_for_numpy(h):
+    return h + np.empty(2**55)
+
+
+def too_much_for_a_gpu(h):
+    raise torch.cuda.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB")
+
+
+@fault("Out of memory")
+@pytest.mark.parametrize(
+    "allocate", [too_much_for_torch, too_much_for_numpy, too_much_for_a_gpu]
+)
+def test_out_of_memory(fitted, allocate):
+    fitted.set_params(encoder=Encoder(allocate, after=1))
+    before = torch.get_rng_state()
+    match = r"ran out of memory: lower batch_size=256, or pass fewer.*allocate"
+    assert_refused(fitted, GOOD, MemoryError, match)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+STAGES = [
+    (kind, number)
+    for kind, stages in test_callbacks.STAGES.items()
+    for number in range(len(stages))
+]
+
+
+@fault("An interruption (Ctrl+C)")
+@pytest.mark.parametrize(("make", "number"), STAGES, indirect=["make"])
+def test_interruption_in_each_stage(fitted, number, monkeypatch):
+    begun = []
+    run_epoch = loop._run_epoch
+
+    def run(stage, *arguments):
+        if not begun or begun[-1] is not stage:
+            begun.append(stage)
+        if len(begun) > number:
+            raise KeyboardInterrupt
+        return run_epoch(stage, *arguments)
+
+    monkeypatch.setattr(loop, "_run_epoch", run)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(GOOD)
+    assert len(begun) == number + 1
+    assert_unfitted(fitted)
+
+
+@fault("An interruption after the last stage")
+def test_interruption_after_the_last_stage(fitted, monkeypatch):
+    def interrupt(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(fitted), "_keep", interrupt)
+    monkeypatch.setattr(loop, "_run_stage", lambda *arguments: False)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(GOOD)
+    assert_unfitted(fitted)
+
+
+@fault("A fit that fails after one that did not")
+def test_fit_goes_on_as_new_after_one_that_failed(fitted):
+    expected = copy.deepcopy(fitted)
+    assert_refused(fitted, with_value(np.nan), ValueError, "NaN")
+    fitted.fit(pd.DataFrame(GOOD, columns=list("abcdef")))
+    np.testing.assert_array_equal(fitted.labels_, expected.labels_)
+    np.testing.assert_array_equal(fitted.embedding_, expected.embedding_)
+
+
+# ------------------------------------------------------------------------ the page
+
+
+def test_each_row_of_the_page_has_a_test_and_each_test_a_row():
+    rows = re.findall(r"^   \* - (.+)$", PAGE.read_text(), re.MULTILINE)
+    rows = [row for row in rows if row != "What goes wrong"]
+    assert len(rows) >= 25
+    assert sorted(rows) == sorted(COVERED)
