@@ -79,7 +79,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [StrOptions({"auto", "mlp", "conv"}), nn.Module],
+        "encoder": [StrOptions({"auto", "mlp", "conv", "resnet18"}), nn.Module],
+        "encoder_trainable": ["boolean"],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like"],
         "image_shape": ["array-like", None],
