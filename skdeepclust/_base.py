@@ -26,6 +26,7 @@ from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
     NOWHERE,
+    Alone,
     Batches,
     Checkpoint,
     FileCheckpoint,
@@ -35,6 +36,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     as_rows,
+    current_group,
     fingerprint,
     fit_task,
     resolve_device,
@@ -47,6 +49,8 @@ Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
 """`run_stages` with all that does not depend on the method."""
 
 _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose")
+_OWN = (*_UNTOLD, "device", "encoder", "random_state")
+"""What each of several processes may have of its own: the first one's counts."""
 
 
 @dataclass
@@ -140,20 +144,25 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         self._check_together()
         spec = InputSpec.from_data(X, shape)
         device = resolve_device(self.device)
-        checkpoint = self._checkpoint(X, shape, device)
+        group = current_group(device)
+        if group.n_processes > 1:
+            told = fingerprint(self._told(_OWN), X, shape)
+            group.check(told, len(X), self.batch_size)
+        checkpoint = self._checkpoint(X, shape, device, group)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=self.n_init
         )
-        seeds = checkpoint.start(seeds.tolist())
+        seeds = checkpoint.start(group.same(seeds.tolist()))
         task = fit_task(self, given, y, device)
         # Those that predict have a head to teach the consensus of several runs, and
         # are handed to callbacks as fitted.
         predicts = hasattr(self, "predict")
         if self.n_init == 1:
-            runs = [_run(self, X, spec, device, seeds[0], checkpoint, task)]
+            runs = [_run(self, X, spec, device, seeds[0], checkpoint, group, task)]
         else:
             task.begin(self.n_init + predicts)
-            runs = Parallel(n_jobs=self.n_jobs)(
+            # Those that train together do so one run after the other.
+            runs = Parallel(n_jobs=self.n_jobs if group.n_processes == 1 else 1)(
                 delayed(_run_on_one_thread)(
                     self,
                     X,
@@ -161,6 +170,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                     device,
                     seed,
                     checkpoint.part(number),
+                    group,
                     task.part("run", number),
                 )
                 for number, seed in enumerate(seeds)
@@ -168,23 +178,34 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         self._spec = spec
         # A user's module may draw from the global generators.
         with seeded_globals(seeds[0], device):
-            self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
+            batches = Batches(X, spec, device, group)
+            self._keep(runs, batches, float_dtype(X.dtype), task)
         task.end({} if predicts else None)
         checkpoint.finish()
 
+    def _told(self, untold: tuple[str, ...]) -> dict[str, Any]:
+        given = self.get_params(deep=False)
+        told = {name: given[name] for name in given if name not in untold}
+        return {"estimator": type(self).__name__, **told}
+
     def _checkpoint(
-        self, X: np.ndarray, shape: tuple[int, ...], device: torch.device
+        self,
+        X: np.ndarray,
+        shape: tuple[int, ...],
+        device: torch.device,
+        group: Alone,
     ) -> Checkpoint:
         if self.checkpoint_dir is None:
             return NOWHERE
-        given = self.get_params(deep=False)
         # What does not change what is learnt may be other when a fit goes on.
-        told = {name: given[name] for name in given if name not in _UNTOLD}
-        told = {"estimator": type(self).__name__, **told, "device": device}
+        told = {**self._told(_UNTOLD), "device": device}
+        if group.n_processes > 1:
+            told["processes"] = group.n_processes
         return FileCheckpoint(
             Path(self.checkpoint_dir).absolute(),
             fingerprint(told, X, shape),
             self.checkpoint_interval,
+            group,
         )
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -260,7 +281,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     ) -> list[Observer]:
         """Return who is told of a run, `task` last: it offers what the others hold."""
         task.attributes = partial(self._attributes, run, batches, dtype)
-        return [History(self.verbose, run.history), task]
+        verbose = self.verbose if batches.group.is_first else 0
+        return [History(verbose, run.history), task]
 
     def _attributes(
         self, run: Run, batches: Batches, dtype: np.dtype
@@ -277,14 +299,16 @@ def _run(
     device: torch.device,
     seed: int,
     checkpoint: Checkpoint,
+    group: Alone,
     task: Task,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
     # Layers start from the global generators; a user's module may draw from them.
     with seeded_globals(seed, device):
         network = estimator._build_network(spec).to(device)
+        group.same_weights(network)
         generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(X, spec, device)
+        batches = Batches(X, spec, device, group)
         run = Run(network, seed)
         observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
         train = partial(
@@ -292,6 +316,7 @@ def _run(
             generator=generator,
             observers=observers,
             checkpoint=checkpoint,
+            group=group,
         )
         run.fitted = estimator._train(network, batches, generator, train)
     return run

@@ -263,12 +263,12 @@ class DeepSubspaceClustering(BaseDeepEstimator):
                 "The trained network maps X to values that are not finite: lower "
                 f"learning_rate={self.learning_rate}, or scale X."
             )
-        affinity = stages.affinity(h)
-        seed = stages.draw_seed()
+        affinity = batches.group.same(stages.affinity(h))
+        labels = spectral_labels(affinity, self.n_clusters, seed=stages.draw_seed())
         return {
             "affinity_matrix_": affinity,
             "embedding_": h.cpu().numpy(),
-            "labels_": spectral_labels(affinity, self.n_clusters, seed=seed),
+            "labels_": batches.group.same(labels),
         }
 
     def _keep(
@@ -341,6 +341,7 @@ class _SubspaceStages:
 
     def terms(self, index: Tensor) -> dict[str, Tensor]:
         """Reconstruction and residual of a batch."""
+        index = self.batches.group.share(index)
         x = self.batches.take(index)
         h, x_hat = self.network.autoencoder(x)
         reconstruction = losses.reconstruction(x, x_hat) / x[0].numel()
