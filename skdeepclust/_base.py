@@ -27,6 +27,7 @@ from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
     NOWHERE,
+    Alone,
     Batches,
     Checkpoint,
     FileCheckpoint,
@@ -36,6 +37,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     as_rows,
+    current_group,
     fingerprint,
     fit_task,
     resolve_device,
@@ -48,6 +50,8 @@ Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
 """`run_stages` with all that does not depend on the method."""
 
 _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose")
+_OWN = (*_UNTOLD, "device", "encoder", "random_state")
+"""What each of several processes may have of its own: the first one's counts."""
 
 
 @dataclass
@@ -83,7 +87,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
     _parameter_constraints: dict[str, list[Any]] = {
         "n_clusters": [Interval(Integral, 1, None, closed="left")],
-        "encoder": [StrOptions({"auto", "mlp", "conv"}), nn.Module],
+        "encoder": [StrOptions({"auto", "mlp", "conv", "resnet18"}), nn.Module],
+        "encoder_trainable": ["boolean"],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
         "hidden_layer_sizes": ["array-like"],
         "image_shape": ["array-like", None],
@@ -153,20 +158,25 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         self._check_together()
         spec = InputSpec.from_data(X, shape)
         device = resolve_device(self.device)
-        checkpoint = self._checkpoint(X, shape, device)
+        group = current_group(device)
+        if group.n_processes > 1:
+            told = fingerprint(self._told(_OWN), X, shape)
+            group.check(told, len(X), self.batch_size)
+        checkpoint = self._checkpoint(X, shape, device, group)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=self.n_init
         )
-        seeds = checkpoint.start(seeds.tolist())
+        seeds = checkpoint.start(group.same(seeds.tolist()))
         task = fit_task(self, given, y, device)
         # Those that predict have a head to teach the consensus of several runs, and
         # are handed to callbacks as fitted.
         predicts = hasattr(self, "predict")
         if self.n_init == 1:
-            runs = [_run(self, X, spec, device, seeds[0], checkpoint, task)]
+            runs = [_run(self, X, spec, device, seeds[0], checkpoint, group, task)]
         else:
             task.begin(self.n_init + predicts)
-            runs = Parallel(n_jobs=self.n_jobs)(
+            # Those that train together do so one run after the other.
+            runs = Parallel(n_jobs=self.n_jobs if group.n_processes == 1 else 1)(
                 delayed(_run_on_one_thread)(
                     self,
                     X,
@@ -174,29 +184,41 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                     device,
                     seed,
                     checkpoint.part(number),
+                    group,
                     task.part("run", number),
                 )
                 for number, seed in enumerate(seeds)
             )
         self._spec = spec
         with self._seeded(seeds[0], device):
-            self._keep(runs, Batches(X, spec, device), float_dtype(X.dtype), task)
+            batches = Batches(X, spec, device, group)
+            self._keep(runs, batches, float_dtype(X.dtype), task)
         task.end({} if predicts else None)
         checkpoint.finish()
 
+    def _told(self, untold: tuple[str, ...]) -> dict[str, Any]:
+        given = self.get_params(deep=False)
+        told = {name: given[name] for name in given if name not in untold}
+        return {"estimator": type(self).__name__, **told}
+
     def _checkpoint(
-        self, X: np.ndarray, shape: tuple[int, ...], device: torch.device
+        self,
+        X: np.ndarray,
+        shape: tuple[int, ...],
+        device: torch.device,
+        group: Alone,
     ) -> Checkpoint:
         if self.checkpoint_dir is None:
             return NOWHERE
-        given = self.get_params(deep=False)
         # What does not change what is learnt may be other when a fit goes on.
-        told = {name: given[name] for name in given if name not in _UNTOLD}
-        told = {"estimator": type(self).__name__, **told, "device": device}
+        told = {**self._told(_UNTOLD), "device": device}
+        if group.n_processes > 1:
+            told["processes"] = group.n_processes
         return FileCheckpoint(
             Path(self.checkpoint_dir).absolute(),
             fingerprint(told, X, shape),
             self.checkpoint_interval,
+            group,
         )
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
@@ -281,7 +303,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     ) -> list[Observer]:
         """Return who is told of a run, `task` last: it offers what the others hold."""
         task.attributes = partial(self._attributes, run, batches, dtype)
-        return [History(self.verbose, run.history), task]
+        verbose = self.verbose if batches.group.is_first else 0
+        return [History(verbose, run.history), task]
 
     def _attributes(
         self, run: Run, batches: Batches, dtype: np.dtype
@@ -298,6 +321,7 @@ def _run(
     device: torch.device,
     seed: int,
     checkpoint: Checkpoint,
+    group: Alone,
     task: Task,
 ) -> Run:
     """Train once from `seed`; also runs in another process."""
@@ -306,11 +330,12 @@ def _run(
         # Layers start from the global generators.
         scope.enter_context(seeded_globals(seed, device))
         network = estimator._build_network(spec).to(device)
+        group.same_weights(network)
         if not own:
             # Only a user's module may draw from them any more: see `_seeded`.
             scope.close()
         generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(X, spec, device)
+        batches = Batches(X, spec, device, group)
         run = Run(network, seed)
         observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
         train = partial(
@@ -319,6 +344,7 @@ def _run(
             observers=observers,
             checkpoint=checkpoint,
             seeded=own,
+            group=group,
         )
         run.fitted = estimator._train(network, batches, generator, train)
     return run

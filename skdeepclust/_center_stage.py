@@ -104,8 +104,8 @@ class CenterStage(Remembering):
             # Fewer distinct points than clusters: the last centre is repeated.
             missing = self.params.n_clusters - len(centers)
             centers = torch.cat([centers, centers[-1:].expand(missing, -1)])
-        self.centers = centers
-        self.scale = losses.gaussian_scale(h, centers)
+        self.centers = self.batches.group.same(centers)
+        self.scale = losses.gaussian_scale(h, self.centers)
         self.start_scale = self.scale
 
     def assign(self, h: Tensor) -> Tensor:
@@ -142,8 +142,10 @@ class CenterStage(Remembering):
         """
         if epoch > 0:
             h = self.batches.map(self.embed)
-            h_view = self.batches.map(lambda x: self.embed(self.view(x)))
-            self.centers = losses.weighted_centers(h_view, self.assign(h))
+            group = self.batches.group
+            with group.own_draws(self.generator):
+                h_view = self.batches.map(lambda x: self.embed(self.view(x)))
+            self.centers = group.same(losses.weighted_centers(h_view, self.assign(h)))
             self.scale = losses.gaussian_scale(h, self.centers)
         return {"assignment_scale": float(self.scale)}
 
@@ -169,12 +171,16 @@ class CenterStage(Remembering):
 
     def terms(self, index: Tensor) -> dict[str, Tensor]:
         """Eq. 3.5, with the terms that keep the encoder from collapsing."""
-        params, network = self.params, self.network
-        x = self.batches.take(index)
+        params, network, group = self.params, self.network, self.batches.group
+        n, x = len(index), self.batches.take(group.share(index))
         terms: dict[str, Tensor] = {}
         if network.unit_norm:
             h, h_view = network.embed(self.view(x)), network.embed(self.view(x))
-            terms["nt_xent"] = losses.nt_xent(h, h_view, temperature=params.temperature)
+            terms["nt_xent"] = losses.nt_xent(
+                group.gather(h, n),
+                group.gather(h_view, n),
+                temperature=params.temperature,
+            )
             loss = params.contrastive_weight * terms["nt_xent"]
         else:
             h, x_hat = network.autoencoder(x)

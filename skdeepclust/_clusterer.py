@@ -65,6 +65,7 @@ class BaseDeepClusterer(
             consensus = consensus_labels(
                 [labels for _, labels in finished], self.n_clusters, seed=run.seed
             )
+            consensus = batches.group.same(consensus)
             agreement = [adjusted_rand_score(consensus, other) for _, other in finished]
             run = runs[int(np.argmax(agreement))]
             generator = torch.Generator(batches.data.device).manual_seed(run.seed)
@@ -129,7 +130,8 @@ class BaseDeepClusterer(
         with warnings.catch_warnings():
             # Clusters may well be empty before the head has been taught.
             warnings.simplefilter("ignore", ConvergenceWarning)
-            fitted._keep([stopped], batches, dtype, Task())
+            # A hook may ask in one of several processes.
+            fitted._keep([stopped], batches.alone(), dtype, Task())
         return {name: getattr(fitted, name) for name in fitted._fitted_names()}
 
     # --------------------------------------------------------------- prediction

@@ -39,15 +39,19 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     ----------
     n_clusters : int, default=8
         Number of clusters K.
-    encoder : {"auto", "mlp", "conv"} or torch.nn.Module, default="auto"
+    encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         - "mlp": fully connected, with `hidden_layer_sizes`.
         - "conv": convolutional, for images of at least 8 x 8.
-        - "auto": "conv" for such images, else "mlp".
+        - "resnet18": a ResNet-18, for the same images and any number of channels.
+        - "auto": "conv" for images of at least 8 x 8, else "mlp".
         - a module: a deep copy of it is trained. When its output size differs from
           `n_components`, a linear layer follows.
+    encoder_trainable : bool, default=True
+        False keeps a module that has learnt before as it is: in evaluation mode,
+        without gradients. Layers of `hidden_layer_sizes` follow it and are trained.
     n_components : int, default=None
-        Number of latent dimensions d. None stands for 20, or for the size of a
-        module's own output.
+        Number of latent dimensions d. None stands for 20, or for the size of the
+        output of a module that is trained.
     hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
         Hidden layers of the fully connected encoder; the decoder mirrors them.
     image_shape : tuple of int, default=None
@@ -264,6 +268,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         n_clusters: int = 8,
         *,
         encoder: str | nn.Module = "auto",
+        encoder_trainable: bool = True,
         n_components: int | None = None,
         hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
         image_shape: Sequence[int] | None = None,
@@ -313,6 +318,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     ) -> None:
         self.n_clusters = n_clusters
         self.encoder = encoder
+        self.encoder_trainable = encoder_trainable
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -372,7 +378,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             self.pretraining, self.augmentation is not None
         )
         autoencoder = build_autoencoder(
-            self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes
+            self.encoder,
+            spec.shape,
+            self.n_components,
+            self.hidden_layer_sizes,
+            encoder_trainable=self.encoder_trainable,
         )
         head = GraphHead(autoencoder.n_components, self.n_clusters)
         return ClusterNetwork(autoencoder, head, pretraining == "contrastive")

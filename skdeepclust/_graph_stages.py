@@ -105,6 +105,7 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
             start = self.find_start(self.batches.map(self.embed))
+            start = self.batches.group.same(start)
             self.affinity = start.affinity
             self.statistics = {"start_modularity": start.modularity}
             self.neighbors = self._neighbors(start.affinity)
@@ -251,7 +252,7 @@ class GraphStages(Remembering):
         """
         if epoch > 0:
             graphs = self.build_graphs(self.batches.map(self.embed))
-            self.neighbors = self._neighbors(graphs[0])
+            self.neighbors = self.batches.group.same(self._neighbors(graphs[0]))
         return self.statistics
 
     def joint_terms(self, index: Tensor) -> dict[str, Tensor]:
@@ -267,11 +268,11 @@ class GraphStages(Remembering):
         dict of str to Tensor
             Loss terms.
         """
-        params, network = self.params, self.network
-        n = len(index)
+        params, network, group = self.params, self.network, self.batches.group
+        n, index = len(index), group.share(index)
         draw = torch.randint(
             self.neighbors.shape[1],
-            (n,),
+            (len(index),),
             generator=self.generator,
             device=self.generator.device,
         )
@@ -279,7 +280,8 @@ class GraphStages(Remembering):
         x = self.batches.take(torch.cat([index, neighbor]))
         h = network.embed(x if self.views is None else self.views(x, self.generator))
         head: Any = network.head
-        z, logits = head.both(h)
+        sample, other = (group.gather(part, n) for part in h.tensor_split(2))
+        z, logits = head.both(torch.cat([sample, other]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
         loss = h.new_zeros(())
@@ -308,7 +310,7 @@ class GraphStages(Remembering):
     def teach_end(self) -> Stage:
         """Teach the head the final clusters."""
         if self.lesson is None:
-            self.lesson = self._lesson(self.find_end())
+            self.lesson = self._lesson(self.batches.group.same(self.find_end()))
         return self._head_stage(self.lesson)
 
     def _lesson(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:

@@ -41,6 +41,7 @@ def head_stage(
         "head".
     """
     h, target = h.detach(), target.detach()
+    # Of several processes each computes it all: a head is small.
 
     def step(index: Tensor) -> dict[str, Tensor]:
         loss = cross_entropy(
@@ -101,4 +102,5 @@ def teach_head(
         len(batches),
         generator=generator,
         observers=observers,
+        group=batches.group,
     )

@@ -70,15 +70,15 @@ def pretraining_stage(
     Stage
         "pretraining".
     """
-    contrastive = network.unit_norm
+    contrastive, group = network.unit_norm, batches.group
 
     def step(index: Tensor) -> dict[str, Tensor]:
-        x = batches.take(index)
+        n, x = len(index), batches.take(group.share(index))
         if contrastive:
             assert views is not None
             loss = losses.nt_xent(
-                network.embed(views(x, generator)),
-                network.embed(views(x, generator)),
+                group.gather(network.embed(views(x, generator)), n),
+                group.gather(network.embed(views(x, generator)), n),
                 temperature=estimator.temperature,
             )
             return {"loss": loss, "nt_xent": loss}

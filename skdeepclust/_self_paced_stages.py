@@ -144,9 +144,10 @@ class SelfPacedStages(Remembering):
 
     def pair_terms(self, index: Tensor) -> dict[str, Tensor]:
         """Eq. 3.7-3.9 on two views, an anchor's own view being a positive."""
-        params, network = self.params, self.network
-        x = self.batches.take(index)
-        h, h_view = network.embed(self.easy.view(x)), network.embed(self.easy.view(x))
+        params, network, group = self.params, self.network, self.batches.group
+        n, x = len(index), self.batches.take(group.share(index))
+        h = group.gather(network.embed(self.easy.view(x)), n)
+        h_view = group.gather(network.embed(self.easy.view(x)), n)
         z = network.head(torch.cat([h, h_view])).softmax(1)
         similarity = self.pairs[index] @ self.pairs[index].T
         similarity.fill_diagonal_(1.0)

@@ -44,11 +44,13 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     ----------
     n_clusters : int, default=8
         Number of clusters K.
-    encoder : {"auto", "mlp", "conv"} or torch.nn.Module, default="auto"
+    encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
+        As for :class:`GraphContrastiveClustering`.
+    encoder_trainable : bool, default=True
         As for :class:`GraphContrastiveClustering`.
     n_components : int, default=None
-        Number of latent dimensions d. None stands for 20, or for the size of a
-        module's own output.
+        Number of latent dimensions d. None stands for 20, or for the size of the
+        output of a module that is trained.
     hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
         Hidden layers of the fully connected encoder; the decoder mirrors them.
     image_shape : tuple of int, default=None
@@ -143,6 +145,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
             for name in (
                 "n_clusters",
                 "encoder",
+                "encoder_trainable",
                 "n_components",
                 "hidden_layer_sizes",
                 "image_shape",
@@ -173,6 +176,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         n_clusters: int = 8,
         *,
         encoder: str | nn.Module = "auto",
+        encoder_trainable: bool = True,
         n_components: int | None = None,
         hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
         image_shape: Sequence[int] | None = None,
@@ -197,6 +201,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     ) -> None:
         self.n_clusters = n_clusters
         self.encoder = encoder
+        self.encoder_trainable = encoder_trainable
         self.n_components = n_components
         self.hidden_layer_sizes = hidden_layer_sizes
         self.image_shape = image_shape
@@ -228,7 +233,11 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
         autoencoder = build_autoencoder(
-            self.encoder, spec.shape, self.n_components, self.hidden_layer_sizes
+            self.encoder,
+            spec.shape,
+            self.n_components,
+            self.hidden_layer_sizes,
+            encoder_trainable=self.encoder_trainable,
         )
         # The head is not used: the spectral cut gives the clusters.
         head = ClusterHead(autoencoder.n_components, self.n_clusters, ())
@@ -251,12 +260,12 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         h = batches.map(stages.embed)
         embedding = h.cpu().numpy()
         check_finite(embedding, self.learning_rate)
-        affinity = stages.affinity(h)
-        seed = stages.draw_seed()
+        affinity = batches.group.same(stages.affinity(h))
+        labels = spectral_labels(affinity, self.n_clusters, seed=stages.draw_seed())
         return {
             "affinity_matrix_": affinity,
             "embedding_": embedding,
-            "labels_": spectral_labels(affinity, self.n_clusters, seed=seed),
+            "labels_": batches.group.same(labels),
         }
 
     def _keep(
@@ -329,6 +338,7 @@ class _SubspaceStages:
 
     def terms(self, index: Tensor) -> dict[str, Tensor]:
         """Reconstruction and residual of a batch."""
+        index = self.batches.group.share(index)
         x = self.batches.take(index)
         h, x_hat = self.network.autoencoder(x)
         reconstruction = losses.reconstruction(x, x_hat) / x[0].numel()

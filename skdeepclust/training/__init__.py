@@ -4,6 +4,7 @@ from skdeepclust.training.callbacks import Task, fit_task
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, FileCheckpoint
 from skdeepclust.training.data import Batches, InputSpec
 from skdeepclust.training.device import available_devices, resolve_device
+from skdeepclust.training.distributed import ALONE, Alone, current_group
 from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
@@ -11,7 +12,9 @@ from skdeepclust.training.loop import run_stages
 from skdeepclust.training.stage import Remembering, Stage
 
 __all__ = [
+    "ALONE",
     "NOWHERE",
+    "Alone",
     "Batches",
     "Checkpoint",
     "EarlyStopping",
@@ -24,6 +27,7 @@ __all__ = [
     "Task",
     "as_rows",
     "available_devices",
+    "current_group",
     "fingerprint",
     "fit_task",
     "resolve_device",

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from skdeepclust._container import leftovers, read, write
+from skdeepclust.training.distributed import ALONE, Alone
 from skdeepclust.training.events import Observer
 from skdeepclust.training.stage import Remembering
 from skdeepclust.views import global_states, set_global_states
@@ -228,6 +229,8 @@ class FileCheckpoint(Checkpoint):
         What tells the fit from others; see `fingerprint`.
     interval : int, default=1
         Epochs between two checkpoints. The end of a stage is always one.
+    group : Alone, default=ALONE
+        The processes that train together. The first one alone reads and writes.
     seeds : list of int
         Of the runs; set by `start`.
     failed : list
@@ -237,6 +240,7 @@ class FileCheckpoint(Checkpoint):
     folder: Path
     fingerprint: dict[str, str]
     interval: int = 1
+    group: Alone = ALONE
     seeds: list[int] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
 
@@ -247,13 +251,8 @@ class FileCheckpoint(Checkpoint):
 
     def start(self, seeds: list[int]) -> list[int]:
         """Look at what is there, and refuse what is not of this fit."""
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(
-                f"checkpoint_dir={str(self.folder)!r} is a file; name a folder."
-            )
-        # All are looked at before anything is trained.
-        contents = [self._read(path) for path in self._paths() if path.exists()]
-        self.seeds = contents[0]["seeds"] if contents else seeds
+        found = self.group.first(self._find_seeds)
+        self.seeds = found[0] if found else seeds
         self._remove([old for path in self._paths() for old in leftovers(path)])
         return self.seeds
 
@@ -263,9 +262,11 @@ class FileCheckpoint(Checkpoint):
 
     def resume(self, learner: Learner) -> Place:
         """Take over the last good checkpoint, if there is one."""
-        if not self.path.exists():
+        content = self.group.first(
+            lambda: self._read(self.path) if self.path.exists() else None
+        )
+        if content is None:
             return Place()
-        content = self._read(self.path)
         try:
             learner.load_state_dict(content["learner"])
             return Place(**content["place"])
@@ -301,6 +302,14 @@ class FileCheckpoint(Checkpoint):
         parts = self.folder.glob(f"{_PART}*")
         return [self.path, *(part / _FILE for part in sorted(parts))]
 
+    def _find_seeds(self) -> list[list[int]]:
+        if self.folder.exists() and not self.folder.is_dir():
+            raise ValueError(
+                f"checkpoint_dir={str(self.folder)!r} is a file; name a folder."
+            )
+        # All are looked at before anything is trained.
+        return [self._read(path)["seeds"] for path in self._paths() if path.exists()]
+
     def _read(self, path: Path) -> dict[str, Any]:
         try:
             content = read(path, _KIND)
@@ -326,6 +335,8 @@ class FileCheckpoint(Checkpoint):
         return content
 
     def _write(self, place: Place, learner: Learner) -> None:
+        if not self.group.is_first:
+            return
         content = {
             "fingerprint": self.fingerprint,
             "seeds": self.seeds,
@@ -339,6 +350,8 @@ class FileCheckpoint(Checkpoint):
             self._warn(error)
 
     def _remove(self, paths: list[Path]) -> None:
+        if not self.group.is_first:
+            return
         try:
             for path in paths:
                 path.unlink(missing_ok=True)

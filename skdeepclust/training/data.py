@@ -1,6 +1,7 @@
 """Arrays and tensors in, batches on a device out."""
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from skdeepclust.training.distributed import ALONE, Alone
 
 INFERENCE_ROWS = 256
 _LARGEST = float(np.finfo(np.float32).max)
@@ -131,10 +134,19 @@ class Batches:
         How they are shaped and scaled.
     device : torch.device
         Where they stay.
+    group : Alone, default=ALONE
+        The processes that train together, which all have all samples.
     """
 
-    def __init__(self, X: NDArray[Any], spec: InputSpec, device: torch.device) -> None:
+    def __init__(
+        self,
+        X: NDArray[Any],
+        spec: InputSpec,
+        device: torch.device,
+        group: Alone = ALONE,
+    ) -> None:
         self.spec = spec
+        self.group = group
         self.data = spec.store(X).to(device)
         self._offset = torch.as_tensor(
             spec.offset, dtype=torch.float32, device=device
@@ -142,6 +154,18 @@ class Batches:
 
     def __len__(self) -> int:
         return len(self.data)
+
+    def alone(self) -> "Batches":
+        """Return the same samples, for one process.
+
+        Returns
+        -------
+        Batches
+            Whose `map` does not wait for others.
+        """
+        batches = copy(self)
+        batches.group = ALONE
+        return batches
 
     def take(self, index: Tensor) -> Tensor:
         """Return the samples at `index`, ready for the network.
@@ -176,13 +200,16 @@ class Batches:
             On the device.
         """
         results = []
+        starts = range(0, len(self.data), INFERENCE_ROWS)
+        group = self.group if len(starts) >= self.group.n_processes else ALONE
         with torch.no_grad():
-            for start in range(0, len(self.data), INFERENCE_ROWS):
+            for start in group.share(starts):
                 batch = self._ready(self.data[start : start + INFERENCE_ROWS])
                 padded = batch.new_zeros(INFERENCE_ROWS, *batch.shape[1:])
                 padded[: len(batch)] = batch
-                results.append(function(padded)[: len(batch)])
-        return torch.cat(results)
+                results.append(function(padded))
+        whole = group.gather(torch.stack(results), len(starts))
+        return whole.flatten(0, 1)[: len(self.data)]
 
     def _ready(self, batch: Tensor) -> Tensor:
         if batch.dtype != torch.uint8:

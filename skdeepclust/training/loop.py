@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, Learner, Place
+from skdeepclust.training.distributed import ALONE, Alone
 from skdeepclust.training.events import Observer
 from skdeepclust.training.stage import Stage
 
@@ -23,6 +24,7 @@ def run_stages(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint = NOWHERE,
     seeded: bool = False,
+    group: Alone = ALONE,
 ) -> None:
     """Train `network` through the stages, one after the other.
 
@@ -49,6 +51,8 @@ def run_stages(
     seeded : bool, default=False
         Whether the global generators are seeded for training; then they go into
         checkpoints too.
+    group : Alone, default=ALONE
+        The processes that train together. Their `network` and `generator` are alike.
     """
     makers = [*stages]
     for observer in observers:
@@ -57,7 +61,7 @@ def run_stages(
     place = checkpoint.resume(learner)
     while place.stage < len(makers):
         stage = makers[place.stage]()
-        if not _run_stage(learner, stage, n_samples, place, checkpoint):
+        if not _run_stage(learner, stage, n_samples, place, checkpoint, group):
             break
         place = Place(place.stage + 1)
         checkpoint.stage_end(place, learner)
@@ -69,6 +73,7 @@ def _run_stage(
     n_samples: int,
     start: Place,
     checkpoint: Checkpoint,
+    group: Alone,
 ) -> bool:
     """Run one stage; return whether training stayed finite."""
     network, generator = learner.network, learner.generator
@@ -101,7 +106,10 @@ def _run_stage(
         if stage.refresh is not None and epoch % stage.refresh_interval == 0:
             statistics = stage.refresh(epoch)
         network.train()
-        means = _run_epoch(stage, optimizer, scheduler, n_samples, n_batches, generator)
+        means = _run_epoch(
+            stage, optimizer, scheduler, n_samples, n_batches, generator, group
+        )
+        group.average_buffers(network)
         finite = math.isfinite(means["loss"]) and _is_finite(network)
         if not finite:
             network.load_state_dict(good)
@@ -116,7 +124,7 @@ def _run_stage(
         values = {**means, **statistics}
         # A list: all are told, also when the first one ends the stage.
         ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
-        if any(ends):
+        if group.either(any(ends)):
             break
         if epoch + 1 < n_epochs:
             place = Place(start.stage, epoch + 1, statistics)
@@ -133,20 +141,24 @@ def _run_epoch(
     n_samples: int,
     n_batches: int,
     generator: torch.Generator,
+    group: Alone,
 ) -> dict[str, float]:
     order = torch.randperm(n_samples, generator=generator, device=generator.device)
     sums: dict[str, Tensor] = {}
-    for batch in order.tensor_split(n_batches):
-        terms = stage.step(batch)
-        optimizer.zero_grad()
-        terms["loss"].backward()
-        optimizer.step()
-        if scheduler is not None:
-            scheduler.step()
-        for name, value in terms.items():
-            # Summed on the device: one synchronisation per epoch, not per step.
-            value = value.detach()
-            sums[name] = sums[name] + value if name in sums else value
+    with group.own_draws(generator):
+        for batch in order.tensor_split(n_batches):
+            terms = group.weigh(stage.step(batch), len(batch))
+            optimizer.zero_grad()
+            terms["loss"].backward()
+            group.sum_gradients(optimizer)
+            optimizer.step()
+            if scheduler is not None:
+                scheduler.step()
+            for name, value in terms.items():
+                # Summed on the device: one synchronisation per epoch, not per step.
+                value = value.detach()
+                sums[name] = sums[name] + value if name in sums else value
+    sums = group.sum_terms(sums)
     return {name: float(value) / n_batches for name, value in sums.items()}
 
 

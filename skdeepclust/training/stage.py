@@ -62,7 +62,8 @@ class Stage:
         What Adam updates, each with its ``"params"`` and ``"lr"``.
     step : callable
         Maps the indices of a batch to named loss terms (0-d tensors); the term
-        ``"loss"`` is the one that is minimised.
+        ``"loss"`` is the one that is minimised. Of several processes that train
+        together each gets the whole batch, and may take its share.
     batch_size : int
         Least number of samples of a batch; a smaller data set is one batch.
     min_steps : int, default=0

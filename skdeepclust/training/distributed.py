@@ -1,0 +1,369 @@
+"""Training by several processes, each with a share of every batch.
+
+Nothing else knows ``torch.distributed``. Every process holds all data and the same
+weights. It computes the embeddings of its share; what compares samples is computed in
+each process from the gathered embeddings. A process's loss counts in proportion to its
+share, so that gradients and losses are summed.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from skdeepclust.views import seeded_globals
+
+Value = TypeVar("Value")
+Sliced = TypeVar("Sliced", Tensor, range)
+
+_EACH = 2  # samples of a batch that batch normalisation needs
+
+
+class Alone:
+    """One process, which has everything and shares nothing."""
+
+    n_processes = 1
+    is_first = True
+
+    def share(self, batch: Sliced) -> Sliced:
+        """Return what this process computes of a batch.
+
+        Parameters
+        ----------
+        batch : Tensor or range
+            Indices, the same ones in every process.
+
+        Returns
+        -------
+        Tensor or range
+            Every so manyth of them.
+        """
+        return batch
+
+    def gather(self, rows: Tensor, n_rows: int) -> Tensor:
+        """Put the shares of all processes together.
+
+        Parameters
+        ----------
+        rows : Tensor of shape (n_own, ...)
+            Of this process's share.
+        n_rows : int
+            Size of the batch.
+
+        Returns
+        -------
+        Tensor of shape (n_rows, ...)
+            In the order of the batch. Gradients go back to the process of each row.
+        """
+        return rows
+
+    @contextmanager
+    def own_draws(self, generator: torch.Generator) -> Iterator[None]:
+        """Let every process draw numbers of its own.
+
+        Parameters
+        ----------
+        generator : torch.Generator
+            In the same state in every process, before and after.
+
+        Yields
+        ------
+        None
+            The scope, of the global generators too.
+        """
+        yield
+
+    def first(self, function: Callable[[], Value]) -> Value:
+        """Call a function in the first process alone.
+
+        Parameters
+        ----------
+        function : callable
+            Its result can be pickled. What it raises is raised in all processes.
+
+        Returns
+        -------
+        object
+            The result, in all processes.
+        """
+        return function()
+
+    def same(self, value: Value) -> Value:
+        """Return the first process's value in all of them.
+
+        Parameters
+        ----------
+        value : object
+            A tensor, or something that can be pickled.
+
+        Returns
+        -------
+        object
+            The same everywhere, where rounding may have made a difference.
+        """
+        return value
+
+    def same_weights(self, network: nn.Module) -> None:
+        """Give all processes the first one's weights, in place.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            Of the same layers everywhere.
+        """
+
+    def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
+        """Weigh loss terms by the share of a batch that they are of.
+
+        Parameters
+        ----------
+        terms : dict of str to Tensor
+            Means over the share, or functions of the whole batch.
+        n_rows : int
+            Size of the batch.
+
+        Returns
+        -------
+        dict of str to Tensor
+            Their sums over the processes are those of one process.
+        """
+        return terms
+
+    def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Sum the gradients of all processes, in place.
+
+        Parameters
+        ----------
+        optimizer : torch.optim.Optimizer
+            Has the weights.
+        """
+
+    def sum_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sum weighed terms over the processes.
+
+        Parameters
+        ----------
+        terms : dict of str to Tensor
+            Of shape ().
+
+        Returns
+        -------
+        dict of str to Tensor
+            The sums.
+        """
+        return terms
+
+    def average_buffers(self, network: nn.Module) -> None:
+        """Average the statistics of batch normalisation, in place.
+
+        Parameters
+        ----------
+        network : torch.nn.Module
+            Each process has normalised its own shares.
+        """
+
+    def either(self, flag: bool) -> bool:
+        """Say whether any process says so.
+
+        Parameters
+        ----------
+        flag : bool
+            What this one says.
+
+        Returns
+        -------
+        bool
+            The same in all processes.
+        """
+        return flag
+
+    def check(self, described: dict[str, str], n_samples: int, batch_size: int) -> None:
+        """Refuse a fit that the processes cannot share.
+
+        Parameters
+        ----------
+        described : dict of str to str
+            Parameters and data, which must be the same everywhere.
+        n_samples, batch_size : int
+            Of the data, and of a batch.
+
+        Raises
+        ------
+        ValueError
+            If something differs, or a share would be too small.
+        """
+
+
+ALONE = Alone()
+
+
+class Group(Alone):
+    """The processes of the default group of ``torch.distributed``.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where this process computes, and what it sends comes from.
+    """
+
+    def __init__(self, device: torch.device) -> None:
+        self.device = device
+        self.rank = dist.get_rank()
+        self.n_processes = dist.get_world_size()
+        self.is_first = self.rank == 0
+
+    def share(self, batch: Sliced) -> Sliced:
+        """Take every so manyth: of any batch about as many for each process."""
+        return batch[self.rank :: self.n_processes]
+
+    def gather(self, rows: Tensor, n_rows: int) -> Tensor:
+        """Sum arrays that hold a process's own rows, and zeros elsewhere."""
+        apply: Any = _Gather.apply  # untyped in torch
+        whole: Tensor = apply(rows, n_rows, self.rank, self.n_processes)
+        return whole
+
+    @contextmanager
+    def own_draws(self, generator: torch.Generator) -> Iterator[None]:
+        """Seed the generators by one common draw and the number of the process."""
+        device = generator.device
+        draw = torch.randint(2**31 - 1, (), generator=generator, device=device)
+        seed = int(draw) + self.rank
+        state = generator.get_state()
+        generator.manual_seed(seed)
+        try:
+            with seeded_globals(seed, device):
+                yield
+        finally:
+            generator.set_state(state)
+
+    def first(self, function: Callable[[], Value]) -> Value:
+        """Send what the first process has got, or its error."""
+        sent: list[Any] = [None, None]
+        if self.is_first:
+            try:
+                sent[0] = function()
+            except Exception as error:
+                sent[1] = error
+        dist.broadcast_object_list(sent, src=0, device=self.device)
+        value, failure = sent
+        if failure is not None:
+            raise failure
+        result: Value = value
+        return result
+
+    def same(self, value: Value) -> Value:
+        """Send the first process's value."""
+        if not isinstance(value, Tensor):
+            return self.first(lambda: value)
+        sent: Any = value.contiguous()
+        dist.broadcast(sent, src=0)
+        result: Value = sent
+        return result
+
+    def same_weights(self, network: nn.Module) -> None:
+        """Send the first process's weights and buffers, one by one."""
+        for value in network.state_dict().values():
+            value.copy_(self.same(value))
+
+    def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
+        """Multiply by the share."""
+        part = len(self.share(range(n_rows))) / n_rows
+        return {name: value * part for name, value in terms.items()}
+
+    def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
+        """Sum them as one flat tensor, by one message a step."""
+        weights = [p for group in optimizer.param_groups for p in group["params"]]
+        _reduce([p.grad for p in weights if p.grad is not None])
+
+    def sum_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Sum them as one tensor."""
+        sums = torch.stack([*terms.values()])
+        dist.all_reduce(sums)
+        return dict(zip(terms, sums, strict=True))
+
+    def average_buffers(self, network: nn.Module) -> None:
+        """Average in float64, where equal numbers have themselves as their mean."""
+        buffers = [b for b in network.buffers() if b.is_floating_point()]
+        wide = [buffer.double() for buffer in buffers]
+        _reduce(wide)
+        for buffer, total in zip(buffers, wide, strict=True):
+            buffer.copy_(total / self.n_processes)
+
+    def either(self, flag: bool) -> bool:
+        """Sum the flags."""
+        flags = torch.tensor(int(flag), device=self.device)
+        dist.all_reduce(flags)
+        return bool(flags)
+
+    def check(self, described: dict[str, str], n_samples: int, batch_size: int) -> None:
+        """Compare with the first process, and count."""
+        n, least = self.n_processes, _EACH * self.n_processes
+        if min(n_samples, batch_size) < least:
+            raise ValueError(
+                f"batch_size={batch_size} and n_samples={n_samples} must be at least "
+                f"{least} for {n} processes, each of which takes {_EACH} samples or "
+                "more of a batch: start fewer processes."
+            )
+        everywhere: list[Any] = [None] * n
+        dist.all_gather_object(everywhere, described)
+        differ = [
+            f"{name} (process 0: {value}, process {rank}: {other.get(name)})"
+            for rank, other in enumerate(everywhere)
+            for name, value in everywhere[0].items()
+            if other.get(name) != value
+        ]
+        if differ:
+            raise ValueError(
+                "fit must be called alike in every process of the group, but they "
+                f"differ in {', '.join(differ)}."
+            )
+
+
+class _Gather(torch.autograd.Function):
+    """Rows of all processes; see `Group.gather`."""
+
+    @staticmethod
+    def forward(ctx: Any, rows: Tensor, n_rows: int, rank: int, n: int) -> Tensor:
+        ctx.own = slice(rank, None, n)
+        # A sum, not torch's gather: shares may differ in size, and nothing is sorted.
+        whole = rows.new_zeros(n_rows, *rows.shape[1:])
+        whole[ctx.own] = rows
+        dist.all_reduce(whole)
+        return whole
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        total = gradient.clone(memory_format=torch.contiguous_format)
+        dist.all_reduce(total)
+        return total[ctx.own], None, None, None
+
+
+def _reduce(tensors: list[Tensor]) -> None:
+    """Sum tensors over the processes, in place."""
+    if not tensors:
+        return
+    flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
+    dist.all_reduce(flat)
+    parts = flat.split([tensor.numel() for tensor in tensors])
+    for tensor, part in zip(tensors, parts, strict=True):
+        tensor.copy_(part.view(tensor.shape))
+
+
+def current_group(device: torch.device) -> Alone:
+    """Return the processes that train together.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where this process computes.
+
+    Returns
+    -------
+    Alone or Group
+        A group if ``torch.distributed`` is initialised with more than one process.
+    """
+    together = dist.is_available() and dist.is_initialized()
+    return Group(device) if together and dist.get_world_size() > 1 else ALONE

@@ -1,0 +1,160 @@
+"""Fits in a group of two processes; a script for test_distributed.py.
+
+``python two_processes.py FOLDER`` forks two processes that train together, writes what
+each has found to ``FOLDER/CASE-RANK.npz`` and what one process finds to
+``FOLDER/CASE-alone.npz``.
+"""
+
+import json
+import os
+import sys
+import warnings
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from conftest import TINY, TINY_GRAPH, TINY_SUBSPACE
+from sklearn.datasets import load_digits, make_blobs
+from torch import nn
+
+import skdeepclust
+from skdeepclust.training import loop
+
+FEW = {"min_pretrain_steps": 0, "min_center_steps": 0, "batch_size": 70}
+CASES = {
+    # Nothing is drawn but the order of the samples, and shares differ in size.
+    "reconstruction": (
+        "SelfPacedContrastiveClustering",
+        {**TINY, **FEW, "augmentation": None, "pretrain_epochs": 8},
+    ),
+    "contrastive": (
+        "SelfPacedContrastiveClustering",
+        {**TINY, **FEW, "pretrain_epochs": 8},
+    ),
+    "graph": ("GraphContrastiveClustering", {**TINY_GRAPH, "graph_update_interval": 1}),
+    "runs": ("SelfPacedContrastiveClustering", {**TINY, **FEW, "n_init": 2}),
+    "images": (
+        "SelfPacedContrastiveClustering",
+        {**TINY, "min_center_steps": 4, "batch_size": 50},
+    ),
+    "subspace": ("DeepSubspaceClustering", {**TINY_SUBSPACE, "random_state": None}),
+}
+
+
+def data(case):
+    if case == "images":
+        return (load_digits(n_class=3).images[:150] * 15).astype(np.uint8)
+    # More rows than two blocks of inference.
+    return make_blobs(611, 6, centers=3, cluster_std=0.5, random_state=0)[0]
+
+
+def write(model, path):
+    state = model.network_.state_dict() if hasattr(model, "network_") else {}
+    arrays = {name: value.numpy() for name, value in state.items()}
+    np.savez(
+        path,
+        labels=model.labels_,
+        embedding=model.embedding_,
+        history=json.dumps(model.history_),
+        **arrays,
+    )
+
+
+def make(case, rank):
+    cls, parameters = CASES[case]
+    if case == "contrastive":
+        # Made with other weights in each process, and with dropout.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(0 if rank == "alone" else 7 * rank)
+            encoder = nn.Sequential(nn.Linear(6, 16), nn.Dropout(0.1), nn.Linear(16, 4))
+        parameters = {**parameters, "encoder": encoder}
+    return getattr(skdeepclust, cls)(3, **parameters)
+
+
+def fit_all(folder, rank):
+    for case in CASES:
+        X = data(case)
+        model = make(case, rank).fit(X)
+        write(model, folder / f"{case}-{rank}.npz")
+        if rank == 1 and hasattr(model, "predict"):
+            # Which the other process does not, and nobody waits for it.
+            np.testing.assert_array_equal(model.predict(X), model.labels_)
+
+
+def interrupt(folder, rank):
+    """Stop in the 12th epoch, and go on."""
+    X = data("graph")
+    model = make("graph", rank).set_params(checkpoint_dir=folder / "checkpoint")
+    run_epoch, left = loop._run_epoch, [12]
+
+    def run(*arguments):
+        left[0] -= 1
+        if left[0] == 0:
+            raise KeyboardInterrupt
+        return run_epoch(*arguments)
+
+    loop._run_epoch = run
+    try:
+        model.fit(X)
+    except KeyboardInterrupt:
+        assert (folder / "checkpoint" / "checkpoint.npz").exists()
+    loop._run_epoch = run_epoch
+    dist.barrier()
+    write(model.fit(X), folder / f"resumed-{rank}.npz")
+    dist.barrier()
+    assert not list((folder / "checkpoint").iterdir())
+
+
+def refuse(folder, rank):
+    """Collect the errors of calls that differ, or are too small."""
+    X, errors = data("graph"), []
+    (folder / "file").touch()
+    for parameters, given in [
+        ({}, X + rank),
+        ({"batch_size": 70 + rank}, X),
+        ({"batch_size": 3}, X),
+        ({"checkpoint_dir": folder / "file"}, X),
+    ]:
+        model = make("reconstruction", rank).set_params(**parameters)
+        try:
+            model.fit(given)
+        except ValueError as error:
+            errors.append(str(error))
+    (folder / f"errors-{rank}.json").write_text(json.dumps(errors))
+
+
+def together(folder, rank):
+    dist.init_process_group(
+        "gloo",
+        init_method=f"file://{folder}/store",
+        rank=rank,
+        world_size=2,
+        timeout=timedelta(seconds=120),
+    )
+    fit_all(folder, rank)
+    interrupt(folder, rank)
+    refuse(folder, rank)
+    dist.destroy_process_group()
+
+
+def in_child(action, *arguments):
+    child = os.fork()
+    if child == 0:
+        try:
+            action(*arguments)
+        except BaseException as error:
+            sys.stderr.write(f"{arguments}: {error!r}\n")
+            os._exit(1)
+        os._exit(0)
+    return child
+
+
+if __name__ == "__main__":
+    warnings.simplefilter("ignore")
+    folder = Path(sys.argv[1])
+    children = [in_child(together, folder, rank) for rank in (0, 1)]
+    codes = [os.waitpid(child, 0)[1] for child in children]
+    assert codes == [0, 0], codes
+    fit_all(folder, "alone")
