@@ -49,7 +49,7 @@ from skdeepclust.views import seeded_globals
 Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
 """`run_stages` with all that does not depend on the method."""
 
-_UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose")
+_UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_start")
 _OWN = (*_UNTOLD, "device", "encoder", "random_state")
 """What each of several processes may have of its own: the first one's counts."""
 
@@ -123,15 +123,20 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         self : object
             The fitted estimator.
         """
-        self._forget()
+        fitted = {name: getattr(self, name) for name in self._fitted_names()}
+        kept = fitted if self._goes_on() else {}
+        if not kept:
+            self._forget()
         random = self.random_state
         drawn = isinstance(random, np.random.RandomState) and self.checkpoint_dir
         state = random.get_state() if drawn else None
         try:
             self._fit(X, y)
         except BaseException as error:
-            # Nothing half-fitted is left behind, whatever went wrong.
+            # Nothing half-fitted is left behind, whatever went wrong: either what was
+            # to be gone on with, or nothing.
             self._forget()
+            self.__dict__.update(kept)
             if drawn:
                 # The same call draws the same again, and goes on from its checkpoint.
                 random.set_state(state)
@@ -145,7 +150,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:
-        X, shape = self._validate(given, reset=True)
+        goes_on = self._goes_on()
+        X, shape = self._validate(given, reset=not goes_on, min_samples=2)
         if len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
@@ -156,7 +162,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                 "pass one label per sample, or none."
             )
         self._check_together()
-        spec = InputSpec.from_data(X, shape)
+        # The weights go with the scale that they were learnt at.
+        spec = self._spec if goes_on else InputSpec.from_data(X, shape)
         device = resolve_device(self.device)
         group = current_group(device)
         if group.n_processes > 1:
@@ -214,6 +221,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         told = {**self._told(_UNTOLD), "device": device}
         if group.n_processes > 1:
             told["processes"] = group.n_processes
+        if self._goes_on():
+            told["fitted network"] = self.network_
         return FileCheckpoint(
             Path(self.checkpoint_dir).absolute(),
             fingerprint(told, X, shape),
@@ -221,7 +230,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             group,
         )
 
-    def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
+    def _validate(
+        self, X: Any, *, reset: bool, min_samples: int = 1
+    ) -> tuple[np.ndarray, tuple[int, ...]]:
         X, array_shape = as_rows(X)
         if not reset and array_shape is not None:
             fitted = self._spec.shape
@@ -236,7 +247,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             reset=reset,
             # Other types become float64, which holds more integers exactly.
             dtype=[np.float64, np.float32, np.uint8],
-            ensure_min_samples=2 if reset else 1,
+            ensure_min_samples=min_samples,
         )
         if not reset:
             return X, self._spec.shape
@@ -280,6 +291,14 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Check parameters against each other."""
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
+        raise NotImplementedError
+
+    def _goes_on(self) -> bool:
+        """Say whether `fit` is to go on from what has been fitted."""
+        return False
+
+    def _take_over(self, run: Run) -> None:
+        """Give a run that is about to begin what has been fitted."""
         raise NotImplementedError
 
     def _train(
@@ -337,6 +356,8 @@ def _run(
         generator = torch.Generator(device).manual_seed(seed)
         batches = Batches(X, spec, device, group)
         run = Run(network, seed)
+        if estimator._goes_on():
+            estimator._take_over(run)
         observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
         train = partial(
             run_stages,

@@ -34,6 +34,8 @@ class CenterStage(Remembering):
         Soft assignments.
     degrees_of_freedom : float, default=1.0
         The alpha of eq. 3.3.
+    goes_on : bool, default=False
+        Whether the centres start from the clusters of the network's head.
 
     Attributes
     ----------
@@ -55,6 +57,7 @@ class CenterStage(Remembering):
         *,
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
+        goes_on: bool = False,
     ) -> None:
         self.params = estimator
         self.network = network
@@ -63,6 +66,7 @@ class CenterStage(Remembering):
         self.generator = generator
         self.assignment = assignment
         self.degrees_of_freedom = degrees_of_freedom
+        self.goes_on = goes_on
 
     def stage(self) -> Stage:
         """Start from k-means, unless there are centres, and return the stage."""
@@ -85,10 +89,20 @@ class CenterStage(Remembering):
         )
 
     def start_centers(self) -> None:
-        """K-means in the latent space gives the first centres; later calls none."""
+        """Give the first centres: by k-means, or by eq. 3.4; later calls give none."""
         if hasattr(self, "centers"):
             return
         h = self.batches.map(self.embed)
+        if self.goes_on:
+            # The head's own, so that clusters keep their numbers.
+            assigned = self.batches.map(self.network).softmax(1)
+            self.centers = losses.weighted_centers(h, assigned)
+        else:
+            self.centers = self._kmeans_centers(h)
+        self.scale = losses.gaussian_scale(h, self.centers)
+        self.start_scale = self.scale
+
+    def _kmeans_centers(self, h: Tensor) -> Tensor:
         seed = int(
             torch.randint(
                 2**31 - 1, (1,), generator=self.generator, device=self.generator.device
@@ -104,9 +118,7 @@ class CenterStage(Remembering):
             # Fewer distinct points than clusters: the last centre is repeated.
             missing = self.params.n_clusters - len(centers)
             centers = torch.cat([centers, centers[-1:].expand(missing, -1)])
-        self.centers = self.batches.group.same(centers)
-        self.scale = losses.gaussian_scale(h, self.centers)
-        self.start_scale = self.scale
+        return self.batches.group.same(centers)
 
     def assign(self, h: Tensor) -> Tensor:
         """Soft assignment: ours, or eq. 3.3.

@@ -35,6 +35,7 @@ class BaseDeepClusterer(
         "early_stopping": ["boolean"],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
+        "warm_start": ["boolean"],
     }
 
     # ------------------------------------------------------------------ fitting
@@ -56,6 +57,39 @@ class BaseDeepClusterer(
         """
         return self.fit(X, y).embedding_
 
+    def _goes_on(self) -> bool:
+        return self.warm_start and self.__sklearn_is_fitted__()
+
+    def _check_together(self) -> None:
+        if self.warm_start and self.n_init > 1:
+            raise ValueError(
+                f"n_init={self.n_init} makes several runs, and warm_start=True goes on "
+                "with one: set n_init=1, or warm_start=False."
+            )
+        if not self._goes_on():
+            return
+        n_clusters = self.network_.head.output.out_features
+        if n_clusters != self.n_clusters:
+            raise ValueError(
+                f"n_clusters={self.n_clusters} is not the {n_clusters} of the fit that "
+                f"warm_start=True goes on from: set n_clusters={n_clusters}, or "
+                "warm_start=False to begin anew."
+            )
+
+    def _take_over(self, run: Run) -> None:
+        mend = (
+            "warm_start=True goes on with the fitted network, and {} would make "
+            "another one: set what it was, or warm_start=False to begin anew."
+        )
+        if run.network.unit_norm != self.network_.unit_norm:
+            raise ValueError(mend.format(f"pretraining={self.pretraining!r}"))
+        try:
+            run.network.load_state_dict(self.network_.state_dict())
+        except RuntimeError as error:
+            changed = "encoder, n_components or hidden_layer_sizes, as they are now,"
+            raise ValueError(mend.format(changed)) from error
+        run.history += self.history_
+
     def _keep(
         self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
     ) -> None:
@@ -68,7 +102,7 @@ class BaseDeepClusterer(
             consensus = batches.group.same(consensus)
             agreement = [adjusted_rand_score(consensus, other) for _, other in finished]
             run = runs[int(np.argmax(agreement))]
-            generator = torch.Generator(batches.data.device).manual_seed(run.seed)
+            generator = torch.Generator(batches.device).manual_seed(run.seed)
             run.network.requires_grad_(True)
             task = task.part("consensus", len(runs))
             observers = self._observers(run, batches, dtype, task)
@@ -122,7 +156,7 @@ class BaseDeepClusterer(
     ) -> dict[str, Any]:
         # Built anew, not copied: a user's module may hold what cannot be copied. The
         # network that is trained, its mode included, is left alone.
-        network = self._build_network(batches.spec).to(batches.data.device)
+        network = self._build_network(batches.spec).to(batches.device)
         network.load_state_dict(run.network.state_dict())
         stopped = Run(network, run.seed, [*run.history], run.fitted)
         fitted = copy(self)

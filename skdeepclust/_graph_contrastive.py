@@ -161,6 +161,10 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
+    warm_start : bool, default=False
+        Whether `fit` on a fitted estimator goes on with its weights, see the
+        :ref:`User Guide <warm_start>`. It needs ``n_init=1``, and data with the same
+        features.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
     checkpoint_dir : str or path-like, default=None
@@ -191,7 +195,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         One row per epoch: stage, epoch, every loss term.
         ``pandas.DataFrame(model.history_)`` works.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs, with `warm_start` of all fits.
     n_features_in_ : int
         Number of features (of values per image) seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -310,6 +314,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         tol: float = 1e-4,
         n_init: int = 1,
         n_jobs: int | None = None,
+        warm_start: bool = False,
         device: str | torch.device = "auto",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
@@ -360,6 +365,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.tol = tol
         self.n_init = n_init
         self.n_jobs = n_jobs
+        self.warm_start = warm_start
         self.device = device
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
@@ -367,6 +373,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.verbose = verbose
 
     def _check_together(self) -> None:
+        super()._check_together()
         if self.level == "instance" and self.head_epochs == 0:
             raise ValueError(
                 "level='instance' with head_epochs=0 leaves the cluster head, which "
@@ -397,9 +404,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         # Before the first epoch, not after the last one of pretraining.
         check_graph(self.graph, self.n_neighbors, len(batches))
         views = make_views(self.augmentation, batches.spec.shape)
-        stages = GraphStages(self, network, batches, views, generator)
+        stages = GraphStages(
+            self, network, batches, views, generator, goes_on=self._goes_on()
+        )
         train(network, stages, len(batches))
         if stages.affinity is None:
             # Training has stopped before: the graph of what there is.
-            stages.warm_up_head()
+            stages.start()
         return {"affinity_matrix_": stages.affinity}

@@ -1,6 +1,7 @@
 """The stages of GraphContrastiveClustering: algorithm 4.3 of the thesis."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,9 @@ class GraphStages(Remembering):
         Random views.
     generator : torch.Generator
         Draws everything that is random.
+    goes_on : bool, default=False
+        Whether `network` has been fitted before: nothing is pretrained, and its head
+        has its clusters.
 
     Attributes
     ----------
@@ -76,7 +80,10 @@ class GraphStages(Remembering):
         batches: Batches,
         views: Views | None,
         generator: torch.Generator,
+        *,
+        goes_on: bool = False,
     ) -> None:
+        self.goes_on = goes_on
         self.params = estimator
         self.network = network
         self.batches = batches
@@ -85,14 +92,18 @@ class GraphStages(Remembering):
         self.affinity: sp.csr_matrix | None = None
         self.input_graph: sp.csr_matrix | None = None  # where it is trained on
         self.lesson: tuple[Tensor, Tensor] | None = None
-        self.easy = CenterStage(estimator, network, batches, views, generator)
+        self.easy = CenterStage(
+            estimator, network, batches, views, generator, goes_on=goes_on
+        )
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
-        yield lambda: pretraining_stage(*parts)
+        if not self.goes_on:
+            yield lambda: pretraining_stage(*parts)
         if self.params.center_epochs > 0:
             yield self.easy.stage
-        yield self.warm_up_head
+        if not self.goes_on:
+            yield self.warm_up_head
         yield self.joint
         if self.params.level == "instance" or (
             self.params.level == "both" and self.params.consensus
@@ -104,13 +115,27 @@ class GraphStages(Remembering):
     def warm_up_head(self) -> Stage:
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
-            start = self.find_start(self.batches.map(self.embed))
-            start = self.batches.group.same(start)
-            self.affinity = start.affinity
-            self.statistics = {"start_modularity": start.modularity}
-            self.neighbors = self._neighbors(start.affinity)
-            self.lesson = self._lesson(start.labels)
+            self.lesson = self._lesson(self.start().labels)
         return self._head_stage(self.lesson)
+
+    def start(self) -> WarmStart:
+        """Build the graph, and keep it to train on.
+
+        Returns
+        -------
+        WarmStart
+            With the clusters found, or with those that the head has.
+        """
+        start = self.find_start(self.batches.map(self.embed))
+        if self.goes_on:
+            labels = self.batches.map(self.network).argmax(1).cpu().numpy()
+            value = Modularity([start.affinity])(labels)
+            start = replace(start, labels=labels, modularity=value)
+        start = self.batches.group.same(start)
+        self.affinity = start.affinity
+        self.statistics = {"start_modularity": start.modularity}
+        self.neighbors = self._neighbors(start.affinity)
+        return start
 
     def find_start(self, h: Tensor) -> WarmStart:
         """Build the graph and the clusters that training starts from.
@@ -217,6 +242,9 @@ class GraphStages(Remembering):
     def joint(self) -> Stage:
         """Train both levels on samples and their neighbours in the graph."""
         params, self.lesson = self.params, None
+        if self.affinity is None:
+            # Nothing was to be taught to a head that has been trained before.
+            self.start()
         return Stage(
             "joint",
             params.joint_epochs,

@@ -143,6 +143,10 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
+    warm_start : bool, default=False
+        Whether `fit` on a fitted estimator goes on with its weights, see the
+        :ref:`User Guide <warm_start>`. It needs ``n_init=1``, and data with the same
+        features.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
     checkpoint_dir : str or path-like, default=None
@@ -171,7 +175,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         One row per epoch: stage, epoch, every loss term, shares of positive,
         negative and ambiguous pairs. ``pandas.DataFrame(model.history_)`` works.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs, with `warm_start` of all fits.
     n_features_in_ : int
         Number of features (of values per image) seen in `fit`.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -279,6 +283,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         tol: float = 1e-4,
         n_init: int = 1,
         n_jobs: int | None = None,
+        warm_start: bool = False,
         device: str | torch.device = "auto",
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
@@ -326,6 +331,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.tol = tol
         self.n_init = n_init
         self.n_jobs = n_jobs
+        self.warm_start = warm_start
         self.device = device
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
@@ -333,6 +339,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.verbose = verbose
 
     def _check_together(self) -> None:
+        super()._check_together()
         if self.negative_threshold >= self.positive_threshold:
             raise ValueError(
                 f"negative_threshold={self.negative_threshold} must be below "
@@ -362,6 +369,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         train: Train,
     ) -> dict[str, Any]:
         views = make_views(self.augmentation, batches.spec.shape)
-        stages = SelfPacedStages(self, network, batches, views, generator)
+        stages = SelfPacedStages(
+            self, network, batches, views, generator, goes_on=self._goes_on()
+        )
         train(network, stages, len(batches))
         return {}

@@ -31,6 +31,8 @@ class SelfPacedStages(Remembering):
         Random views of a batch.
     generator : torch.Generator
         The source of all draws.
+    goes_on : bool, default=False
+        Whether `network` has been fitted before: nothing is pretrained.
 
     Attributes
     ----------
@@ -51,9 +53,12 @@ class SelfPacedStages(Remembering):
         batches: Batches,
         views: Views | None,
         generator: torch.Generator,
+        *,
+        goes_on: bool = False,
     ) -> None:
         self.params = estimator
         self.network = network
+        self.goes_on = goes_on
         self.batches = batches
         self.generator = generator
         self.lesson: tuple[Tensor, Tensor] | None = None
@@ -65,16 +70,13 @@ class SelfPacedStages(Remembering):
             generator,
             assignment=estimator.assignment,
             degrees_of_freedom=estimator.degrees_of_freedom,
+            goes_on=goes_on,
         )
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
-        yield lambda: pretraining_stage(
-            self.params,
-            self.network,
-            self.batches,
-            self.easy.views,
-            self.generator,
-        )
+        parts = (self.network, self.batches, self.easy.views, self.generator)
+        if not self.goes_on:
+            yield lambda: pretraining_stage(self.params, *parts)
         if self.params.training == "joint":
             yield self.warm_up_head
             yield self.joint

@@ -224,7 +224,7 @@ def _labels_of_views(
     views = make_views(model.augmentation, batches.spec.shape)
     if views is None:
         return []
-    generator = torch.Generator(batches.data.device).manual_seed(seed)
+    generator = torch.Generator(batches.device).manual_seed(seed)
     return [
         batches.map(lambda x: model.network_(views(x, generator)).argmax(1))
         .cpu()

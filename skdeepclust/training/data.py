@@ -1,6 +1,6 @@
 """Arrays and tensors in, batches on a device out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Tensor
 from skdeepclust.training.distributed import ALONE, Alone
 
 INFERENCE_ROWS = 256
+_BLOCK = 2**23  # values that are brought to float64 at once
 _LARGEST = float(np.finfo(np.float32).max)
 
 
@@ -75,18 +76,21 @@ class InputSpec:
                 return cls(shape, np.zeros(1), 1.0)
             return cls(shape, np.array([low]), (high - low) or 1.0)
         _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-        mean = X.mean(axis=0, dtype=np.float64)
-        largest = float(np.abs(X - mean).max())
+        mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in _blocks(X)) / len(X)
+        largest = max(float(np.abs(rows - mean).max()) for rows in _blocks(X))
         if largest == 0.0:
             return cls(shape, mean, 1.0)
         # Divided first: the square of a large float32 value would overflow.
-        deviation = X.std(axis=0, dtype=np.float64) / largest
-        scale = largest * float(np.sqrt(np.mean(deviation**2)))
+        blocks = ((rows - mean) / largest for rows in _blocks(X))
+        variance = sum(np.square(rows).sum(axis=0) for rows in blocks) / len(X)
+        scale = largest * float(np.sqrt(np.mean(variance)))
         # Values next to the smallest float64 have a scale that rounds to zero.
         return cls(shape, mean, scale or 1.0)
 
     def store(self, X: NDArray[Any]) -> Tensor:
-        """Return `X` as the tensor that stays resident: uint8, or ready float32.
+        """Return `X` as the tensor to take batches from: uint8, or ready float32.
+
+        What is ready as it is, is not copied.
 
         Parameters
         ----------
@@ -98,20 +102,44 @@ class InputSpec:
         Tensor of shape (n_samples, *shape)
             On the CPU.
         """
-        if X.dtype != np.uint8:
+        ready = X.dtype == np.uint8
+        if not ready:
             _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-            X = (X - self.offset) / self.scale
-            largest = max(abs(float(X.min())), abs(float(X.max())))
-            if not largest <= _LARGEST:
-                raise ValueError(
-                    f"X lies {largest:.3g} times the scale of the data that were "
-                    "fitted away from them, beyond the range of float32, in which the "
-                    "network computes; scale X as those were."
-                )
-            X = X.astype(np.float32)
-        else:
-            X = X.copy() if not X.flags.writeable else X
+            unscaled = self.scale == 1.0 and not self.offset.any()
+            ready = X.dtype == np.float32 and unscaled
+        if not ready:
+            blocks, X = _blocks(X), np.empty(X.shape, np.float32)
+            for rows, scaled in zip(blocks, _blocks(X), strict=True):
+                values = (rows - self.offset) / self.scale
+                _check_scaled(values)
+                scaled[:] = values
+        elif not X.flags.writeable:
+            X = X.copy()
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
+
+
+def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+    step = max(1, _BLOCK // X.shape[1])
+    return (X[start : start + step] for start in range(0, len(X), step))
+
+
+def _is_on_disk(X: Any) -> bool:
+    """Say whether an array is a view of a memory-mapped file."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return True
+        X = X.base
+    return False
+
+
+def _check_scaled(values: NDArray[Any]) -> None:
+    largest = max(abs(float(values.min())), abs(float(values.max())))
+    if not largest <= _LARGEST:
+        raise ValueError(
+            f"X lies {largest:.3g} times the scale of the data that were fitted away "
+            "from them, beyond the range of float32, in which the network computes; "
+            "scale X as those were."
+        )
 
 
 def _check_range(largest: float) -> None:
@@ -124,16 +152,16 @@ def _check_range(largest: float) -> None:
 
 
 class Batches:
-    """Samples that stay on a device, taken by index.
+    """Samples that stay on a device, or on disk, taken by index.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, n_features)
-        Validated data, images flattened.
+        Validated data, images flattened. A memory-mapped file is read batch by batch.
     spec : InputSpec
         How they are shaped and scaled.
     device : torch.device
-        Where they stay.
+        Where they are computed with.
     group : Alone, default=ALONE
         The processes that train together, which all have all samples.
     """
@@ -147,7 +175,10 @@ class Batches:
     ) -> None:
         self.spec = spec
         self.group = group
-        self.data = spec.store(X).to(device)
+        self.device = device
+        self.data: Tensor | NDArray[Any] = (
+            X if _is_on_disk(X) else spec.store(X).to(device)
+        )
         self._offset = torch.as_tensor(
             spec.offset, dtype=torch.float32, device=device
         ).reshape(-1, *[1] * (len(spec.shape) - 1))
@@ -180,7 +211,9 @@ class Batches:
         Tensor of shape (batch, *shape)
             float32.
         """
-        return self._ready(self.data.index_select(0, index))
+        if isinstance(self.data, Tensor):
+            return self._ready(self.data.index_select(0, index))
+        return self._read(index.cpu().numpy())
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples without gradients.
@@ -204,12 +237,20 @@ class Batches:
         group = self.group if len(starts) >= self.group.n_processes else ALONE
         with torch.no_grad():
             for start in group.share(starts):
-                batch = self._ready(self.data[start : start + INFERENCE_ROWS])
+                place = slice(start, start + INFERENCE_ROWS)
+                if isinstance(self.data, Tensor):
+                    batch = self._ready(self.data[place])
+                else:
+                    batch = self._read(place)
                 padded = batch.new_zeros(INFERENCE_ROWS, *batch.shape[1:])
                 padded[: len(batch)] = batch
                 results.append(function(padded))
         whole = group.gather(torch.stack(results), len(starts))
         return whole.flatten(0, 1)[: len(self.data)]
+
+    def _read(self, place: Any) -> Tensor:
+        assert not isinstance(self.data, Tensor)
+        return self._ready(self.spec.store(self.data[place]).to(self.device))
 
     def _ready(self, batch: Tensor) -> Tensor:
         if batch.dtype != torch.uint8:

@@ -1,0 +1,162 @@
+"""Fits that go on from an earlier one, by ``warm_start``."""
+
+import copy
+
+import numpy as np
+import pytest
+from conftest import TINY, TINY_GRAPH
+from sklearn.base import clone
+from sklearn.metrics import adjusted_rand_score
+
+import skdeepclust
+from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
+
+# Few epochs are too few for some clusters.
+pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+
+FEW = {"min_pretrain_steps": 10, "min_center_steps": 4, "min_head_steps": 20}
+AGAIN = {"tiny": ["center", "head", "contrastive"], "tiny_graph": ["joint", "head"]}
+
+
+@pytest.fixture(scope="module")
+def fitted(blobs):
+    """Give one of the estimators, that has been fitted once to all the blobs."""
+    models = {
+        "tiny": SelfPacedContrastiveClustering(3, **{**TINY, **FEW}),
+        "tiny_graph": GraphContrastiveClustering(3, **{**TINY_GRAPH, **FEW}),
+    }
+    for model in models.values():
+        model.set_params(warm_start=True).fit(blobs[0])
+    return lambda name: copy.deepcopy(models[name])
+
+
+def stages(history):
+    return list(dict.fromkeys(row["stage"] for row in history))
+
+
+def weights(model):
+    return {k: v.numpy().copy() for k, v in model.network_.state_dict().items()}
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_warm_start_runs_all_stages_but_pretraining(fitted, name, blobs):
+    X, _ = blobs
+    model = fitted(name)
+    first, labels = model.history_, model.labels_
+    model.fit(X)
+    assert model.history_[: len(first)] == first
+    assert stages(model.history_[len(first) :]) == AGAIN[name]
+    assert model.n_iter_ == len(model.history_)
+    assert adjusted_rand_score(model.labels_, labels) > 0.9
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_warm_start_begins_with_the_fitted_weights(fitted, name, blobs):
+    X, _ = blobs
+    model = fitted(name)
+    before, labels, network = weights(model), model.labels_, model.network_
+    still = ("center_epochs", "head_epochs", "contrastive_epochs", "joint_epochs")
+    model.set_params(**{k: 0 for k in still if k in model.get_params()}).fit(X)
+    # Nothing is trained, and nothing is learnt anew.
+    np.testing.assert_equal(weights(model), before)
+    np.testing.assert_array_equal(model.labels_, labels)
+    assert model.network_ is not network
+
+
+@pytest.mark.parametrize("name", AGAIN)
+def test_warm_start_takes_new_data_and_is_deterministic(fitted, name, blobs, tmp_path):
+    X, y = blobs
+    model = fitted(name)
+    model.save(tmp_path / "model.npz")
+    offset = model._spec.offset
+    model.fit(X[50:] + 0.1)
+    assert model.labels_.shape == (70,)
+    assert model.embedding_.shape == (70, 4)
+    assert adjusted_rand_score(y, model.predict(X)) > 0.9
+    # The data are scaled as they were when the weights were learnt.
+    np.testing.assert_array_equal(model._spec.offset, offset)
+    loaded = skdeepclust.load(tmp_path / "model.npz").fit(X[50:] + 0.1)
+    np.testing.assert_equal(weights(loaded), weights(model))
+    assert loaded.history_ == model.history_
+
+
+def test_warm_start_of_a_clone_begins_anew(fitted, blobs):
+    model = fitted("tiny")
+    assert clone(model).fit(blobs[0]).history_ == model.history_
+
+
+def test_warm_start_center_stage_before_the_graph(fitted, blobs):
+    model = fitted("tiny_graph").set_params(center_epochs=1, min_center_steps=0)
+    before = model.n_iter_
+    model.fit(blobs[0])
+    assert stages(model.history_[before:]) == ["center", "joint", "head"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "match"),
+    [
+        ({"n_clusters": 4}, "n_clusters=4 is not the 3 of the fit"),
+        ({"n_init": 2}, "n_init=2 makes several runs"),
+        ({"n_components": 5}, "encoder, n_components or hidden_layer_sizes"),
+        ({"hidden_layer_sizes": (8,)}, "set what it was"),
+        ({"pretraining": "reconstruction"}, "pretraining='reconstruction' would make"),
+        ({"batch_size": 0}, "batch_size"),
+    ],
+)
+def test_warm_start_refuses_another_network_and_keeps_the_fit(
+    fitted, blobs, parameters, match
+):
+    X, _ = blobs
+    model = fitted("tiny")
+    before, labels = weights(model), model.labels_
+    with pytest.raises(ValueError, match=match):
+        model.set_params(**parameters).fit(X)
+    np.testing.assert_equal(weights(model), before)
+    assert model.labels_ is labels
+
+
+def test_warm_start_refuses_other_features(fitted, tiny, blobs, images):
+    X, _ = blobs
+    model = fitted("tiny")
+    with pytest.raises(ValueError, match=r"X has 4 features, but .* expecting 6"):
+        model.fit(X[:, :4])
+    with pytest.raises(ValueError, match="minimum of 2"):
+        model.fit(X[:1])
+    quick = {**FEW, "encoder": "mlp", "warm_start": True}
+    pictures = tiny(**quick).fit(images[0][:30])
+    with pytest.raises(ValueError, match=r"X has images of shape \(1, 4, 16\)"):
+        pictures.fit(images[0].reshape(-1, 4, 16))
+
+
+def test_interrupted_warm_start_keeps_the_fit_and_goes_on(fitted, blobs, tmp_path):
+    X, _ = blobs
+    model = fitted("tiny")
+    model.save(tmp_path / "first.npz")
+    labels = model.labels_
+
+    def interrupting(batch):
+        nonlocal left
+        left -= 1
+        if left == 0:
+            raise KeyboardInterrupt
+        return batch
+
+    def fit(model, n_calls):
+        nonlocal left
+        left = n_calls
+        return model.set_params(augmentation=interrupting).fit(X)
+
+    left = 0
+    plain = fit(skdeepclust.load(tmp_path / "first.npz"), -1)
+    model.set_params(checkpoint_dir=tmp_path / "checkpoints")
+    with pytest.raises(KeyboardInterrupt):
+        fit(model, 6)
+    assert model.labels_ is labels
+    # A model that has not been fitted would go on from other weights.
+    with pytest.raises(ValueError, match="fitted network"):
+        fit(clone(model), -1)
+    loaded = skdeepclust.load(tmp_path / "first.npz")
+    fit(loaded.set_params(checkpoint_dir=tmp_path / "checkpoints"), -1)
+    np.testing.assert_equal(weights(loaded), weights(plain))
+    assert loaded.history_ == plain.history_
