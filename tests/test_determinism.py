@@ -1,0 +1,246 @@
+"""The same seed gives the same, and nobody else's random numbers change."""
+
+import hashlib
+import os
+import pickle
+import random
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from skdeepclust.features import FeatureExtractor
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+
+FEW = {
+    "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 0},
+    "tiny_graph": {"min_pretrain_steps": 4, "min_head_steps": 9, "min_joint_steps": 0},
+    "tiny_subspace": {"min_pretrain_steps": 4},
+}
+predicting = pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
+
+
+@pytest.fixture(params=FEW)
+def make(request):
+    """Make one of the estimators, of few epochs."""
+    make, few = request.getfixturevalue(request.param), FEW[request.param]
+    return lambda **parameters: make(**{**few, **parameters})
+
+
+def digest(model):
+    """Tell by a few characters what was learnt."""
+    arrays = model.labels_, model.embedding_
+    learnt = [array.tobytes() for array in arrays], model.history_
+    return hashlib.sha256(repr(learnt).encode()).hexdigest()
+
+
+def assert_same(model, other):
+    state, other_state = model.__getstate__(), other.__getstate__()
+    for name in state:
+        if name.endswith("_"):
+            np.testing.assert_equal(state[name], other_state[name], err_msg=name)
+
+
+def states():
+    legacy = np.random.get_state()  # noqa: NPY002
+    return random.getstate(), legacy[1].tobytes(), legacy[2:], torch.get_rng_state()
+
+
+def assert_untouched(before):
+    *numbers, tensor = states()
+    assert numbers == [*before[:-1]]
+    assert torch.equal(tensor, before[-1])
+
+
+def draw(shape):
+    """Draw from every global generator."""
+    noise = torch.randn(shape) + random.random()
+    return noise + torch.from_numpy(np.random.standard_normal(shape)).float()  # noqa: NPY002
+
+
+class Drawing(nn.Module):
+    """Draws even when it is not trained."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+
+    def forward(self, x):
+        return self.linear(x) + 0.01 * draw((len(x), 4))
+
+
+def noisy(batch):
+    return batch + 0.1 * draw(batch.shape)
+
+
+# ------------------------------------------------------------------- the same seed
+
+
+def test_same_seed_same_fit_whatever_the_global_generators(make, blobs):
+    X, _ = blobs
+    before = states()
+    first = make().fit(X)
+    assert_untouched(before)
+    draw((3,))
+    assert_same(make().fit(X), first)
+    # So does a refit of what was pickled when it was fitted.
+    assert_same(pickle.loads(pickle.dumps(first)).fit(X), first)
+
+
+def test_code_that_draws_is_reproducible_and_draws_for_itself(make, blobs):
+    X, _ = blobs
+    model = make(encoder=Drawing())
+    if hasattr(model, "augmentation"):
+        model.set_params(augmentation=noisy)
+    before = states()
+    first = pickle.dumps(model.fit(X).embedding_)
+    assert_untouched(before)
+    draw((3,))
+    assert pickle.dumps(model.fit(X).embedding_) == first
+
+
+@predicting
+def test_prediction_with_code_that_draws(make, blobs):
+    X, _ = blobs
+    model = make(encoder=Drawing()).fit(X)
+    expected = model.predict_proba(X)
+    draw((3,))
+    before = states()
+    np.testing.assert_array_equal(model.predict_proba(X), expected)
+    for method in (model.predict, model.transform, model.score):
+        method(X)
+    pickle.loads(pickle.dumps(model))
+    assert_untouched(before)
+
+
+def test_features_with_code_that_draws(blobs):
+    X, _ = blobs
+    extractor = FeatureExtractor(Drawing())
+    before = states()
+    extractor.fit(X)
+    first = extractor.transform(X)
+    assert_untouched(before)
+    draw((3,))
+    np.testing.assert_array_equal(extractor.transform(X), first)
+
+
+@predicting
+def test_rows_may_come_in_any_order(make, images):
+    X, _ = images
+    model = make(encoder="mlp").fit(X)
+    order = np.random.default_rng(0).permutation(len(X))
+    for method in (model.predict, model.predict_proba, model.transform):
+        np.testing.assert_array_equal(method(X[order]), method(X)[order])
+
+
+# -------------------------------------------------------------------- other processes
+
+
+def learn(make, X):
+    return "\n".join(digest(make(kind).fit(X)) for kind in FEW)
+
+
+PROGRAM = """
+import socket
+import sys
+
+class NoSocket(socket.socket):
+    def __init__(self, *arguments, **options):
+        raise OSError("no network")
+
+socket.socket = NoSocket
+sys.path.insert(0, sys.argv[1])
+
+import conftest
+import numpy as np
+import test_determinism as tests
+import skdeepclust
+import skdeepclust.display, skdeepclust.features, skdeepclust.model_selection
+
+CLASSES = {
+    "tiny": (skdeepclust.SelfPacedContrastiveClustering, conftest.TINY),
+    "tiny_graph": (skdeepclust.GraphContrastiveClustering, conftest.TINY_GRAPH),
+    "tiny_subspace": (skdeepclust.DeepSubspaceClustering, conftest.TINY_SUBSPACE),
+}
+
+def make(kind):
+    estimator, parameters = CLASSES[kind]
+    return estimator(3, **{**parameters, **tests.FEW[kind]})
+
+X = np.load(sys.argv[2])
+print(tests.learn(make, X))
+for kind in ("tiny", "tiny_graph"):
+    make(kind).fit(X).predict(X)
+"""
+
+
+def test_another_process_without_network_learns_the_same(request, blobs, tmp_path):
+    X, _ = blobs
+    np.save(tmp_path / "X.npy", X)
+    here = Path(__file__).parent
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, here, tmp_path / "X.npy"],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": str(torch.get_num_threads())},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+    def make(kind):
+        return request.getfixturevalue(kind)(**FEW[kind])
+
+    assert done.stdout.strip() == learn(make, X)
+
+
+# ------------------------------------------------------------------------- threads
+
+
+def test_estimators_fitted_in_threads_do_not_disturb_each_other(
+    tiny, tiny_graph, tiny_subspace, blobs
+):
+    X, _ = blobs
+
+    encoder = Drawing()
+
+    def models():
+        return [
+            tiny(**FEW["tiny"]),
+            tiny_graph(**FEW["tiny_graph"]),
+            tiny_subspace(**FEW["tiny_subspace"]),
+            # Draws from the global generators all the time.
+            tiny(encoder=encoder, augmentation=noisy, **FEW["tiny"]),
+            tiny(encoder=encoder, augmentation=noisy, **FEW["tiny"]),
+        ]
+
+    serial = [model.fit(X) for model in models()]
+    unfitted = models()
+    before = states()
+    with ThreadPoolExecutor(5) as pool:
+        fitted = [*pool.map(lambda model: model.fit(X), unfitted)]
+    assert_untouched(before)
+    for model, other in zip(fitted, serial, strict=True):
+        assert_same(model, other)
+
+
+@pytest.mark.parametrize("encoder", ["mlp", Drawing()], ids=["mlp", "drawing"])
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_threads_predict_the_same(make, blobs, encoder):
+    X, _ = blobs
+    model = make(encoder=encoder).fit(X)
+    starts = [i % 20 for i in range(64)]
+    serial = [model.predict_proba(X[start:]) for start in starts]
+    before = states()
+    with ThreadPoolExecutor(8) as pool:
+        parallel = [*pool.map(lambda start: model.predict_proba(X[start:]), starts)]
+        copies = [*pool.map(lambda _: pickle.loads(pickle.dumps(model)), range(8))]
+    assert_untouched(before)
+    for one, other in zip(parallel, serial, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert len({digest(copied) for copied in copies}) == 1
