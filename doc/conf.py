@@ -34,7 +34,7 @@ sphinx_gallery_conf = {
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_",
-    "ignore_pattern": r"demo\.py",
+    "ignore_pattern": r"(demo|torchrun)\.py",
     "abort_on_example_error": True,
     "show_memory": False,
     "show_signature": False,

@@ -22,31 +22,91 @@ from torch import nn
 import skdeepclust
 from skdeepclust.training import loop
 
-FEW = {"min_pretrain_steps": 0, "min_center_steps": 0, "batch_size": 70}
-CASES = {
-    # Nothing is drawn but the order of the samples, and shares differ in size.
-    "reconstruction": (
-        "SelfPacedContrastiveClustering",
-        {**TINY, **FEW, "augmentation": None, "pretrain_epochs": 8},
-    ),
-    "contrastive": (
-        "SelfPacedContrastiveClustering",
-        {**TINY, **FEW, "pretrain_epochs": 8},
-    ),
-    "graph": ("GraphContrastiveClustering", {**TINY_GRAPH, "graph_update_interval": 1}),
-    "runs": ("SelfPacedContrastiveClustering", {**TINY, **FEW, "n_init": 2}),
-    "images": (
-        "SelfPacedContrastiveClustering",
-        {**TINY, "min_center_steps": 4, "batch_size": 50},
-    ),
-    "subspace": ("DeepSubspaceClustering", {**TINY_SUBSPACE, "random_state": None}),
+SELF_PACED, GRAPH = "SelfPacedContrastiveClustering", "GraphContrastiveClustering"
+
+
+def itself(batch):
+    """Return no random view, so that processes and one process see the same."""
+    return batch
+
+
+# One stage of one epoch, in which nothing is drawn but the order of the samples.
+ONE = {
+    **dict.fromkeys(["pretrain_epochs", "center_epochs", "head_epochs"], 0),
+    "augmentation": itself,
+    "batch_size": 30,
 }
+ONE_NEIGHBOR = {
+    **ONE,
+    "joint_epochs": 1,
+    "n_neighbors": 1,
+    "init": "kmeans",
+    "consensus": False,
+}
+NO_PAIRS = {**ONE, "contrastive_epochs": 0}
+EXACT = {
+    "pretraining": (SELF_PACED, {**TINY, **NO_PAIRS, "pretrain_epochs": 1}),
+    "reconstruction": (
+        SELF_PACED,
+        {**TINY, **NO_PAIRS, "augmentation": None, "pretrain_epochs": 1},
+    ),
+    "center": (SELF_PACED, {**TINY, **NO_PAIRS, "center_epochs": 1}),
+    "contrastive": (
+        SELF_PACED,
+        {
+            **TINY,
+            **ONE,
+            "contrastive_epochs": 1,
+            "fine_tune_learning_rate": 1e-3,
+            "pair_similarity": "cosine",  # a random head is sure of no pair
+        },
+    ),
+    "joint": (GRAPH, {**TINY_GRAPH, **ONE_NEIGHBOR}),
+    "joint_without_views": (
+        GRAPH,
+        {**TINY_GRAPH, **ONE_NEIGHBOR, "augmentation": None},
+    ),
+    "subspace": (
+        "DeepSubspaceClustering",
+        {**TINY_SUBSPACE, "pretrain_epochs": 0, "joint_epochs": 1, "batch_size": 30},
+    ),
+}
+EXACT = {
+    name: (cls, {key: 0 if key[:4] == "min_" else v for key, v in parameters.items()})
+    for name, (cls, parameters) in EXACT.items()
+}
+WHOLE = {
+    "self_paced": (SELF_PACED, {**TINY, "batch_size": 70}),
+    "graph": (
+        GRAPH,
+        {
+            **TINY_GRAPH,
+            "batch_size": 70,
+            "graph_update_interval": 1,
+        },
+    ),
+    # Batch normalisation in the encoder, two runs, and no seed.
+    "images": (
+        SELF_PACED,
+        {
+            **TINY,
+            "min_pretrain_steps": 0,
+            "min_center_steps": 0,
+            "min_head_steps": 0,
+            "batch_size": 75,
+            "n_init": 2,
+            "random_state": None,
+        },
+    ),
+}
+CASES = {**EXACT, **WHOLE}
+N_SAMPLES = {"images": 150}
 
 
 def data(case):
     if case == "images":
         return (load_digits(n_class=3).images[:150] * 15).astype(np.uint8)
-    # More rows than two blocks of inference.
+    # Rows for three blocks of inference, and shares of different sizes.
     return make_blobs(611, 6, centers=3, cluster_std=0.5, random_state=0)[0]
 
 
@@ -64,7 +124,7 @@ def write(model, path):
 
 def make(case, rank):
     cls, parameters = CASES[case]
-    if case == "contrastive":
+    if case == "self_paced":
         # Made with other weights in each process, and with dropout.
         with torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(0 if rank == "alone" else 7 * rank)
@@ -74,7 +134,7 @@ def make(case, rank):
 
 
 def fit_all(folder, rank):
-    for case in CASES:
+    for case in CASES if rank != "alone" else [*EXACT, "self_paced", "graph"]:
         X = data(case)
         model = make(case, rank).fit(X)
         write(model, folder / f"{case}-{rank}.npz")
@@ -84,23 +144,28 @@ def fit_all(folder, rank):
 
 
 def interrupt(folder, rank):
-    """Stop in the 12th epoch, and go on."""
+    """Stop in the second epoch of the joint stage, and go on."""
     X = data("graph")
     model = make("graph", rank).set_params(checkpoint_dir=folder / "checkpoint")
-    run_epoch, left = loop._run_epoch, [12]
+    run_epoch, epochs = loop._run_epoch, []
 
-    def run(*arguments):
-        left[0] -= 1
-        if left[0] == 0:
+    def run(stage, *arguments):
+        epochs.append(stage.name)
+        if epochs[-2:] == ["joint", "joint"]:
             raise KeyboardInterrupt
-        return run_epoch(*arguments)
+        return run_epoch(stage, *arguments)
 
     loop._run_epoch = run
     try:
         model.fit(X)
     except KeyboardInterrupt:
-        assert (folder / "checkpoint" / "checkpoint.npz").exists()
-    loop._run_epoch = run_epoch
+        pass
+    else:
+        raise AssertionError("not interrupted")
+    finally:
+        loop._run_epoch = run_epoch
+    dist.barrier()
+    assert (folder / "checkpoint" / "checkpoint.npz").exists()
     dist.barrier()
     write(model.fit(X), folder / f"resumed-{rank}.npz")
     dist.barrier()
@@ -153,6 +218,8 @@ def in_child(action, *arguments):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
+    # Imports what each process would have to import.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     folder = Path(sys.argv[1])
     children = [in_child(together, folder, rank) for rank in (0, 1)]
     codes = [os.waitpid(child, 0)[1] for child in children]
