@@ -127,7 +127,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             # Nothing half-fitted is left behind, whatever went wrong: either what was
             # to be gone on with, or nothing.
             self._forget()
-            vars(self).update(kept)
+            self.__dict__.update(kept)
             if drawn:
                 # The same call draws the same again, and goes on from its checkpoint.
                 random.set_state(state)
