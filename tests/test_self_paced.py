@@ -196,6 +196,9 @@ def test_frames_in_and_out(tiny, blobs):
         .fit_transform(pd.DataFrame(X, columns=names))
     )
     assert list(out.columns) == list(reference.get_feature_names_out())
+    out = model.set_output(transform="polars").transform(frame)
+    assert out.columns == list(reference.get_feature_names_out())
+    np.testing.assert_array_equal(out.to_numpy(), reference.embedding_)
 
 
 def test_pipeline_and_grid_search(tiny, blobs):
@@ -353,6 +356,43 @@ def test_user_augmentation_from_global_generator_is_reproducible(tiny, images):
     torch.rand(5)
     second = tiny(augmentation=augmentation, **QUICK).fit(X)
     np.testing.assert_array_equal(first.embedding_, second.embedding_)
+
+
+class RandomErasing(nn.Module):
+    """As in kornia: draws for each sample, globally, and remembers what it drew."""
+
+    def __init__(self, p=0.5):
+        super().__init__()
+        self.p = p
+        self._params = {}
+
+    def forward(self, batch, params=None):
+        assert self.training
+        if params is None:
+            n, _, height, _ = batch.shape
+            chosen = torch.distributions.Bernoulli(self.p).sample((n,))
+            params = {"chosen": chosen, "row": torch.randint(0, height, (n,))}
+        self._params = params
+        rows = torch.arange(batch.shape[2])[None] == params["row"][:, None]
+        erased = rows & (params["chosen"][:, None] > 0)
+        return batch.masked_fill(erased[:, None, :, None], 0.0)
+
+
+def test_augmentation_modules_of_kornia_and_torchvision(tiny, images):
+    X, _ = images
+    few = {"encoder": "mlp", "min_pretrain_steps": 0, "min_center_steps": 0}
+    # Modules in a Sequential, as torchvision composes them.
+    views = nn.Sequential(RandomErasing(), nn.Dropout(0.1))
+    state = torch.get_rng_state()
+    first = tiny(augmentation=views, **few).fit(X)
+    assert torch.equal(torch.get_rng_state(), state)
+    second = tiny(augmentation=clone(first).augmentation, **few).fit(X)
+    np.testing.assert_array_equal(first.embedding_, second.embedding_)
+    np.testing.assert_array_equal(first.predict(X), first.labels_)
+    assert (
+        first.embedding_
+        != tiny(augmentation=RandomErasing(0.0), **few).fit(X).embedding_
+    ).any()
 
 
 # -------------------------------------------------------------------------- faults
