@@ -39,7 +39,7 @@ class CenterStage(Remembering):
     ----------
     centers : Tensor of shape (n_clusters, n_components)
         Cluster centres.
-    scale : Tensor of shape ()
+    scale : float
         Width of the Gaussian assignments.
     """
 
@@ -105,7 +105,8 @@ class CenterStage(Remembering):
             missing = self.params.n_clusters - len(centers)
             centers = torch.cat([centers, centers[-1:].expand(missing, -1)])
         self.centers = centers
-        self.scale = losses.gaussian_scale(h, centers)
+        # A number: as a tensor, its check would wait for the device in every step.
+        self.scale = float(losses.gaussian_scale(h, centers))
         self.start_scale = self.scale
 
     def assign(self, h: Tensor) -> Tensor:
@@ -144,8 +145,8 @@ class CenterStage(Remembering):
             h = self.batches.map(self.embed)
             h_view = self.batches.map(lambda x: self.embed(self.view(x)))
             self.centers = losses.weighted_centers(h_view, self.assign(h))
-            self.scale = losses.gaussian_scale(h, self.centers)
-        return {"assignment_scale": float(self.scale)}
+            self.scale = float(losses.gaussian_scale(h, self.centers))
+        return {"assignment_scale": self.scale}
 
     def warn_coinciding(self, h: Tensor) -> None:
         """Say so when centres have become the same point.

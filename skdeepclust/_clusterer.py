@@ -11,12 +11,14 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
 
 from skdeepclust._base import BaseDeepEstimator, Run, float_dtype
 from skdeepclust._compat import Interval
 from skdeepclust._head_stage import teach_head
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
+from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, EarlyStopping, Observer, Task
 
 
@@ -84,8 +86,7 @@ class BaseDeepClusterer(
 
     def _outcome(self, run: Run, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
         network = run.network.eval()
-        embedding = batches.map(network.embed).cpu().numpy()
-        labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
+        embedding, labels = _encode(network, batches)
         if not np.isfinite(embedding).all():
             raise ValueError(
                 "The trained network maps X to values that are not finite: lower "
@@ -208,9 +209,7 @@ class BaseDeepClusterer(
             At most 1.
         """
         batches = self._batches(X)
-        embedding = batches.map(self.network_.embed).cpu().numpy()
-        labels = batches.map(lambda x: self.network_(x).argmax(1)).cpu().numpy()
-        return neighbor_modularity(embedding, labels)
+        return neighbor_modularity(*_encode(self.network_, batches))
 
     def _batches(self, X: Any) -> Batches:
         check_is_fitted(self)
@@ -230,6 +229,18 @@ class BaseDeepClusterer(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _encode(network: ClusterNetwork, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embedding and the labels, with one pass through the encoder."""
+
+    def both(x: Tensor) -> Tensor:
+        h = network.embed(x)
+        return torch.cat([h, network.head(h)], dim=1)
+
+    mapped = batches.map(both)
+    embedding, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)
+    return embedding.contiguous().cpu().numpy(), logits.argmax(1).cpu().numpy()
 
 
 def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -23,6 +23,7 @@ from skdeepclust._warm_start import (
     symmetrized,
 )
 from skdeepclust.graph import Modularity
+from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
@@ -284,8 +285,8 @@ class GraphStages(Remembering):
         if params.level != "cluster":
             # The positive of a sample is its neighbour, and the other way round.
             partner = torch.arange(2 * n, device=h.device).roll(n).unsqueeze(1)
-            terms["neighbor_contrastive"] = losses.neighbor_contrastive(
-                z, partner, temperature=params.instance_temperature
+            terms["neighbor_contrastive"] = contrast_neighbors(
+                z, partner, params.instance_temperature
             )
             loss = loss + terms["neighbor_contrastive"]
         if params.level != "instance":

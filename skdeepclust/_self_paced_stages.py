@@ -188,7 +188,7 @@ class SelfPacedStages(Remembering):
                 self.update_pairs(epoch)
             if epoch % params.center_update_interval == 0:
                 return self.easy.update_centers(epoch)
-            return {"assignment_scale": float(self.easy.scale)}
+            return {"assignment_scale": self.easy.scale}
 
         return Stage(
             "joint",

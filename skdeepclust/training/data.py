@@ -9,7 +9,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-INFERENCE_ROWS = 256
+INFERENCE_ROWS = 512
+_FEW_ROWS, _LARGE = 256, 4096  # of samples with more values than this
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,9 @@ class Batches:
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples without gradients.
 
-        Every batch is padded to one fixed size: in float32 the result of a
-        sample depends, in the last digit, on how many rows are multiplied at
-        once, and here it must not.
+        All batches have one size, to which the last one is padded: in float32
+        the result of a sample depends, in the last digit, on how many rows are
+        multiplied at once, and here it must not.
 
         Parameters
         ----------
@@ -164,13 +165,15 @@ class Batches:
         Tensor of shape (n_samples, ...)
             On the device.
         """
+        n_rows = INFERENCE_ROWS if self.data[0].numel() <= _LARGE else _FEW_ROWS
         results = []
         with torch.no_grad():
-            for start in range(0, len(self.data), INFERENCE_ROWS):
-                batch = self._ready(self.data[start : start + INFERENCE_ROWS])
-                padded = batch.new_zeros(INFERENCE_ROWS, *batch.shape[1:])
-                padded[: len(batch)] = batch
-                results.append(function(padded)[: len(batch)])
+            for part in self.data.split(n_rows):
+                batch = self._ready(part)
+                if len(batch) < n_rows:
+                    padding = batch.new_zeros(n_rows - len(batch), *batch.shape[1:])
+                    batch = torch.cat([batch, padding])
+                results.append(function(batch)[: len(part)])
         return torch.cat(results)
 
     def _ready(self, batch: Tensor) -> Tensor:
