@@ -35,6 +35,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     as_rows,
+    compiled,
     fingerprint,
     fit_task,
     resolve_device,
@@ -90,6 +91,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "compile": ["boolean"],
         "checkpoint_dir": [str, os.PathLike, None],
         "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -292,7 +295,12 @@ def _run(
             observers=observers,
             checkpoint=checkpoint,
         )
-        run.fitted = estimator._train(network, batches, generator, train)
+        if estimator.compile:
+            network.compiled = compiled(network.autoencoder.encoder, device)
+        try:
+            run.fitted = estimator._train(network, batches, generator, train)
+        finally:
+            network.compiled = None
     return run
 
 

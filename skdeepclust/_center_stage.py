@@ -178,7 +178,8 @@ class CenterStage(Remembering):
             terms["nt_xent"] = losses.nt_xent(h, h_view, temperature=params.temperature)
             loss = params.contrastive_weight * terms["nt_xent"]
         else:
-            h, x_hat = network.autoencoder(x)
+            h = network.embed(x)
+            x_hat = network.decode(h)
             h_view = network.embed(self.view(x)) if self.views is not None else h
             terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
             loss = params.reconstruction_weight * terms["reconstruction"]

@@ -236,7 +236,7 @@ def _encode(network: ClusterNetwork, batches: Batches) -> tuple[np.ndarray, np.n
 
     def both(x: Tensor) -> Tensor:
         h = network.embed(x)
-        return torch.cat([h, network.head(h)], dim=1)
+        return torch.cat([h, network.assign(h)], dim=1)
 
     mapped = batches.map(both)
     embedding, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)

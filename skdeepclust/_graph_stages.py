@@ -277,8 +277,7 @@ class GraphStages(Remembering):
         neighbor = self.neighbors[index, draw]
         x = self.batches.take(torch.cat([index, neighbor]))
         h = network.embed(x if self.views is None else self.views(x, self.generator))
-        head: Any = network.head
-        z, logits = head.both(h)
+        z, logits = network.project(h)
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
         loss = h.new_zeros(())
@@ -297,7 +296,7 @@ class GraphStages(Remembering):
             loss = loss + terms["cluster_contrastive"]
             loss = loss + params.balance_weight * terms["cluster_balance"]
         if not network.unit_norm:
-            x_hat = network.autoencoder.decoder(h)
+            x_hat = network.decode(h)
             terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
             loss = loss + params.reconstruction_weight * terms["reconstruction"]
         return {"loss": loss, **terms}

@@ -147,7 +147,7 @@ class SelfPacedStages(Remembering):
         params, network = self.params, self.network
         x = self.batches.take(index)
         h, h_view = network.embed(self.easy.view(x)), network.embed(self.easy.view(x))
-        z = network.head(torch.cat([h, h_view])).softmax(1)
+        z = network.assign(torch.cat([h, h_view])).softmax(1)
         similarity = self.pairs[index] @ self.pairs[index].T
         similarity.fill_diagonal_(1.0)
         loss = losses.pair_contrastive(
