@@ -37,6 +37,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     as_rows,
+    compiled,
     current_group,
     fingerprint,
     fit_task,
@@ -99,6 +100,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "n_jobs": [Integral, None],
         "device": [str, torch.device],
+        "precision": [StrOptions({"float32", "bfloat16"})],
+        "compile": ["boolean"],
         "checkpoint_dir": [str, os.PathLike, None],
         "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
@@ -367,7 +370,12 @@ def _run(
             seeded=own,
             group=group,
         )
-        run.fitted = estimator._train(network, batches, generator, train)
+        if estimator.compile:
+            network.compiled = compiled(network.autoencoder.encoder, device)
+        try:
+            run.fitted = estimator._train(network, batches, generator, train)
+        finally:
+            network.compiled = None
     return run
 
 

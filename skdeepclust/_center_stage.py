@@ -41,7 +41,7 @@ class CenterStage(Remembering):
     ----------
     centers : Tensor of shape (n_clusters, n_components)
         Cluster centres.
-    scale : Tensor of shape ()
+    scale : float
         Width of the Gaussian assignments.
     """
 
@@ -99,7 +99,8 @@ class CenterStage(Remembering):
             self.centers = losses.weighted_centers(h, assigned)
         else:
             self.centers = self._kmeans_centers(h)
-        self.scale = losses.gaussian_scale(h, self.centers)
+        # A number: as a tensor, its check would wait for the device in every step.
+        self.scale = float(losses.gaussian_scale(h, self.centers))
         self.start_scale = self.scale
 
     def _kmeans_centers(self, h: Tensor) -> Tensor:
@@ -158,8 +159,8 @@ class CenterStage(Remembering):
             with group.own_draws(self.generator):
                 h_view = self.batches.map(lambda x: self.embed(self.view(x)))
             self.centers = group.same(losses.weighted_centers(h_view, self.assign(h)))
-            self.scale = losses.gaussian_scale(h, self.centers)
-        return {"assignment_scale": float(self.scale)}
+            self.scale = float(losses.gaussian_scale(h, self.centers))
+        return {"assignment_scale": self.scale}
 
     def warn_coinciding(self, h: Tensor) -> None:
         """Say so when centres have become the same point.
@@ -195,7 +196,8 @@ class CenterStage(Remembering):
             )
             loss = params.contrastive_weight * terms["nt_xent"]
         else:
-            h, x_hat = network.autoencoder(x)
+            h = network.embed(x)
+            x_hat = network.decode(h)
             h_view = network.embed(self.view(x)) if self.views is not None else h
             terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
             loss = params.reconstruction_weight * terms["reconstruction"]

@@ -3,6 +3,7 @@
 import warnings
 from collections.abc import Callable
 from copy import copy
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -19,6 +20,7 @@ from skdeepclust._compat import Interval
 from skdeepclust._head_stage import teach_head
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
+from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, EarlyStopping, Observer, Task
 
 
@@ -121,8 +123,7 @@ class BaseDeepClusterer(
 
     def _outcome(self, run: Run, batches: Batches) -> tuple[np.ndarray, np.ndarray]:
         network = run.network.eval()
-        embedding = batches.map(network.embed).cpu().numpy()
-        labels = batches.map(lambda x: network(x).argmax(1)).cpu().numpy()
+        embedding, labels = _encode(network, batches.map)
         check_finite(embedding, self.learning_rate)
         used, counts = np.unique(labels, return_counts=True)
         unused = np.setdiff1d(np.arange(self.n_clusters), used)
@@ -243,9 +244,8 @@ class BaseDeepClusterer(
             At most 1.
         """
         batches = self._batches(X)
-        embedding = self._map(batches, self.network_.embed).cpu().numpy()
-        labels = self._map(batches, self.network_).argmax(1).cpu().numpy()
-        return neighbor_modularity(embedding, labels)
+        encoded = _encode(self.network_, partial(self._map, batches))
+        return neighbor_modularity(*encoded)
 
     def _batches(self, X: Any) -> Batches:
         check_is_fitted(self)
@@ -276,6 +276,20 @@ class BaseDeepClusterer(
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def _encode(
+    network: ClusterNetwork, apply: Callable[[Callable[[Tensor], Tensor]], Tensor]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the embedding and the labels, with one pass through the encoder."""
+
+    def both(x: Tensor) -> Tensor:
+        h = network.embed(x)
+        return torch.cat([h, network.assign(h)], dim=1)
+
+    mapped = apply(both)
+    embedding, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)
+    return embedding.contiguous().cpu().numpy(), logits.argmax(1).cpu().numpy()
 
 
 def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -167,6 +167,12 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         features.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the networks compute in, in training and prediction. Losses, graphs,
+        weights and results are float32 in both; see the :ref:`User Guide <scaling>`.
+    compile : bool, default=False
+        Whether the encoder is compiled for training, by :func:`torch.compile`, which
+        needs a C++ compiler. The network that is kept is the one that is not compiled.
     checkpoint_dir : str or path-like, default=None
         A folder to which training is written, so that the same call of `fit` goes on
         after an interruption; see the :ref:`User Guide <checkpoints>`.
@@ -316,6 +322,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         n_jobs: int | None = None,
         warm_start: bool = False,
         device: str | torch.device = "auto",
+        precision: str = "float32",
+        compile: bool = False,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -367,6 +375,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
@@ -392,7 +402,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             encoder_trainable=self.encoder_trainable,
         )
         head = GraphHead(autoencoder.n_components, self.n_clusters)
-        return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
+        unit_norm = pretraining == "contrastive"
+        return ClusterNetwork(autoencoder, head, unit_norm, self.precision)
 
     def _train(
         self,

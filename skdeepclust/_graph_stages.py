@@ -25,6 +25,7 @@ from skdeepclust._warm_start import (
     symmetrized,
 )
 from skdeepclust.graph import Modularity
+from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
@@ -307,17 +308,16 @@ class GraphStages(Remembering):
         neighbor = self.neighbors[index, draw]
         x = self.batches.take(torch.cat([index, neighbor]))
         h = network.embed(x if self.views is None else self.views(x, self.generator))
-        head: Any = network.head
         sample, other = (group.gather(part, n) for part in h.tensor_split(2))
-        z, logits = head.both(torch.cat([sample, other]))
+        z, logits = network.project(torch.cat([sample, other]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
         loss = h.new_zeros(())
         if params.level != "cluster":
             # The positive of a sample is its neighbour, and the other way round.
             partner = torch.arange(2 * n, device=h.device).roll(n).unsqueeze(1)
-            terms["neighbor_contrastive"] = losses.neighbor_contrastive(
-                z, partner, temperature=params.instance_temperature
+            terms["neighbor_contrastive"] = contrast_neighbors(
+                z, partner, params.instance_temperature
             )
             loss = loss + terms["neighbor_contrastive"]
         if params.level != "instance":
@@ -328,7 +328,7 @@ class GraphStages(Remembering):
             loss = loss + terms["cluster_contrastive"]
             loss = loss + params.balance_weight * terms["cluster_balance"]
         if not network.unit_norm:
-            x_hat = network.autoencoder.decoder(h)
+            x_hat = network.decode(h)
             terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
             loss = loss + params.reconstruction_weight * terms["reconstruction"]
         return {"loss": loss, **terms}

@@ -45,7 +45,7 @@ def head_stage(
 
     def step(index: Tensor) -> dict[str, Tensor]:
         loss = cross_entropy(
-            network.head(h[index]), target[index], label_smoothing=label_smoothing
+            network.assign(h[index]), target[index], label_smoothing=label_smoothing
         )
         return {"loss": loss, "cross_entropy": loss}
 

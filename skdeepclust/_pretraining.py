@@ -87,9 +87,8 @@ def pretraining_stage(
             if estimator.denoising
             else x
         )
-        loss = (
-            losses.reconstruction(x, network.autoencoder(corrupted)[1]) / x[0].numel()
-        )
+        x_hat = network.decode(network.embed(corrupted))
+        loss = losses.reconstruction(x, x_hat) / x[0].numel()
         return {"loss": loss, "reconstruction": loss}
 
     trained: nn.Module = (

@@ -149,6 +149,12 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         features.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the networks compute in, in training and prediction. Losses, graphs,
+        weights and results are float32 in both; see the :ref:`User Guide <scaling>`.
+    compile : bool, default=False
+        Whether the encoder is compiled for training, by :func:`torch.compile`, which
+        needs a C++ compiler. The network that is kept is the one that is not compiled.
     checkpoint_dir : str or path-like, default=None
         A folder to which training is written, so that the same call of `fit` goes on
         after an interruption; see the :ref:`User Guide <checkpoints>`.
@@ -285,6 +291,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         n_jobs: int | None = None,
         warm_start: bool = False,
         device: str | torch.device = "auto",
+        precision: str = "float32",
+        compile: bool = False,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -333,6 +341,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.n_jobs = n_jobs
         self.warm_start = warm_start
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
@@ -359,7 +369,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
             encoder_trainable=self.encoder_trainable,
         )
         head = ClusterHead(autoencoder.n_components, self.n_clusters)
-        return ClusterNetwork(autoencoder, head, pretraining == "contrastive")
+        unit_norm = pretraining == "contrastive"
+        return ClusterNetwork(autoencoder, head, unit_norm, self.precision)
 
     def _train(
         self,

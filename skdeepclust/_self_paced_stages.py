@@ -150,7 +150,7 @@ class SelfPacedStages(Remembering):
         n, x = len(index), self.batches.take(group.share(index))
         h = group.gather(network.embed(self.easy.view(x)), n)
         h_view = group.gather(network.embed(self.easy.view(x)), n)
-        z = network.head(torch.cat([h, h_view])).softmax(1)
+        z = network.assign(torch.cat([h, h_view])).softmax(1)
         similarity = self.pairs[index] @ self.pairs[index].T
         similarity.fill_diagonal_(1.0)
         loss = losses.pair_contrastive(
@@ -191,7 +191,7 @@ class SelfPacedStages(Remembering):
                 self.update_pairs(epoch)
             if epoch % params.center_update_interval == 0:
                 return self.easy.update_centers(epoch)
-            return {"assignment_scale": float(self.easy.scale)}
+            return {"assignment_scale": self.easy.scale}
 
         return Stage(
             "joint",

@@ -90,6 +90,12 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
     device : str or torch.device, default="auto"
         "auto" takes an accelerator if there is one.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the networks compute in, in training and prediction. Losses, graphs,
+        weights and results are float32 in both; see the :ref:`User Guide <scaling>`.
+    compile : bool, default=False
+        Whether the encoder is compiled for training, by :func:`torch.compile`, which
+        needs a C++ compiler. The network that is kept is the one that is not compiled.
     checkpoint_dir : str or path-like, default=None
         A folder to which training is written, so that the same call of `fit` goes on
         after an interruption; see the :ref:`User Guide <checkpoints>`.
@@ -154,6 +160,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
                 "n_init",
                 "n_jobs",
                 "device",
+                "precision",
+                "compile",
                 "checkpoint_dir",
                 "checkpoint_interval",
                 "random_state",
@@ -194,6 +202,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         n_init: int = 1,
         n_jobs: int | None = None,
         device: str | torch.device = "auto",
+        precision: str = "float32",
+        compile: bool = False,
         checkpoint_dir: str | os.PathLike[str] | None = None,
         checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
@@ -219,6 +229,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self.n_init = n_init
         self.n_jobs = n_jobs
         self.device = device
+        self.precision = precision
+        self.compile = compile
         self.checkpoint_dir = checkpoint_dir
         self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
@@ -241,7 +253,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         )
         # The head is not used: the spectral cut gives the clusters.
         head = ClusterHead(autoencoder.n_components, self.n_clusters, ())
-        return ClusterNetwork(autoencoder, head, unit_norm=False)
+        return ClusterNetwork(autoencoder, head, False, self.precision)
 
     def _train(
         self,
@@ -340,7 +352,8 @@ class _SubspaceStages:
         """Reconstruction and residual of a batch."""
         index = self.batches.group.share(index)
         x = self.batches.take(index)
-        h, x_hat = self.network.autoencoder(x)
+        h = self.network.embed(x)
+        x_hat = self.network.decode(h)
         reconstruction = losses.reconstruction(x, x_hat) / x[0].numel()
         residual = (h - self.target[index]).square().mean()
         loss = reconstruction + self.params.self_expression_weight * residual

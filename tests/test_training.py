@@ -6,6 +6,7 @@ import pytest
 import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from skdeepclust.training import (
     Batches,
@@ -14,12 +15,25 @@ from skdeepclust.training import (
     Stage,
     as_rows,
     available_devices,
+    loop,
     resolve_device,
     run_stages,
     sample_shape,
 )
 
 CPU = torch.device("cpu")
+WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
+
+
+class CountWaits(TorchDispatchMode):
+    """Counts the operations for whose result the host waits."""
+
+    n_steps = n_waits = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        self.n_steps += function is torch.ops.aten._fused_adam_.default
+        self.n_waits += function in WAITS
+        return function(*args, **(kwargs or {}))
 
 
 def regression(n=40, seed=0):
@@ -152,6 +166,23 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
     assert len(rows) == 3
     for name, value in layer.state_dict().items():
         assert torch.equal(value, good[name])
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny_graph"])
+def test_training_steps_never_wait_for_the_device(name, request, monkeypatch, images):
+    X, count, run_epoch = images[0], CountWaits(), loop._run_epoch
+
+    def counted(*arguments):
+        with count:
+            return run_epoch(*arguments)
+
+    monkeypatch.setattr(loop, "_run_epoch", counted)
+    steps = {f"min_{s}_steps": 0 for s in ("pretrain", "center", "head")}
+    steps |= {"min_joint_steps": 0} if name == "tiny_graph" else {}
+    model = request.getfixturevalue(name)(center_epochs=1, **steps).fit(X)
+    assert {row["stage"] for row in model.history_} > {"pretraining", "center", "head"}
+    assert count.n_steps >= len(model.history_)
+    assert count.n_waits == 0
 
 
 def test_history_verbose_logs_one_line_an_epoch(caplog):

@@ -87,7 +87,9 @@ def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
     tensor(1.)
     """
     _check_centers(h, centers)
-    scale = _nearest_scale(*_promote(h, centers)).to(h.dtype)
+    wide, wide_centers = _promote(h, centers)
+    nearest = _squared_distances(wide, wide_centers).amin(dim=1)
+    scale = _scale(nearest, wide).to(h.dtype)
     return scale.clamp_min(torch.finfo(h.dtype).tiny)
 
 
@@ -131,13 +133,14 @@ def gaussian_assignment(
     """
     _check_centers(h, centers)
     wide, wide_centers = _promote(h, centers)
+    squared = _squared_distances(wide, wide_centers)
+    nearest = squared.detach().amin(dim=1, keepdim=True)
     if scale is None:
-        scale = _nearest_scale(wide, wide_centers).detach()
+        scale = _scale(nearest, wide.detach())
     else:
         _check_positive("scale", scale)
-    squared = _squared_distances(wide, wide_centers)
     # With its nearest centre at 0 no row can become all minus infinity.
-    excess = squared - squared.detach().amin(dim=1, keepdim=True)
+    excess = squared - nearest
     return (-0.5 * (excess / scale / scale)).softmax(dim=1).to(h.dtype)
 
 
@@ -274,8 +277,9 @@ def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:
     return squared - squared.detach().clamp_max(0.0)
 
 
-def _nearest_scale(h: Tensor, centers: Tensor) -> Tensor:
-    variance = _squared_distances(h, centers).amin(dim=1).mean() / h.shape[1]
+def _scale(nearest: Tensor, h: Tensor) -> Tensor:
+    """Width from the squared distances to the nearest centre."""
+    variance = nearest.mean() / h.shape[1]
     # What is below the rounding error of the distances counts as that error: a scale
     # of 0 would make the gradients of the assignment infinite.
     overall = (h.detach() - h.detach().mean(dim=0)).square().mean()

@@ -1,5 +1,6 @@
 """Losses that compare samples by cosine: views of one sample, and pairs of samples."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
@@ -8,8 +9,11 @@ from torch.nn import functional
 
 from ._checks import _check_positive, _check_rows, _check_shape, _promote, _unit_rows
 
-_DENSE_ROWS = 512  # up to here all pairs at once is faster than blocks
+_DENSE_ROWS = 64  # up to here all pairs at once is faster than blocks
 _BLOCK_ROWS = 256
+_TILE_ROWS = 384  # four such squares fit into a cache
+_TILE_ROWS_ELSEWHERE = 2048  # on an accelerator, where launches cost more than memory
+_LEAST_TEMPERATURE = 0.025  # exp(1 / t) and exp(-1 / t) are far from float32's limits
 
 
 def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
@@ -133,9 +137,10 @@ def pair_contrastive(
 
     Notes
     -----
-    Beyond 512 samples the pairs are visited in blocks of rows, each once: the gradient
-    is computed together with the loss, so memory grows with n and not with its square.
-    It then cannot be differentiated twice: `create_graph=True` raises a RuntimeError.
+    Beyond 64 samples the pairs are visited in blocks, a factor's only on one side of
+    the diagonal, and the gradient is computed together with the loss: memory grows with
+    n and not with its square. It then cannot be differentiated twice:
+    `create_graph=True` raises a RuntimeError.
 
     Examples
     --------
@@ -162,7 +167,8 @@ def pair_contrastive(
     if z.shape[0] <= _DENSE_ROWS:
         loss = _contrast_all(unit, similarity.detach(), temperature, *thresholds)
     else:
-        blocks: Any = _PairContrast.apply  # untyped in torch
+        tiled = similarity.shape[1] != z.shape[0] and temperature >= _LEAST_TEMPERATURE
+        blocks: Any = (_FactorContrast if tiled else _PairContrast).apply
         loss = blocks(unit, similarity.detach(), temperature, *thresholds)
     return loss.to(z.dtype)
 
@@ -258,12 +264,91 @@ class _PairContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        # torch's `once_differentiable` lets this pass, and its second derivatives
-        # are wrong, wherever grad_output is a constant.
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "pair_contrastive of more than 512 samples cannot be differentiated "
-                "twice: leave out create_graph=True."
-            )
-        (gradient,) = ctx.saved_tensors
-        return grad_output * gradient, None, None, None, None
+        return _scaled_gradient(ctx, grad_output), None, None, None, None
+
+
+class _FactorContrast(torch.autograd.Function):
+    """Loss and gradient of `pair_contrastive` of a factor, in two passes over tiles.
+
+    All is symmetric: a tile above the diagonal serves its rows and its columns. The
+    exponentials are bounded by the temperature, and need no peak of their row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        unit: Tensor,
+        factor: Tensor,
+        temperature: float,
+        positive_threshold: float,
+        negative_threshold: float,
+    ) -> Tensor:
+        n, factor = unit.shape[0], factor.to(unit.dtype)
+        size = _TILE_ROWS if unit.device.type == "cpu" else _TILE_ROWS_ELSEWHERE
+        size = min(n, size)
+        scaled = unit / temperature
+        buffers = unit.new_empty(4, size * size)
+        total, n_positive = unit.new_zeros(n), unit.new_zeros(n)
+
+        def tiles() -> Iterator[tuple[slice, slice, list[Tensor]]]:
+            """Give masks and logits of each tile, written into the same memory."""
+            for i in range(0, n, size):
+                for j in range(i, n, size):
+                    height, width = min(size, n - i), min(size, n - j)
+                    rows, columns = slice(i, i + height), slice(j, j + width)
+                    tile = [b[: height * width].view(height, width) for b in buffers]
+                    positive, negative, pairs, _ = tile
+                    torch.mm(factor[rows], factor[columns].T, out=negative)
+                    torch.ge(negative, positive_threshold, out=positive)
+                    negative.le_(negative_threshold)
+                    if i == j:
+                        positive.diagonal().zero_()
+                        negative.diagonal().zero_()
+                    torch.mm(scaled[rows], unit[columns].T, out=pairs)
+                    yield rows, columns, tile
+
+        for rows, columns, (positive, negative, pairs, _) in tiles():
+            pairs.exp_().mul_(negative)
+            for sums, values in ((total, pairs), (n_positive, positive)):
+                sums[rows] += values.sum(dim=1)
+                if rows != columns:
+                    sums[columns] += values.sum(dim=0)
+        counted = (n_positive > 0) & (total > 0)
+        total.masked_fill_(~counted, 1.0)
+        spread_weight, pull_weight = counted / total, counted / n_positive.clamp_min_(1)
+        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
+        pulled = []
+        for rows, columns, (positive, negative, pairs, weights) in tiles():
+            torch.add(pull_weight[rows, None], pull_weight[columns], out=weights)
+            positive.mul_(weights)
+            share = torch.dot(positive.flatten(), pairs.flatten())
+            # A tile on the diagonal holds each of its pairs twice.
+            pulled.append(share / 2 if rows == columns else share)
+            if gradient is None:
+                continue
+            torch.add(spread_weight[rows, None], spread_weight[columns], out=weights)
+            pairs.exp_().mul_(negative).mul_(weights).sub_(positive)
+            gradient[rows].addmm_(pairs, unit[columns])
+            if rows != columns:
+                gradient[columns].addmm_(pairs.T, unit[rows])
+        n_counted = counted.sum().clamp_min(1)
+        if gradient is not None:
+            ctx.save_for_backward(gradient.div_(n_counted * temperature))
+        return (total.log().sum() - torch.stack(pulled).sum()) / n_counted
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
+        return _scaled_gradient(ctx, grad_output), None, None, None, None
+
+
+def _scaled_gradient(ctx: Any, grad_output: Tensor) -> Tensor:
+    # torch's `once_differentiable` lets this pass, and its second derivatives are
+    # wrong, wherever grad_output is a constant.
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            f"pair_contrastive of more than {_DENSE_ROWS} samples cannot be "
+            f"differentiated twice: leave out create_graph=True."
+        )
+    gradient: Tensor
+    (gradient,) = ctx.saved_tensors
+    return grad_output * gradient

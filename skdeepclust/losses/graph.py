@@ -61,11 +61,19 @@ def neighbor_contrastive(
     _check_rows("h", h)
     _check_positive("temperature", temperature)
     indices = _checked_neighbors(neighbors, h)
+    return contrast_neighbors(h, indices, temperature)
+
+
+def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tensor:
+    """Compute `neighbor_contrastive` of arguments that are known to be right.
+
+    To check them means to wait for the device, which a training step must not.
+    """
     (wide,) = _promote(h)
-    if indices.shape[1] == h.shape[0] - 1:
+    if neighbors.shape[1] == h.shape[0] - 1:
         return (0 * wide).sum().to(h.dtype)
     contrast: Any = _NeighborContrast.apply  # untyped in torch
-    loss: Tensor = contrast(_unit_rows(wide), indices, temperature)
+    loss: Tensor = contrast(_unit_rows(wide), neighbors, temperature)
     return loss.to(h.dtype)
 
 

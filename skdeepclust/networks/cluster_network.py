@@ -1,5 +1,8 @@
 """An autoencoder with a cluster head: what every estimator trains."""
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from numpy.typing import ArrayLike
 from torch import Tensor, nn
@@ -21,18 +24,30 @@ class ClusterNetwork(nn.Module):
     unit_norm : bool
         Whether the embedding is scaled to unit length, as contrastive
         training with cosine similarities wants it.
+    precision : {"float32", "bfloat16"}, default="float32"
+        What the layers compute in; what goes in and out is float32, and so are the
+        weights.
+
+    Attributes
+    ----------
+    compiled : callable or None
+        Takes the place of the encoder in training mode; no part of the state.
     """
+
+    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
         autoencoder: Autoencoder,
         head: ClusterHead | GraphHead,
         unit_norm: bool,
+        precision: str = "float32",
     ) -> None:
         super().__init__()
         self.autoencoder = autoencoder
         self.head = head
         self.unit_norm = unit_norm
+        self.precision = precision
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the embedding of a batch.
@@ -47,7 +62,8 @@ class ClusterNetwork(nn.Module):
         Tensor of shape (n_samples, n_components)
             Of unit length with `unit_norm`.
         """
-        h: Tensor = self.autoencoder.encoder(x)
+        trained = self.training and self.compiled is not None
+        h = self._compute(self.compiled if trained else self.autoencoder.encoder, x)
         return normalize(h, dim=1) if self.unit_norm else h
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,8 +79,64 @@ class ClusterNetwork(nn.Module):
         Tensor of shape (n_samples, n_clusters)
             The softmax over its columns gives probabilities.
         """
-        logits: Tensor = self.head(self.embed(x))
+        return self.assign(self.embed(x))
+
+    def assign(self, h: Tensor) -> Tensor:
+        """Return the cluster logits of embedded samples.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_clusters)
+            As of the samples themselves.
+        """
+        logits: Tensor = self._compute(self.head, h)
         return logits
+
+    def project(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return what a GraphHead makes of embedded samples.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        tuple of Tensors
+            Projections, and cluster logits.
+        """
+        both: tuple[Tensor, Tensor] = self._compute(self.head.both, h)
+        return both
+
+    def decode(self, h: Tensor) -> Tensor:
+        """Reconstruct embedded samples.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, *input_shape)
+            The reconstructions.
+        """
+        x_hat: Tensor = self._compute(self.autoencoder.decoder, h)
+        return x_hat
+
+    def _compute(self, function: Any, x: Tensor) -> Any:
+        if self.precision == "float32":
+            return function(x)
+        with torch.autocast(x.device.type, getattr(torch, self.precision)):
+            result = function(x)
+        if isinstance(result, tuple):
+            return tuple(part.float() for part in result)
+        return result.float()
 
     def reorder_clusters(self, order: ArrayLike) -> None:
         """Renumber the clusters: new cluster k is the old ``order[k]``.

@@ -3,7 +3,7 @@
 from skdeepclust.training.callbacks import Task, fit_task
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, FileCheckpoint
 from skdeepclust.training.data import Batches, InputSpec
-from skdeepclust.training.device import available_devices, resolve_device
+from skdeepclust.training.device import available_devices, compiled, resolve_device
 from skdeepclust.training.distributed import ALONE, Alone, current_group
 from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
@@ -27,6 +27,7 @@ __all__ = [
     "Task",
     "as_rows",
     "available_devices",
+    "compiled",
     "current_group",
     "fingerprint",
     "fit_task",

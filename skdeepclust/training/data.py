@@ -1,5 +1,6 @@
 """Arrays and tensors in, batches on a device out."""
 
+import math
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from skdeepclust.training.distributed import ALONE, Alone
 
-INFERENCE_ROWS = 256
+INFERENCE_ROWS = 512
+_FEW_ROWS, _LARGE = 256, 4096  # of samples with more values than this
 _BLOCK = 2**23  # values that are brought to float64 at once
 _LARGEST = float(np.finfo(np.float32).max)
 
@@ -218,9 +220,9 @@ class Batches:
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples without gradients.
 
-        Every batch is padded to one fixed size: in float32 the result of a
-        sample depends, in the last digit, on how many rows are multiplied at
-        once, and here it must not.
+        All batches have one size, to which the last one is padded: in float32
+        the result of a sample depends, in the last digit, on how many rows are
+        multiplied at once, and here it must not.
 
         Parameters
         ----------
@@ -232,19 +234,21 @@ class Batches:
         Tensor of shape (n_samples, ...)
             On the device.
         """
+        large = math.prod(self.spec.shape) > _LARGE
+        n_rows = _FEW_ROWS if large else INFERENCE_ROWS
         results = []
-        starts = range(0, len(self.data), INFERENCE_ROWS)
+        starts = range(0, len(self.data), n_rows)
         group = self.group if len(starts) >= self.group.n_processes else ALONE
         with torch.no_grad():
             for start in group.share(starts):
-                place = slice(start, start + INFERENCE_ROWS)
+                place = slice(start, start + n_rows)
                 if isinstance(self.data, Tensor):
                     batch = self._ready(self.data[place])
                 else:
                     batch = self._read(place)
-                padded = batch.new_zeros(INFERENCE_ROWS, *batch.shape[1:])
-                padded[: len(batch)] = batch
-                results.append(function(padded))
+                padding = batch.new_zeros(n_rows - len(batch), *batch.shape[1:])
+                # A copy in any case: a module may change its input in place.
+                results.append(function(torch.cat([batch, padding])))
         whole = group.gather(torch.stack(results), len(starts))
         return whole.flatten(0, 1)[: len(self.data)]
 

@@ -1,6 +1,9 @@
 """Where the computation runs."""
 
+from collections.abc import Callable
+
 import torch
+from torch import Tensor, nn
 
 
 def available_devices() -> list[str]:
@@ -48,3 +51,39 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"use 'auto' or one of {names}."
         )
     return torch.device(device)
+
+
+def compiled(module: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
+    """Compile what a module computes; the module itself stays as it is.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Its weights stay shared.
+    device : torch.device
+        Where it is.
+
+    Returns
+    -------
+    callable
+        Computes what `module` does. It is compiled when it is first called.
+
+    Raises
+    ------
+    ValueError
+        If there is no compiler for `device`.
+    """
+    try:
+        torch.compile(_successor)(torch.zeros(1, device=device))
+    except Exception as error:
+        reason = str(error).strip().split("\n", 1)[0]
+        raise ValueError(
+            f"compile=True fails on device {str(device)!r} ({reason}): install a C++ "
+            "compiler such as g++ (on CUDA also triton), or set compile=False."
+        ) from error
+    function: Callable[[Tensor], Tensor] = torch.compile(lambda x: module(x))
+    return function
+
+
+def _successor(x: Tensor) -> Tensor:
+    return x + 1

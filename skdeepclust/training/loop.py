@@ -106,11 +106,14 @@ def _run_stage(
         if stage.refresh is not None and epoch % stage.refresh_interval == 0:
             statistics = stage.refresh(epoch)
         network.train()
-        means = _run_epoch(
+        sums = _run_epoch(
             stage, optimizer, scheduler, n_samples, n_batches, generator, group
         )
         group.average_buffers(network)
-        finite = math.isfinite(means["loss"]) and _is_finite(network)
+        # The one time in an epoch that the host waits for the device.
+        *totals, largest = torch.stack([*sums.values(), _largest(network)]).tolist()
+        means = {n: total / n_batches for n, total in zip(sums, totals, strict=True)}
+        finite = math.isfinite(means["loss"]) and math.isfinite(largest)
         if not finite:
             network.load_state_dict(good)
             warnings.warn(
@@ -142,7 +145,7 @@ def _run_epoch(
     n_batches: int,
     generator: torch.Generator,
     group: Alone,
-) -> dict[str, float]:
+) -> dict[str, Tensor]:
     order = torch.randperm(n_samples, generator=generator, device=generator.device)
     sums: dict[str, Tensor] = {}
     with group.own_draws(generator):
@@ -155,12 +158,13 @@ def _run_epoch(
             if scheduler is not None:
                 scheduler.step()
             for name, value in terms.items():
-                # Summed on the device: one synchronisation per epoch, not per step.
                 value = value.detach()
                 sums[name] = sums[name] + value if name in sums else value
-    sums = group.sum_terms(sums)
-    return {name: float(value) / n_batches for name, value in sums.items()}
+    return group.sum_terms(sums)
 
 
-def _is_finite(network: nn.Module) -> bool:
-    return all(bool(torch.isfinite(p).all()) for p in network.parameters())
+def _largest(network: nn.Module) -> Tensor:
+    """Return the largest weight in magnitude: not finite if any weight is not."""
+    weights = [p.detach() for p in network.parameters() if p.numel() > 0]
+    extremes = [extreme for weight in weights for extreme in weight.aminmax()]
+    return torch.stack(extremes).abs().amax()
