@@ -35,7 +35,6 @@ model = SelfPacedContrastiveClustering(
     hidden_layer_sizes=(64, 64),
     batch_size=128,
     min_pretrain_steps=90,
-    min_pretrain_steps=100,
     min_center_steps=10,
     min_head_steps=60,
     min_contrastive_steps=10,
