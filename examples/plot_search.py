@@ -35,7 +35,6 @@ model = SelfPacedContrastiveClustering(
     hidden_layer_sizes=(64, 64),
     batch_size=128,
     min_pretrain_steps=90,
-    min_pretrain_steps=100,
     min_center_steps=10,
     min_head_steps=60,
     min_contrastive_steps=10,
@@ -63,7 +62,9 @@ print(search.best_params_)
 # The modularity asks whether neighbours in the embedding are in the same cluster, the
 # silhouette whether a sample is far from the next cluster. Both are taken in the
 # embedding that is being judged, so neither is to be trusted alone. Only the last panel
-# uses the classes.
+# uses the classes. With training cut so short, the two scores like a
+# high temperature, which the classes do not: look at pictures, too, before believing a
+# score.
 
 titles = ("Modularity", "Silhouette", "Accuracy (needs classes)")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")
