@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import ClusterMixin
-from sklearn.utils import check_random_state
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import validate_data
 from torch import nn
 
@@ -159,11 +159,13 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
-        if y is not None and np.shape(y)[:1] != (len(X),):
+        try:
+            check_consistent_length(X, y)
+        except (TypeError, ValueError) as error:
             raise ValueError(
-                f"y of shape {tuple(np.shape(y))} does not go with n_samples={len(X)}: "
-                "pass one label per sample, or none."
-            )
+                f"y does not go with n_samples={len(X)}: pass one label per sample, or "
+                f"none. {error}"
+            ) from error
         self._check_together()
         # The weights go with the scale that they were learnt at.
         spec = self._spec if goes_on else InputSpec.from_data(X, shape)

@@ -14,11 +14,15 @@ from skdeepclust import (
 pytestmark = pytest.mark.no_cover
 
 
+# Some hundred fits: as few steps as still find clusters that are far apart.
+FEW = {"min_pretrain_steps": 10, "min_head_steps": 30, "head_learning_rate": 1e-2}
+
+
 @parametrize_with_checks(
     [
-        SelfPacedContrastiveClustering(**TINY),
-        GraphContrastiveClustering(**TINY_GRAPH),
-        DeepSubspaceClustering(**TINY_SUBSPACE),
+        SelfPacedContrastiveClustering(**{**TINY, **FEW, "min_center_steps": 5}),
+        GraphContrastiveClustering(**{**TINY_GRAPH, **FEW, "min_joint_steps": 5}),
+        DeepSubspaceClustering(**{**TINY_SUBSPACE, "min_pretrain_steps": 10}),
     ]
 )
 def test_check_estimator_tiny(estimator, check):

@@ -230,7 +230,7 @@ def test_fit_refuses(fitted, row, X, parameters, error, match):
 @pytest.mark.parametrize("y", [np.zeros(5), np.zeros((5, 2)), [], 3])
 @cheapest
 def test_fit_refuses_y_of_another_length(fitted, y):
-    assert_refused(fitted, GOOD, ValueError, "y of shape .*n_samples=30", y)
+    assert_refused(fitted, GOOD, ValueError, "y does not go with n_samples=30", y)
 
 
 @pytest.mark.parametrize("y", [list("abc" * 10), torch.zeros(30), pd.Series([0] * 30)])
