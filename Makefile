@@ -1,7 +1,8 @@
 # Every target makes the environment it needs; a second call starts at once.
 PYTHON ?= python3
 PYTEST_ARGS ?=
-# Processes that share the tests; each computes on one thread.
+# Processes that share the tests; each computes on one thread. Tests that start workers are
+# a group, for the workers stay and serve the next one.
 PYTEST_JOBS ?= 2
 BENCH_ARGS ?=
 COVERAGE_MIN ?= 95
@@ -58,7 +59,7 @@ demo: $(VENV)/.dev-stamp
 	$(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.dev-stamp
-	$(TEST_ENV) $(VENV)/bin/python -m pytest -n $(PYTEST_JOBS) --cov=skdeepclust --cov-branch \
+	$(TEST_ENV) $(VENV)/bin/python -m pytest -n $(PYTEST_JOBS) --dist loadgroup --cov=skdeepclust --cov-branch \
 		--cov-report=term-missing:skip-covered --cov-fail-under=$(COVERAGE_MIN) \
 		--durations=10 $(PYTEST_ARGS)
 

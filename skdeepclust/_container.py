@@ -11,6 +11,7 @@ import json
 import math
 import os
 import platform
+import re
 import secrets
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
@@ -38,6 +39,8 @@ _ZIP = b"PK\x03\x04"
 _MARK = b"skdeepclust sha256 "
 _DIGITS = 64  # of a sha256
 _BLOCK = 2**20
+_MAX_DEPTH = 100
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"')
 
 
 def migrate(
@@ -244,7 +247,7 @@ def read(path: Path, kind: str) -> dict[str, Any]:
     with path.open("rb") as file:
         _check(file, path)
         with parsing(path), zipfile.ZipFile(file) as archive:
-            document = json.loads(archive.read(_CONTENT))
+            document = _parse(archive.read(_CONTENT))
             arrays = {
                 entry.removesuffix(".npy"): _read_array(archive, entry)
                 for entry in archive.namelist()
@@ -307,6 +310,16 @@ def _check(file: BinaryIO, path: Path) -> None:
             f"{path} is damaged: its checksum is not that of its content. Restore it "
             "from a copy, or make it anew."
         )
+
+
+def _parse(text: bytes) -> Any:
+    # The parser of JSON recurses: deep enough, it would take the process down.
+    brackets = np.frombuffer(_STRING.sub(b"", text), dtype=np.uint8)
+    opened = np.isin(brackets, [*b"[{"]).cumsum()
+    depth = opened - np.isin(brackets, [*b"]}"]).cumsum()
+    if depth.max(initial=0) > _MAX_DEPTH:
+        raise ValueError(f"it is nested more than {_MAX_DEPTH} deep")
+    return json.loads(text)
 
 
 def _read_array(archive: zipfile.ZipFile, entry: str) -> np.ndarray:

@@ -196,6 +196,7 @@ def test_callback_sees_no_stage_without_epochs(callbacks, make, recorder, blobs)
     assert recorder.children((0,)) == ["pretraining", "head", "contrastive"]
 
 
+@pytest.mark.xdist_group("workers")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callback_sees_runs(callbacks, make, recorder, blobs, n_jobs):
@@ -403,6 +404,7 @@ def test_callback_of_a_pipeline_reaches_a_transformer(callbacks, make, blobs):
     assert len(spy.epochs()) == pipeline[0].n_iter_
 
 
+@pytest.mark.xdist_group("workers")
 @pytest.mark.parametrize("n_jobs", [1, 2])
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callbacks_in_a_grid_search(callbacks, make, recorder, blobs, n_jobs):

@@ -16,7 +16,11 @@ from torch import nn
 
 from skdeepclust.features import FeatureExtractor
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
+    # What is run here is measured by other tests; measuring would take longer.
+    pytest.mark.no_cover,
+]
 
 FEW = {
     "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 0},

@@ -15,6 +15,9 @@ from test_self_paced import stages
 from skdeepclust import LITERAL_GRAPH_PARAMETERS, GraphContrastiveClustering
 from skdeepclust.metrics import accuracy_scorer
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 STAGES = ["pretraining", "head", "joint"]
 FAST = {"min_pretrain_steps": 0, "min_head_steps": 10, "min_joint_steps": 0}
 """Overrides for tests that need a fit but no good one."""
@@ -191,6 +194,7 @@ def test_predict_needs_no_graph_and_agrees(tiny_graph, images):
 # ------------------------------------------------------------------- reproducible
 
 
+@pytest.mark.xdist_group("workers")
 def test_same_seed_same_result_for_any_n_jobs_and_after_pickling(tiny_graph, blobs):
     X, _ = blobs
     model = tiny_graph(n_init=2, **FAST).fit(X)

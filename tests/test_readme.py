@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 README = Path(__file__).resolve().parents[1] / "README.rst"
 BLOCK = re.compile(
     r"^\.\. code-block:: python\n\n(?P<code>(?:(?:[ ]{3}.*)?\n)+)", re.MULTILINE

@@ -16,7 +16,11 @@ from skdeepclust.metrics import accuracy_scorer, modularity_scorer
 from skdeepclust.model_selection import silhouette_scorer, stability_scorer
 
 # Few epochs are too few for some clusters.
-pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
+    # What is run here is measured by other tests; measuring would take longer.
+    pytest.mark.no_cover,
+]
 
 FEW = {
     "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 20},
@@ -128,6 +132,7 @@ def six_candidates(tiny, **options):
     return GridSearchCV(model, grid, scoring=scoring, refit=False, cv=2, **options)
 
 
+@pytest.mark.xdist_group("workers")
 def test_n_jobs_does_not_change_scores(tiny, blobs, one_thread):
     alone = six_candidates(tiny, n_jobs=1).fit(*blobs)
     # Left alone, the two workers share the processors, and sums may have other digits.

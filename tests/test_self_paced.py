@@ -23,6 +23,9 @@ from skdeepclust import LITERAL_PARAMETERS, SelfPacedContrastiveClustering
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import accuracy_scorer
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 STAGES = ["pretraining", "center", "head", "contrastive"]
 
 
@@ -235,6 +238,7 @@ def test_same_seed_same_labels_and_globals_untouched(tiny, images):
     assert not np.array_equal(first.embedding_, other.embedding_)
 
 
+@pytest.mark.xdist_group("workers")
 def test_n_init_keeps_the_run_nearest_to_the_consensus_for_any_n_jobs(tiny, images):
     X, _ = images
     seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)

@@ -582,6 +582,21 @@ def test_forged_file_executes_nothing(path, tmp_path, good):
     assert not mark.exists()
 
 
+def test_deeply_nested_file_is_refused_whatever_the_limit_of_recursion(path, good):
+    path.write_bytes(good)
+    with zipfile.ZipFile(path) as archive:
+        entries = {name: archive.read(name) for name in archive.namelist()}
+    forge(path, {**entries, "content.json": b"[" * 10**6})
+    limit = sys.getrecursionlimit()
+    # As some packages set it: beyond what the stack can bear.
+    sys.setrecursionlimit(10**7)
+    try:
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            skdeepclust.load(path)
+    finally:
+        sys.setrecursionlimit(limit)
+
+
 @pytest.mark.parametrize("function", ["fsync", "replace"])
 def test_failed_save_keeps_the_old_file(tiny, path, good, monkeypatch, function):
     def fail(*arguments):

@@ -106,7 +106,7 @@ N_SAMPLES = {"images": 150}
 def data(case):
     if case == "images":
         return (load_digits(n_class=3).images[:150] * 15).astype(np.uint8)
-    # Rows for three blocks of inference, and shares of different sizes.
+    # Rows for two blocks of inference, and shares of different sizes.
     return make_blobs(611, 6, centers=3, cluster_std=0.5, random_state=0)[0]
 
 
