@@ -31,6 +31,7 @@ numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists th
 numpydoc_class_members_toctree = False
 
 sphinx_gallery_conf = {
+    "parallel": 2,
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",
     "filename_pattern": "/plot_",

@@ -227,12 +227,12 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import GraphContrastiveClustering
-    >>> X = load_digits(n_class=3).images
+    >>> X = load_digits(n_class=3).images[:150]
     >>> model = GraphContrastiveClustering(
     ...     3, min_pretrain_steps=20, min_joint_steps=10, random_state=0
     ... )
     >>> model.fit_predict(X).shape
-    (537,)
+    (150,)
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

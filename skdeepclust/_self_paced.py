@@ -207,12 +207,12 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     --------
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import SelfPacedContrastiveClustering
-    >>> X = load_digits(n_class=3).images
+    >>> X = load_digits(n_class=3).images[:150]
     >>> model = SelfPacedContrastiveClustering(
     ...     3, min_pretrain_steps=20, min_center_steps=0, random_state=0
     ... )
     >>> model.fit_predict(X).shape
-    (537,)
+    (150,)
     """
 
     _parameter_constraints: dict[str, list[Any]] = {

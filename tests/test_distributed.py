@@ -20,10 +20,14 @@ from skdeepclust.training.distributed import Group
 
 CPU = torch.device("cpu")
 
-pytestmark = pytest.mark.skipif(
-    not dist.is_gloo_available() or not hasattr(os, "fork"),
-    reason="needs gloo, and fork",
-)
+pytestmark = [
+    pytest.mark.skipif(
+        not dist.is_gloo_available() or not hasattr(os, "fork"),
+        reason="needs gloo, and fork",
+    ),
+    # What the two processes have found is made once.
+    pytest.mark.xdist_group("distributed"),
+]
 
 # --------------------------------------------------------------- two processes, one fit
 

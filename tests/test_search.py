@@ -143,6 +143,8 @@ def test_n_jobs_does_not_change_scores(tiny, blobs, one_thread):
     assert len(np.unique(alone.cv_results_["mean_test_silhouette"])) == 6
 
 
+# It starts interpreters, which takes half a minute.
+@pytest.mark.slow
 def test_dask_does_not_change_scores(tiny, blobs, one_thread):
     distributed = pytest.importorskip(
         "distributed", reason="searches on many machines need dask's distributed"
@@ -176,6 +178,8 @@ print(max(map(max, found)), max(1, cpu_count() // 2))
 """
 
 
+# It starts interpreters, which takes half a minute.
+@pytest.mark.slow
 def test_workers_share_the_processors(monkeypatch):
     # A fresh interpreter: the threads of this one may be limited.
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
