@@ -197,7 +197,8 @@ def test_callback_sees_no_stage_without_epochs(callbacks, make, recorder, blobs)
 
 
 @pytest.mark.xdist_group("workers")
-@pytest.mark.parametrize("n_jobs", [1, 2])
+# Two jobs start interpreters, which takes half a minute.
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callback_sees_runs(callbacks, make, recorder, blobs, n_jobs):
     plain = make(n_init=2).fit(*blobs)
@@ -405,7 +406,8 @@ def test_callback_of_a_pipeline_reaches_a_transformer(callbacks, make, blobs):
 
 
 @pytest.mark.xdist_group("workers")
-@pytest.mark.parametrize("n_jobs", [1, 2])
+# Two jobs start interpreters, which takes half a minute.
+@pytest.mark.parametrize("n_jobs", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callbacks_in_a_grid_search(callbacks, make, recorder, blobs, n_jobs):
     X, y = blobs

@@ -333,6 +333,8 @@ def test_callbacks_hear_of_what_is_still_trained(make, blobs, folder, steps):
 # ------------------------------------------------------------------------- killed
 
 
+# Two interpreters and twenty kills, which take most of a minute.
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_killed_fit_goes_on_bit_for_bit(tmp_path):
     script = [sys.executable, Path(__file__).with_name("killed.py"), tmp_path]
