@@ -1,9 +1,7 @@
-"""What every estimator shares: validation, restarts."""
+"""What every estimator shares: validation, several runs, clean failure."""
 
 import os
-from collections.abc import Callable, Iterable
-from contextlib import AbstractContextManager, ExitStack, nullcontext
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from numbers import Integral, Real
 from pathlib import Path
@@ -23,6 +21,7 @@ from skdeepclust._compat import (
     StrOptions,
     fit_context,
 )
+from skdeepclust._run import Run, Train, float_dtype, run_on_one_thread, run_once
 from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
@@ -34,47 +33,19 @@ from skdeepclust.training import (
     History,
     InputSpec,
     Observer,
-    Stage,
     Task,
     as_rows,
-    compiled,
     current_group,
     fingerprint,
     fit_task,
     resolve_device,
-    run_stages,
 )
 from skdeepclust.training.inputs import sample_shape
 from skdeepclust.views import seeded_globals
 
-Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
-"""`run_stages` with all that does not depend on the method."""
-
 _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_start")
 _OWN = (*_UNTOLD, "device", "encoder", "random_state")
 """What each of several processes may have of its own: the first one's counts."""
-
-
-@dataclass
-class Run:
-    """One training run.
-
-    Parameters
-    ----------
-    network : ClusterNetwork
-        What is trained.
-    seed : int
-        Draws everything that is random.
-    history : list of dict
-        A row per epoch.
-    fitted : dict
-        Further fitted attributes by their names.
-    """
-
-    network: ClusterNetwork
-    seed: int
-    history: list[dict[str, Any]] = field(default_factory=list)
-    fitted: dict[str, Any] = field(default_factory=dict)
 
 
 class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
@@ -184,12 +155,12 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         # are handed to callbacks as fitted.
         predicts = hasattr(self, "predict")
         if self.n_init == 1:
-            runs = [_run(self, X, spec, device, seeds[0], checkpoint, group, task)]
+            runs = [run_once(self, X, spec, device, seeds[0], checkpoint, group, task)]
         else:
             task.begin(self.n_init + predicts)
             # Those that train together do so one run after the other.
             runs = Parallel(n_jobs=self.n_jobs if group.n_processes == 1 else 1)(
-                delayed(_run_on_one_thread)(
+                delayed(run_on_one_thread)(
                     self,
                     X,
                     spec,
@@ -338,103 +309,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         return None
 
 
-def _run(
-    estimator: BaseDeepEstimator,
-    X: np.ndarray,
-    spec: InputSpec,
-    device: torch.device,
-    seed: int,
-    checkpoint: Checkpoint,
-    group: Alone,
-    task: Task,
-) -> Run:
-    """Train once from `seed`; also runs in another process."""
-    own = isinstance(estimator.encoder, nn.Module)
-    with ExitStack() as scope:
-        # Layers start from the global generators.
-        scope.enter_context(seeded_globals(seed, device))
-        network = estimator._build_network(spec).to(device)
-        group.same_weights(network)
-        if not own:
-            # Only a user's module may draw from them any more: see `_seeded`.
-            scope.close()
-        generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(X, spec, device, group)
-        run = Run(network, seed)
-        if estimator._goes_on():
-            estimator._take_over(run)
-        observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
-        train = partial(
-            run_stages,
-            generator=generator,
-            observers=observers,
-            checkpoint=checkpoint,
-            seeded=own,
-            group=group,
-        )
-        if estimator.compile:
-            network.compiled = compiled(network.autoencoder.encoder, device)
-        try:
-            run.fitted = estimator._train(network, batches, generator, train)
-        finally:
-            network.compiled = None
-    return run
-
-
-def _run_on_one_thread(*arguments: Any) -> Run:
-    """Train as in a worker, which has one thread: n_jobs must not change a digit."""
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        run = _run(*arguments)
-    finally:
-        torch.set_num_threads(n_threads)
-    *_, task = arguments
-    task.end()
-    return run
-
-
 def _is_out_of_memory(error: BaseException) -> bool:
     # The allocator of the CPU has no error of its own.
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
     )
-
-
-def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
-    """Raise unless the trained network gives finite values.
-
-    Parameters
-    ----------
-    embedding : ndarray of shape (n_samples, n_components)
-        Of the training data.
-    learning_rate : float
-        What the message asks to lower.
-
-    Raises
-    ------
-    ValueError
-        If it does not.
-    """
-    if not np.isfinite(embedding).all():
-        raise ValueError(
-            "The trained network maps X to values that are not finite: lower "
-            f"learning_rate={learning_rate}, scale X, or look for NaN in an encoder "
-            "of your own."
-        )
-
-
-def float_dtype(dtype: np.dtype) -> np.dtype:
-    """Return the type of embeddings: that of float data, else float32.
-
-    Parameters
-    ----------
-    dtype : dtype
-        Of the data.
-
-    Returns
-    -------
-    dtype
-        Floating point.
-    """
-    return dtype if dtype.kind == "f" else np.dtype(np.float32)

@@ -15,9 +15,10 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeepclust._base import BaseDeepEstimator, Run, check_finite, float_dtype
+from skdeepclust._base import BaseDeepEstimator
 from skdeepclust._compat import Interval
 from skdeepclust._head_stage import teach_head
+from skdeepclust._run import Run, check_finite, float_dtype
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork

@@ -8,7 +8,7 @@ from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOp
 try:
     from sklearn.callback import CallbackSupportMixin
 except ImportError:
-
+    # One name, two classes: which of them it is, the version decides.
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands in before scikit-learn 1.9, which brought callbacks: has none."""
 

@@ -9,11 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdeepclust._base import Train
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._graph_stages import GraphStages
 from skdeepclust._pretraining import resolve_pretraining
+from skdeepclust._run import Train
 from skdeepclust._warm_start import check_graph
 from skdeepclust.networks import ClusterNetwork, GraphHead, build_autoencoder
 from skdeepclust.training import Batches, InputSpec

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust import losses
-from skdeepclust._base import check_finite
 from skdeepclust._center_stage import CenterStage
 from skdeepclust._head_stage import head_stage
 from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._run import check_finite
 from skdeepclust._spectral import consensus_labels, kmeans_labels
 from skdeepclust._warm_start import (
     WarmStart,

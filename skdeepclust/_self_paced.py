@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from skdeepclust._base import Train
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import resolve_pretraining
+from skdeepclust._run import Train
 from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
 from skdeepclust.training import Batches, InputSpec

@@ -12,9 +12,10 @@ from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from skdeepclust import losses
-from skdeepclust._base import BaseDeepEstimator, Run, Train, check_finite
+from skdeepclust._base import BaseDeepEstimator
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._run import Run, Train, check_finite
 from skdeepclust._spectral import consensus_labels, spectral_labels
 from skdeepclust._warm_start import check_dense, check_graph
 from skdeepclust.graph import (

@@ -266,7 +266,7 @@ def test_embedding_display_takes_scatter_kwargs(points):
         ({"labels": [0, 1, np.nan, 1]}, "labels must be finite"),
         ({"method": "umap"}, "method must be 'pca', 'tsne' .* got 'umap'"),
         ({"method": None}, "method must be .* got None"),
-        ({"max_samples": 0}, "max_samples must be a positive integer; got 0"),
+        ({"max_samples": 0}, "max_samples must be an integer of at least 1; got 0"),
         ({"max_samples": 2}, "embedding must have 3 samples or more"),
         ({"method": PCA(1)}, r"method.fit_transform.* got shape \(4, 1\)"),
     ],
@@ -530,7 +530,7 @@ def test_affinity_display_names_fit(graph):
             {"labels": [0, 1]},
             "labels must have one entry per sample of affinity; got 2",
         ),
-        ({"n_bins": 0}, "n_bins must be a positive integer; got 0"),
+        ({"n_bins": 0}, "n_bins must be an integer of at least 1; got 0"),
     ],
 )
 def test_affinity_display_errors(change, message):
@@ -681,7 +681,11 @@ def test_images_display_from_estimator(fitted, images, tiny, tiny_subspace):
         ({"y_pred": PROBA[:4]}, ValueError, "y_pred must have .* got 4 for 5"),
         ({"y_pred": PROBA * np.nan}, ValueError, "y_pred must be finite"),
         ({"y_pred": PROBA[None]}, ValueError, "y_pred must be 1-D"),
-        ({"n_images": 0}, ValueError, "n_images must be a positive integer; got 0"),
+        (
+            {"n_images": 0},
+            ValueError,
+            "n_images must be an integer .* got 0",
+        ),
     ],
 )
 def test_images_display_errors(change, error, message):

@@ -48,15 +48,15 @@ def test_graph_rejects_bad_embeddings(function, z, error, match):
             lambda z: graph.self_expression_neighbors(z, 9),
             "n_neighbors=9 for 4 samples: pass at most 3",
         ),
-        (lambda z: graph.nearest_neighbors(z, 0), "n_neighbors must be a positive"),
-        (lambda z: graph.nearest_neighbors(z, 1.5), "n_neighbors must be a positive"),
+        (lambda z: graph.nearest_neighbors(z, 0), "n_neighbors must be an integer"),
+        (lambda z: graph.nearest_neighbors(z, 1.5), "n_neighbors must be an integer"),
         (
             lambda z: graph.nearest_neighbors(z, 1, "manhattan"),
             r"metric must be one of \['cosine', 'euclidean'\]; got 'manhattan'",
         ),
         (
             lambda z: graph.nearest_neighbors(z, 1, block_size=0),
-            "block_size must be a positive integer; got 0",
+            "block_size must be an integer of at least 1; got 0",
         ),
         (
             lambda z: graph.self_expression_neighbors(z, 1, method="exact"),
@@ -80,7 +80,7 @@ def test_graph_rejects_bad_embeddings(function, z, error, match):
         ),
         (
             lambda z: graph.learned_self_expression(z, n_steps=0),
-            "n_steps must be a positive integer; got 0",
+            "n_steps must be an integer of at least 1; got 0",
         ),
         (
             lambda z: graph.learned_self_expression(z, learning_rate=0.0),
@@ -112,7 +112,7 @@ def test_graph_rejects_bad_parameters(call, match):
 @pytest.mark.parametrize(
     ("indices", "weights", "n", "match"),
     [
-        ([[1], [0]], [[1.0], [1.0]], 0, "n must be a positive integer; got 0"),
+        ([[1], [0]], [[1.0], [1.0]], 0, "n must be an integer of at least 1; got 0"),
         ([1, 0], [1.0, 1.0], 2, r"indices must hold integers in n=2 rows; got .*\(2,"),
         ([[1], [0]], [[1.0], [1.0]], 3, "indices must hold integers in n=3 rows"),
         ([[1.0], [0.0]], [[1.0], [1.0]], 2, "got .* dtype float64"),
@@ -136,8 +136,16 @@ def test_symmetric_affinity_rejects_bad_input(indices, weights, n, match):
         (np.full((2, 2), np.nan), {}, "affinity must be finite and non-negative"),
         (-np.ones((2, 2)), {}, "affinity must be finite and non-negative"),
         (np.triu(np.ones((2, 2))), {}, "affinity must be symmetric"),
-        (np.ones((2, 2)), {"n_clusters": 0}, "n_clusters must be a positive integer"),
-        (np.ones((2, 2)), {"dimension": 0}, "dimension must be a positive integer"),
+        (
+            np.ones((2, 2)),
+            {"n_clusters": 0},
+            "n_clusters must be an integer",
+        ),
+        (
+            np.ones((2, 2)),
+            {"dimension": 0},
+            "dimension must be an integer",
+        ),
         (np.ones((2, 2)), {"power": 0.0}, "power must be positive and finite"),
     ],
 )

@@ -6,10 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import sparse
 
+from skdeepclust.graph._checks import _check_count
+
 from ._checks import (
     INK,
     check_axes,
-    check_count,
     check_finite,
     check_labels,
     check_matplotlib,
@@ -174,7 +175,7 @@ class AffinityDisplay:
         matrix = _check_affinity(affinity)
         n_samples = matrix.shape[0]
         names, clusters = check_labels("labels", labels, "affinity", n_samples)
-        n_bins = min(check_count("n_bins", n_bins), n_samples)
+        n_bins = min(_check_count("n_bins", n_bins), n_samples)
         place = np.empty(n_samples, dtype=np.int64)
         place[np.argsort(clusters, kind="stable")] = np.arange(n_samples)
         bins = place * n_bins // n_samples

@@ -1,6 +1,5 @@
 """What the displays share: checks of what they are given, axes to draw on, colours."""
 
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -27,7 +26,7 @@ INK = "#222222"
 def check_matplotlib(caller: Any) -> None:
     """Raise an error that names the extra when there is no matplotlib."""
     try:
-        import matplotlib  # noqa: F401
+        import matplotlib  # noqa: F401 (only whether it is there)
     except ImportError as error:
         raise ImportError(
             f"{caller.__name__} needs matplotlib: pip install skdeepclust[plot]."
@@ -101,15 +100,6 @@ def check_labels(
         check_finite(name, labels)
     names, clusters = np.unique(labels, return_inverse=True)
     return names, clusters
-
-
-def check_count(name: str, value: Any) -> int:
-    """Return a positive integer."""
-    if not isinstance(value, Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(
-            f"{name} must be a positive integer; got {value!r}: pass 1 or more."
-        )
-    return int(value)
 
 
 def fitted_value(estimator: Any, name: str, mend: str) -> Any:

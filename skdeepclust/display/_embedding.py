@@ -9,11 +9,12 @@ from sklearn.decomposition import PCA
 from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
+from skdeepclust.graph._checks import _check_count
+
 from ._checks import (
     COLORS,
     INK,
     check_axes,
-    check_count,
     check_labels,
     check_matplotlib,
     check_rows,
@@ -212,7 +213,7 @@ class EmbeddingDisplay:
         names, clusters = check_labels("labels", labels, "embedding", len(rows))
         random = check_random_state(random_state)
         indices = np.arange(len(rows))
-        if max_samples is not None and len(rows) > check_count(
+        if max_samples is not None and len(rows) > _check_count(
             "max_samples", max_samples
         ):
             indices = np.sort(random.choice(len(rows), max_samples, replace=False))

@@ -7,9 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.utils import check_random_state
 
+from skdeepclust.graph._checks import _check_count
+
 from ._checks import (
     check_axes,
-    check_count,
     check_finite,
     check_labels,
     check_matplotlib,
@@ -173,7 +174,7 @@ class ClusterImagesDisplay:
         """
         check_matplotlib(cls)
         images = _check_images("images", images, image_shape)
-        n_images = check_count("n_images", n_images)
+        n_images = _check_count("n_images", n_images)
         scores = to_numpy(y_pred)
         if scores.ndim == 2:
             check_finite("y_pred", scores)

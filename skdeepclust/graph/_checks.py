@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from numbers import Integral
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -21,10 +22,11 @@ def _check_z(z: Tensor) -> Tensor:
     return z.detach()
 
 
-def _check_count(name: str, value: int) -> int:
-    if not isinstance(value, Integral) or value < 1:
+def _check_count(name: str, value: Any, least: int = 1) -> int:
+    if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
         raise ValueError(
-            f"{name} must be a positive integer; got {value!r}: pass 1 or more."
+            f"{name} must be an integer of at least {least}; got {value!r}: pass "
+            f"{least} or more."
         )
     return int(value)
 

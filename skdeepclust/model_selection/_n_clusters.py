@@ -12,9 +12,8 @@ from sklearn.utils import check_array, check_random_state
 
 from skdeepclust._spectral import eigenvector_labels, leading_eigenpairs
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
+from skdeepclust.graph._checks import _check_choice, _check_count
 from skdeepclust.training import as_rows
-
-from ._checks import check_count
 
 _MAX_NODES = 1_000  # of a graph
 _SHARE = 0.8  # of the samples, or of as many as that, are in a subsample
@@ -124,11 +123,10 @@ def estimate_n_clusters(
         ensure_min_samples=4,
         input_name="X",
     )
-    check_count("min_clusters", min_clusters, 2)
-    check_count("max_clusters", max_clusters, min_clusters)
-    check_count("n_neighbors", n_neighbors, 1)
-    if method not in _METHODS:
-        raise ValueError(f"method must be one of {[*_METHODS]}; got {method!r}.")
+    _check_count("min_clusters", min_clusters, 2)
+    _check_count("max_clusters", max_clusters, min_clusters)
+    _check_count("n_neighbors", n_neighbors)
+    _check_choice("method", method, _METHODS)
     rng = check_random_state(random_state)
     n_nodes = min(int(_SHARE * len(rows)), _MAX_NODES)
     if min_clusters >= n_nodes:

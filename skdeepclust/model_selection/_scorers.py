@@ -13,9 +13,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from skdeepclust._clusterer import BaseDeepClusterer
+from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
-
-from ._checks import check_count
 
 _SILHOUETTE_SAMPLES = 5_000
 
@@ -111,9 +110,9 @@ class StabilityScorer:
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        check_count("n_refits", self.n_refits, 0)
-        check_count("n_views", self.n_views, 0)
-        check_count("random_state", self.random_state, 0)
+        _check_count("n_refits", self.n_refits, 0)
+        _check_count("n_views", self.n_views, 0)
+        _check_count("random_state", self.random_state, 0)
         if self.n_views == 1:
             raise ValueError(
                 "n_views must be 0 or at least 2, since views are compared with each "

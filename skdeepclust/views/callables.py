@@ -13,6 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+# NPY002 bans NumPy's legacy generator. Here it is meant: augmentation libraries draw
+# from it, so it is seeded, kept and put back.
+
 # Threads share the global generators. Reentrant, for scopes lie within each other.
 _LOCK = threading.RLock()
 
@@ -38,7 +41,6 @@ def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
     cuda = [device] if device.type == "cuda" else []
     with _LOCK:
         python_state = random.getstate()
-        # The legacy generator is the one that augmentation libraries draw from.
         numpy_state = np.random.get_state()  # noqa: NPY002
         try:
             with torch.random.fork_rng(devices=cuda):
@@ -49,7 +51,7 @@ def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
                     with torch.cuda.device(used):
                         torch.cuda.manual_seed(seed)
                 random.seed(seed)
-                # Legacy again; RandomState makes its state without the global one.
+                # RandomState makes its state without the global one.
                 np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
                 yield
         finally:

@@ -1,0 +1,180 @@
+"""One training run, of one network from one seed."""
+
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from skdeepclust.networks import ClusterNetwork
+from skdeepclust.training import (
+    Alone,
+    Batches,
+    Checkpoint,
+    InputSpec,
+    Stage,
+    Task,
+    compiled,
+    run_stages,
+)
+from skdeepclust.views import seeded_globals
+
+Train = Callable[[nn.Module, Iterable[Callable[[], Stage]], int], None]
+"""`run_stages` with all that does not depend on the method."""
+
+
+@dataclass
+class Run:
+    """One training run.
+
+    Parameters
+    ----------
+    network : ClusterNetwork
+        What is trained.
+    seed : int
+        Draws everything that is random.
+    history : list of dict
+        A row per epoch.
+    fitted : dict
+        Further fitted attributes by their names.
+    """
+
+    network: ClusterNetwork
+    seed: int
+    history: list[dict[str, Any]] = field(default_factory=list)
+    fitted: dict[str, Any] = field(default_factory=dict)
+
+
+def run_once(
+    estimator: Any,
+    X: np.ndarray,
+    spec: InputSpec,
+    device: torch.device,
+    seed: int,
+    checkpoint: Checkpoint,
+    group: Alone,
+    task: Task,
+) -> Run:
+    """Train once; also runs in another process.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gives the parameters, and what is trained.
+    X : ndarray of shape (n_samples, n_features)
+        Validated data.
+    spec : InputSpec
+        How they are shaped and scaled.
+    device : torch.device
+        Where to compute.
+    seed : int
+        Draws everything that is random.
+    checkpoint : Checkpoint
+        Where training goes on from, and is written to.
+    group : Alone
+        The processes that train together.
+    task : Task
+        Tells callbacks.
+
+    Returns
+    -------
+    Run
+        What has been learnt.
+    """
+    own = isinstance(estimator.encoder, nn.Module)
+    with ExitStack() as scope:
+        # Layers start from the global generators.
+        scope.enter_context(seeded_globals(seed, device))
+        network = estimator._build_network(spec).to(device)
+        group.same_weights(network)
+        if not own:
+            # Only a user's module may draw from them any more: see `_seeded`.
+            scope.close()
+        generator = torch.Generator(device).manual_seed(seed)
+        batches = Batches(X, spec, device, group)
+        run = Run(network, seed)
+        if estimator._goes_on():
+            estimator._take_over(run)
+        observers = estimator._observers(run, batches, float_dtype(X.dtype), task)
+        train = partial(
+            run_stages,
+            generator=generator,
+            observers=observers,
+            checkpoint=checkpoint,
+            seeded=own,
+            group=group,
+        )
+        if estimator.compile:
+            network.compiled = compiled(network.autoencoder.encoder, device)
+        try:
+            run.fitted = estimator._train(network, batches, generator, train)
+        finally:
+            network.compiled = None
+    return run
+
+
+def run_on_one_thread(*arguments: Any) -> Run:
+    """Train as in a worker, which has one thread: n_jobs must not change a digit.
+
+    Parameters
+    ----------
+    *arguments : object
+        Of `run_once`.
+
+    Returns
+    -------
+    Run
+        What has been learnt.
+    """
+    n_threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        run = run_once(*arguments)
+    finally:
+        torch.set_num_threads(n_threads)
+    *_, task = arguments
+    task.end()
+    return run
+
+
+def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
+    """Raise unless the trained network gives finite values.
+
+    Parameters
+    ----------
+    embedding : ndarray of shape (n_samples, n_components)
+        Of the training data.
+    learning_rate : float
+        What the message asks to lower.
+
+    Raises
+    ------
+    ValueError
+        If it does not.
+    """
+    if not np.isfinite(embedding).all():
+        raise ValueError(
+            "The trained network maps X to values that are not finite: lower "
+            f"learning_rate={learning_rate}, scale X, or look for NaN in an encoder "
+            "of your own."
+        )
+
+
+def float_dtype(dtype: np.dtype) -> np.dtype:
+    """Return the type of embeddings: that of float data, else float32.
+
+    Parameters
+    ----------
+    dtype : dtype
+        Of the data.
+
+    Returns
+    -------
+    dtype
+        Floating point.
+    """
+    return dtype if dtype.kind == "f" else np.dtype(np.float32)
