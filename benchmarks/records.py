@@ -1,8 +1,10 @@
 """Records of single fits: made, written, read, and held against today's parameters."""
 
+import contextlib
 import json
 import os
 import platform
+import re
 import time
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -25,7 +27,8 @@ def run_record(data, method_name, seed, overrides=None):
     """Fit one method once and return its record.
 
     `overrides` are parameters of our estimator, for quick trials. Seconds are those
-    of the CPU, for the fit alone.
+    of the CPU, for the fit alone; megabytes are the most that the process held at once,
+    libraries and data included.
     """
     method = METHODS[method_name]
     rest = None
@@ -34,9 +37,11 @@ def run_record(data, method_name, seed, overrides=None):
         data, rest = split(data, seed)
     estimator = method.estimator(data.n_clusters, seed, overrides)
     parameters = describe(estimator)
+    forget_peak()
     start = time.process_time()
     labels = method.fit(data, estimator, seed)
     seconds = time.process_time() - start
+    megabytes = peak_megabytes()
     record = {
         "dataset": data.name,
         "method": method_name,
@@ -45,6 +50,7 @@ def run_record(data, method_name, seed, overrides=None):
         "nmi": round(normalized_mutual_info(data.y, labels), 4),
         "ari": round(float(adjusted_rand_score(data.y, labels)), 4),
         "seconds": round(seconds, 2),
+        "megabytes": megabytes,
         "n_samples": n_samples,
         "shape": list(data.X.shape[1:]),
         "n_clusters": data.n_clusters,
@@ -62,6 +68,21 @@ def run_record(data, method_name, seed, overrides=None):
         accuracy = clustering_accuracy(rest.y, estimator.predict(rest.X))
         record["acc_held_out"] = round(accuracy, 4)
     return record
+
+
+def forget_peak():
+    """Begin a new measurement of the memory's peak, where the system is Linux."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_megabytes():
+    """Return the most memory held since `forget_peak`; None where it cannot be told."""
+    try:
+        status = Path("/proc/self/status").read_text()
+    except OSError:
+        return None
+    return round(int(re.search(r"VmHWM:\s+(\d+) kB", status).group(1)) / 1e3)
 
 
 def split(data, seed):

@@ -28,12 +28,11 @@ from records import (
     write_atomically,
     write_records,
 )
-from tables import cells, csv_table, setting
+from tables import COLUMNS, cells, csv_table, setting
 from threadpoolctl import threadpool_limits
 
 RESULTS = ROOT / "benchmarks" / "results" / "sweeps.json"
 TABLE = ROOT / "doc" / "_generated" / "sweeps.rst"
-SCORES = ["ACC", "Worst ACC", "NMI", "ARI", "Seconds"]
 SWEEPS = {
     "ours": {
         "consistency_weight": [0.1, 0.3, 0.5, 0.7, 1.0],
@@ -155,7 +154,7 @@ def make_tables(records, pictures=()):
         if rows:
             lines += csv_table(
                 f"{dataset}, {METHODS[method].label}: one parameter at a time",
-                ["Parameter", "Value", "Seeds", *SCORES],
+                ["Parameter", "Value", *COLUMNS],
                 rows,
             )
     for path in pictures:

@@ -6,6 +6,8 @@ from collections import defaultdict
 from methods import METHODS
 from records import order
 
+COLUMNS = ("Seeds", "ACC", "Worst ACC", "NMI", "ARI", "Seconds", "MB")
+
 
 def make_tables(records):
     """Return the tables, as reStructuredText."""
@@ -20,9 +22,11 @@ def make_tables(records):
             "",
             "Mean ± standard deviation over the seeds, the worst ACC among them, and "
             "the median",
-            "CPU seconds of a fit. Baselines that learn an embedding have our network "
-            "and the steps",
-            "of our stage 0.",
+            "CPU seconds of a fit. MB is the most memory that the process held during "
+            "a fit, its libraries",
+            "and data included; older records lack it. Baselines that learn an "
+            "embedding have our",
+            "network and the steps of our stage 0.",
             "",
             *setting(records),
             *_quality_tables(grouped),
@@ -59,7 +63,7 @@ def _quality_tables(grouped):
             yield from csv_table(
                 f"{name}: {first['n_samples']:,} samples of {shape}, "
                 f"{first['n_clusters']} clusters",
-                ["Method", "Seeds", "ACC", "Worst ACC", "NMI", "ARI", "Seconds"],
+                ["Method", *COLUMNS],
                 [(label, *cells(runs)) for label, runs in rows],
             )
 
@@ -84,7 +88,7 @@ def _ablation_table(grouped):
     ]
     yield from csv_table(
         "Ablation",
-        ["Data set", "Method", "Seeds", "ACC", "Worst ACC", "NMI", "ARI", "Seconds"],
+        ["Data set", "Method", *COLUMNS],
         rows,
     )
 
@@ -128,7 +132,14 @@ def cells(runs):
         spread([run["nmi"] for run in runs]),
         spread([run["ari"] for run in runs]),
         f"{statistics.median(run['seconds'] for run in runs):.1f}",
+        memory(runs),
     )
+
+
+def memory(runs):
+    """Return the median of those that were measured, an empty cell if none was."""
+    known = [run["megabytes"] for run in runs if run.get("megabytes")]
+    return f"{statistics.median(known):,.0f}" if known else ""
 
 
 def spread(values):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from methods import METHODS
-from tables import csv_table, spread
+from tables import csv_table, memory, spread
 
 SCORES = ("nmi", "acc", "ari")
 
@@ -204,6 +204,7 @@ def _table(table, records):
                 *(f"{score.upper()}, here" for score in SCORES),
                 "Seeds",
                 "Seconds",
+                "MB",
             ],
             cells,
         )
@@ -218,11 +219,12 @@ def _thesis_cells(row):
 
 def _own_cells(found, here, method):
     if not found:
-        reason = NO_CODE if method not in METHODS else "not run"
-        return [NOT_HERE if here is None else reason, "", "", "", ""]
+        reason = NO_CODE if method not in METHODS else "not run, for want of time"
+        return [NOT_HERE if here is None else reason, "", "", "", "", ""]
     seconds = sorted(record["seconds"] for record in found)[len(found) // 2]
     return [
         *(spread([record[score] for record in found]) for score in SCORES),
         str(len(found)),
         f"{seconds:.0f}",
+        memory(found),
     ]
