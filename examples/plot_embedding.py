@@ -31,6 +31,7 @@ model = SelfPacedContrastiveClustering(
     min_pretrain_steps=100,
     min_center_steps=30,
     min_head_steps=100,
+    min_contrastive_steps=30,
     random_state=0,
 ).fit(images)
 

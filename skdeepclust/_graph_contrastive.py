@@ -229,7 +229,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     >>> from skdeepclust import GraphContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
     >>> model = GraphContrastiveClustering(
-    ...     3, min_pretrain_steps=20, min_joint_steps=10, random_state=0
+    ...     3,
+    ...     min_pretrain_steps=20,
+    ...     min_head_steps=50,
+    ...     min_joint_steps=10,
+    ...     random_state=0,
     ... )
     >>> model.fit_predict(X).shape
     (150,)

@@ -209,7 +209,12 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
     >>> model = SelfPacedContrastiveClustering(
-    ...     3, min_pretrain_steps=20, min_center_steps=0, random_state=0
+    ...     3,
+    ...     min_pretrain_steps=20,
+    ...     min_center_steps=10,
+    ...     min_head_steps=20,
+    ...     min_contrastive_steps=10,
+    ...     random_state=0,
     ... )
     >>> model.fit_predict(X).shape
     (150,)

@@ -297,6 +297,7 @@ def test_fitted_estimator_is_none_without_predict(callbacks, make, blobs):
     assert all(seen[4] is None for seen in spy.seen)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("n_init", [1, 2])
 @pytest.mark.parametrize("make", PREDICTING, indirect=True)
 def test_callback_changes_no_digit(callbacks, make, blobs, n_init):

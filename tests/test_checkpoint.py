@@ -157,6 +157,7 @@ CASES = [
 ]
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(("make", "parameters"), CASES, indirect=["make"])
 def test_interrupted_fit_goes_on_whatever_is_trained(
     make, parameters, blobs, folder, steps
@@ -172,6 +173,7 @@ def test_interrupted_fit_goes_on_whatever_is_trained(
     assert_same(model, plain)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
 def test_interrupted_fit_of_images_goes_on(make, images, folder, steps):
     # Convolutions keep weights, and the optimiser's moments, in another order.
@@ -205,9 +207,16 @@ def test_fit_that_fails_goes_on(make, blobs, folder, steps, error):
     assert_same(model, make().fit(X))
 
 
-@pytest.mark.xdist_group("workers")
+# Slow with workers, which are interpreters that have to start.
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
-    ("make", "n_jobs"), [("tiny", 2), ("tiny_subspace", None)], indirect=["make"]
+    ("make", "n_jobs"),
+    [
+        ("tiny", None),
+        pytest.param("tiny", 2, marks=pytest.mark.slow),
+        ("tiny_subspace", None),
+    ],
+    indirect=["make"],
 )
 def test_interrupted_runs_go_on(make, blobs, folder, steps, n_jobs):
     X, _ = blobs

@@ -82,6 +82,7 @@ def assert_same_weights(module, other):
 # ------------------------------------------------------------------------ ResNet-18
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize(
     ("name", "n_channels", "given"),
     [

@@ -113,6 +113,7 @@ def assert_alike(other, model, X):
 # -------------------------------------------------------------------- round trips
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("make", ALL, indirect=True)
 def test_round_trip_of_a_table(make, frame, tmp_path, way):
@@ -124,6 +125,7 @@ def test_round_trip_of_a_table(make, frame, tmp_path, way):
     np.testing.assert_array_equal(other.fit(frame).labels_, model.labels_)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", ["file", "skops"])
 @pytest.mark.parametrize("make", ALL, indirect=True)
 def test_round_trip_of_images(make, images, tmp_path, way):
@@ -175,6 +177,7 @@ for name in names:
             np.testing.assert_array_equal(labels, model.labels_)
 
 
+@pytest.mark.no_cover
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_round_trip_after_grid_search(make, blobs, tmp_path, way):

@@ -72,7 +72,12 @@ class EmbeddingDisplay:
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> from skdeepclust.display import EmbeddingDisplay
     >>> model = SelfPacedContrastiveClustering(
-    ...     3, hidden_layer_sizes=(32,), min_pretrain_steps=20, random_state=0
+    ...     3,
+    ...     hidden_layer_sizes=(32,),
+    ...     min_pretrain_steps=20,
+    ...     min_center_steps=10,
+    ...     min_head_steps=20,
+    ...     random_state=0,
     ... ).fit(load_iris().data)
     >>> display = EmbeddingDisplay.from_estimator(model, mark_centers=True)
     >>> display.points.shape

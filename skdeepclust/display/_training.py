@@ -56,7 +56,12 @@ class TrainingCurveDisplay:
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> from skdeepclust.display import TrainingCurveDisplay
     >>> model = SelfPacedContrastiveClustering(
-    ...     3, hidden_layer_sizes=(32,), min_pretrain_steps=20, random_state=0
+    ...     3,
+    ...     hidden_layer_sizes=(32,),
+    ...     min_pretrain_steps=20,
+    ...     min_center_steps=10,
+    ...     min_head_steps=20,
+    ...     random_state=0,
     ... ).fit(load_iris().data)
     >>> display = TrainingCurveDisplay.from_estimator(model, stages=["contrastive"])
     >>> display.panels_[-1]

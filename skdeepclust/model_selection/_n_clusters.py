@@ -114,7 +114,7 @@ def estimate_n_clusters(
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepclust.model_selection import estimate_n_clusters
     >>> X, _ = make_blobs(300, 10, centers=5, random_state=0)
-    >>> estimate_n_clusters(X, random_state=0)
+    >>> estimate_n_clusters(X, max_clusters=8, random_state=0)
     5
     """
     rows = check_array(
