@@ -150,6 +150,7 @@ def spread(values):
 def csv_table(title, header, rows):
     yield f".. csv-table:: {title}"
     yield "   :header-rows: 1"
+    yield "   :class: numbers"
     yield ""
     for row in [header, *rows]:
         yield "   " + ", ".join(f'"{cell}"' for cell in row)

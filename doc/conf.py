@@ -46,6 +46,10 @@ html_theme = "pydata_sphinx_theme"
 html_title = f"skdeepclust {release}"
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 html_show_sourcelink = False
+html_static_path = ["_static"]
+html_css_files = ["tables.css"]
+# Pages without pages below them have no use for a list of those.
+html_sidebars = {"benchmarks": [], "quickstart": [], "thesis": [], "whats_new": []}
 
 # Inherited from scikit-learn; their docstrings point into its own user guide.
 SCIKIT_LEARN_PLUMBING = re.compile(r"set_\w+_request|set_output|get_metadata_routing")
