@@ -52,6 +52,20 @@ def test_symmetric_affinity_takes_half_precision(dtype):
         assert actual[0, 1] == 0.75
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_dense_affinity_takes_half_precision(dtype):
+    actual = graph.dense_affinity(torch.tensor([[0.0, 0.5], [-0.25, 0.0]], dtype=dtype))
+    assert actual.dtype == np.float32
+    assert actual[0, 1] == 0.75
+
+
+def test_affinities_take_tensors_that_require_gradients():
+    weights = torch.tensor([[0.0, 0.5], [0.25, 0.0]], requires_grad=True)
+    assert graph.dense_affinity(weights)[0, 1] == 0.75
+    indices = torch.tensor([[0, 1], [0, 1]])
+    assert graph.symmetric_affinity(indices, weights, 2)[0, 1] == 0.75
+
+
 def test_symmetric_affinity_may_be_empty():
     actual = graph.symmetric_affinity([[1], [0]], [[0.0], [-1.0]], 2)
     assert actual.nnz == 0
@@ -127,6 +141,35 @@ def test_low_rank_affinity_of_a_disconnected_graph(least, dimension, monkeypatch
     assert (actual.diagonal() == 0).all()
     assert (actual[:30, 30:] < 1e-12).all()
     assert (actual[60:] == 0).all()  # isolated samples
+
+
+@pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
+def test_low_rank_affinity_computes_in_double_precision(dtype):
+    affinity = (weighted(30) > 0).astype(dtype)
+    actual = graph.low_rank_affinity(affinity, 2)
+    assert actual.dtype == np.float64
+    expected = graph.low_rank_affinity(affinity.astype(np.float64), 2)
+    np.testing.assert_array_equal(actual, expected)
+
+
+@pytest.mark.parametrize("scale", [1e-6, 1e6])
+def test_low_rank_affinity_judges_symmetry_by_the_largest_weight(scale):
+    affinity = weighted(30)
+    affinity[0, 1] = affinity[1, 0] = affinity.max()
+    expected = graph.low_rank_affinity(affinity, 2)
+    affinity[0, 1] *= 1 + 1e-9
+    actual = graph.low_rank_affinity(scale * affinity, 2)
+    np.testing.assert_allclose(actual, expected, atol=1e-7)
+    affinity[0, 1] *= 1 + 1e-7
+    with pytest.raises(ValueError, match="affinity must be symmetric"):
+        graph.low_rank_affinity(scale * affinity, 2)
+
+
+def test_low_rank_affinity_of_pairs_is_the_pairs():
+    # Every sample has a degree of exactly 1.
+    pairs = np.kron(np.eye(3), [[0.0, 1.0], [1.0, 0.0]])
+    actual = graph.low_rank_affinity(pairs, 3, dimension=1)
+    np.testing.assert_allclose(actual, pairs, atol=1e-12)
 
 
 def test_low_rank_affinity_of_an_empty_graph():

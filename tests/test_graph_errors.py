@@ -50,6 +50,7 @@ def test_graph_rejects_bad_embeddings(function, z, error, match):
         ),
         (lambda z: graph.nearest_neighbors(z, 0), "n_neighbors must be an integer"),
         (lambda z: graph.nearest_neighbors(z, 1.5), "n_neighbors must be an integer"),
+        (lambda z: graph.nearest_neighbors(z, True), "n_neighbors must be an integer"),
         (
             lambda z: graph.nearest_neighbors(z, 1, "manhattan"),
             r"metric must be one of \['cosine', 'euclidean'\]; got 'manhattan'",
@@ -64,7 +65,7 @@ def test_graph_rejects_bad_embeddings(function, z, error, match):
         ),
         (
             lambda z: graph.self_expression_neighbors(z, 1, regularization=0.0),
-            "regularization must be positive and finite; got 0.0",
+            "^regularization must be positive and finite; got 0.0",
         ),
         (
             lambda z: graph.self_expression_coefficients(z, weight=-1.0),
@@ -139,14 +140,14 @@ def test_symmetric_affinity_rejects_bad_input(indices, weights, n, match):
         (
             np.ones((2, 2)),
             {"n_clusters": 0},
-            "n_clusters must be an integer",
+            "^n_clusters must be an integer",
         ),
         (
             np.ones((2, 2)),
             {"dimension": 0},
-            "dimension must be an integer",
+            "^dimension must be an integer",
         ),
-        (np.ones((2, 2)), {"power": 0.0}, "power must be positive and finite"),
+        (np.ones((2, 2)), {"power": 0.0}, "^power must be positive and finite"),
     ],
 )
 def test_low_rank_affinity_rejects_bad_input(affinity, options, match):

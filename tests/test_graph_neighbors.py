@@ -83,6 +83,17 @@ def test_neighbors_need_memory_for_blocks_only(kind, monkeypatch):
     assert sizes.largest <= (50 if kind == "candidates" else 10) * (n + 64)
 
 
+@pytest.mark.parametrize("kind", SEARCHES)
+def test_neighbors_are_found_however_little_memory_a_block_has(kind, monkeypatch):
+    z = normal(20, 4)
+    expected = search(z, 3, kind)
+    monkeypatch.setattr("skdeepclust.graph.neighbors._BLOCK_ELEMENTS", 1)
+    monkeypatch.setattr("skdeepclust.graph.self_expression._GATHERED", 1)
+    actual = search(z, 3, kind)
+    assert torch.equal(actual[0], expected[0])
+    torch.testing.assert_close(actual[1], expected[1])
+
+
 def test_nearest_neighbors_take_the_block_size_given():
     n = 2000
     with RecordSizes() as sizes:

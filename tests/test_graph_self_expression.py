@@ -42,6 +42,12 @@ def test_self_expression_coefficients_are_stable_for_extreme_weights(
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
+def test_self_expression_has_a_weight_of_1_by_default():
+    z = normal(8, 3)
+    expected = reference.solved_coefficients(z.numpy(), 1.0)
+    np.testing.assert_allclose(graph.self_expression_coefficients(z), expected)
+
+
 def test_self_expression_coefficients_are_the_minimum():
     z = normal(15, 6)
     best = graph.self_expression_coefficients(z, 2.0)
@@ -114,12 +120,28 @@ def test_learned_self_expression_draws_from_the_generator_alone():
 
     one, two = (learn(torch.Generator().manual_seed(5)) for _ in range(2))
     assert one.dtype == torch.float16
+    assert not one.requires_grad
     assert torch.equal(one, two)
     assert torch.equal(learn(None), learn(None))
     assert not torch.equal(one, learn(None))
     assert torch.equal(torch.random.get_rng_state(), state)
     with torch.no_grad():
         assert torch.equal(learn(None), learn(None))
+
+
+def test_learned_self_expression_starts_near_zero():
+    z = normal(10, 3)
+    start = graph.learned_self_expression(z, n_steps=1, learning_rate=1e-12)
+    off_diagonal = start[~torch.eye(10, dtype=torch.bool)]
+    assert (off_diagonal != 0).all()
+    assert off_diagonal.abs().max() < 0.005
+
+
+def test_learned_self_expression_takes_as_many_rows_as_it_says(monkeypatch):
+    monkeypatch.setattr("skdeepclust.graph.self_expression._MAX_LEARNED", 4)
+    assert graph.learned_self_expression(normal(4, 2), n_steps=1).shape == (4, 4)
+    with pytest.raises(ValueError, match="at most 4 rows"):
+        graph.learned_self_expression(normal(5, 2), n_steps=1)
 
 
 def test_learned_self_expression_breaks_ties():

@@ -612,6 +612,7 @@ def test_losses_compute_half_precision_in_float32(dtype):
         (losses.gaussian_scale, (a, b[:2])),
         (losses.student_t_assignment, (a, b[:2])),
         (losses.weighted_centers, (a, p)),
+        (losses.cluster_balance, (p,)),
         (losses.reconstruction, (a / 300, b / 300)),
         (losses.weighted_center_loss, (a / 300, b[:2] / 300, p)),
     ]

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -33,6 +35,12 @@ def test_value_is_the_sum_over_graphs(two_graphs):
         assert Modularity(graphs)(labels) == pytest.approx(expected, abs=1e-12)
 
 
+def test_value_does_not_depend_on_the_scale_of_a_graph(two_graphs):
+    graphs, y = two_graphs
+    small = [1e-6 * graph for graph in graphs]
+    assert Modularity(small)(y) == pytest.approx(Modularity(graphs)(y), rel=1e-12)
+
+
 def test_merge_loses_least(two_graphs):
     graphs, y = two_graphs
     criterion = Modularity(graphs)
@@ -52,6 +60,20 @@ def test_merge_loses_least(two_graphs):
     np.testing.assert_array_equal(criterion.merge(y, 9), y)
 
 
+def test_merge_joins_the_best_two_in_every_step(two_graphs):
+    criterion = Modularity([graph[:10, :10] for graph in two_graphs[0]])
+    labels = np.arange(10)
+    for n_clusters in range(9, 0, -1):
+        pairs = itertools.combinations(np.unique(labels), 2)
+        joined = [np.where(labels == b, a, labels) for a, b in pairs]
+        labels = max(joined, key=criterion)
+        merged = criterion.merge(np.arange(10), n_clusters)
+        assert set(merged) == set(range(n_clusters))
+        np.testing.assert_array_equal(
+            merged[:, None] == merged, labels[:, None] == labels
+        )
+
+
 def test_refine_climbs_and_keeps_every_cluster(two_graphs):
     graphs, y = two_graphs
     criterion = Modularity(graphs)
@@ -63,6 +85,30 @@ def test_refine_climbs_and_keeps_every_cluster(two_graphs):
     np.testing.assert_array_equal(refined, criterion.refine(start, seed=0))
     alone = np.array([0] * (len(y) - 1) + [1])
     assert set(criterion.refine(alone, seed=0)) == {0, 1}
+
+
+def test_refine_never_loses_modularity():
+    # In a graph of pairs both partners may move at once, and miss each other.
+    pairs = sp.csr_matrix(np.kron(np.eye(4), [[0.0, 1.0], [1.0, 0.0]]))
+    criterion = Modularity([pairs])
+    start = np.array([0, 1, 0, 1, 0, 1, 0, 1])
+    for seed in range(20):
+        refined = criterion.refine(start, seed=seed, n_sweeps=1)
+        assert criterion(refined) >= criterion(start)
+        assert set(refined) == {0, 1}
+    # The best of two clusters would be one.
+    pair = Modularity([pairs[:2, :2]])
+    for seed in range(20):
+        assert set(pair.refine(np.array([0, 1]), seed=seed)) == {0, 1}
+
+
+def test_refine_moves_a_single_node_at_once(two_graphs):
+    graphs, y = two_graphs
+    start = y.copy()
+    start[0] = 2
+    for seed in range(5):
+        refined = Modularity(graphs).refine(start, seed=seed, n_sweeps=1)
+        np.testing.assert_array_equal(refined, y)
 
 
 def test_graph_without_edges_adds_nothing(two_graphs):
