@@ -136,7 +136,8 @@ def six_candidates(tiny, **options):
 def test_n_jobs_does_not_change_scores(tiny, blobs, one_thread):
     alone = six_candidates(tiny, n_jobs=1).fit(*blobs)
     # Left alone, the two workers share the processors, and sums may have other digits.
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
+    # The oldest joblib has no parallel_config yet.
+    with joblib.parallel_backend("loky", inner_max_num_threads=1):
         together = six_candidates(tiny, n_jobs=2).fit(*blobs)
     assert_same_scores(together, alone)
     # The candidates do differ.
