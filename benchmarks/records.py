@@ -103,13 +103,14 @@ def describe(estimator):
 
 def machine():
     """Return what is known of the processor."""
-    processor = platform.processor() or platform.machine()
-    cpuinfo = Path("/proc/cpuinfo")
+    cpuinfo, known = Path("/proc/cpuinfo"), {}
     if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                processor = line.partition(":")[2].strip()
-                break
+        pairs = (line.partition(":") for line in cpuinfo.read_text().splitlines())
+        known = {name.strip(): value.strip() for name, _, value in pairs}
+    processor = known.get("model name", platform.processor() or platform.machine())
+    if "cpu family" in known:
+        # Clouds hide the name; generations that share it differ several times in speed.
+        processor += f" family {known['cpu family']} model {known['model']}"
     return {
         "system": platform.system(),
         "processor": processor,

@@ -1,7 +1,8 @@
 """Tables of records, as reStructuredText."""
 
 import statistics
-from collections import defaultdict
+import string
+from collections import Counter, defaultdict
 
 from methods import METHODS
 from records import order
@@ -29,28 +30,45 @@ def make_tables(records):
             "network and the steps of our stage 0.",
             "",
             *setting(records),
-            *_quality_tables(grouped),
-            *_ablation_table(grouped),
+            *_quality_tables(grouped, letters(records)),
+            *_ablation_table(grouped, letters(records)),
             *_held_out_table(grouped),
         ]
     )
 
 
 def setting(records):
-    settings = defaultdict(int)
-    for record in records:
-        versions, host = record["versions"], record["machine"]
-        threads = record["torch_threads"]
-        settings[
-            f"{host['processor']}, {threads} thread{'s' if threads > 1 else ''}; "
-            + ", ".join(f"{name} {number}" for name, number in versions.items())
-        ] += 1
-    if len(settings) == 1:
-        return [*settings, ""]
-    return [*(f"* {text} ({n} fits)" for text, n in settings.items()), ""]
+    """Say on what the records were made; several machines are told apart by letters."""
+    count = Counter(map(_host, records))
+    marks = letters(records)
+    if len(count) == 1:
+        return [*count, ""]
+    return [
+        "The letter after the seconds is that of the machine:",
+        "",
+        *(f"* {marks[text]}: {text} ({n} fits)" for text, n in count.most_common()),
+        "",
+    ]
 
 
-def _quality_tables(grouped):
+def letters(records):
+    """Return a letter for each machine, the one with the most records first."""
+    hosts = [text for text, _ in Counter(map(_host, records)).most_common()]
+    if len(hosts) == 1:
+        return {hosts[0]: ""}
+    return dict(zip(hosts, string.ascii_lowercase, strict=False))
+
+
+def _host(record):
+    threads = record["torch_threads"]
+    versions = [f"{name} {number}" for name, number in record["versions"].items()]
+    return (
+        f"{record['machine']['processor']}, {threads} thread{'s' * (threads > 1)}; "
+        + ", ".join(versions)
+    )
+
+
+def _quality_tables(grouped, marks):
     for name, by_method in grouped.items():
         rows = [
             (METHODS[method].label, runs)
@@ -64,17 +82,18 @@ def _quality_tables(grouped):
                 f"{name}: {first['n_samples']:,} samples of {shape}, "
                 f"{first['n_clusters']} clusters",
                 ["Method", *COLUMNS],
-                [(label, *cells(runs)) for label, runs in rows],
+                [(label, *cells(runs, marks)) for label, runs in rows],
             )
 
 
-def _ablation_table(grouped):
+def _ablation_table(grouped, marks):
     rows = []
     for name, by_method in grouped.items():
         if any(METHODS[method].ablation for method in by_method):
             for method, runs in by_method.items():
                 if METHODS[method].ablation or method in ("ours", "graph"):
-                    rows.append((name, METHODS[method].label, *cells(runs)))
+                    label = METHODS[method].label
+                    rows.append((name, label, *cells(runs, marks)))
     if not rows:
         return
     yield from [
@@ -123,7 +142,9 @@ def _held_out_table(grouped):
     )
 
 
-def cells(runs):
+def cells(runs, marks):
+    """Return what a table says of some runs, with the `letters` of their machines."""
+    machines = "".join(sorted({marks[_host(run)] for run in runs}))
     acc = [run["acc"] for run in runs]
     return (
         str(len(runs)),
@@ -131,7 +152,7 @@ def cells(runs):
         f"{min(acc):.3f}",
         spread([run["nmi"] for run in runs]),
         spread([run["ari"] for run in runs]),
-        f"{statistics.median(run['seconds'] for run in runs):.1f}",
+        f"{statistics.median(run['seconds'] for run in runs):.1f} {machines}".rstrip(),
         memory(runs),
     )
 
