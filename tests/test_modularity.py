@@ -111,6 +111,36 @@ def test_refine_moves_a_single_node_at_once(two_graphs):
         np.testing.assert_array_equal(refined, y)
 
 
+def test_refine_moves_those_that_gain_to_where_they_gain_most():
+    rng = np.random.default_rng(0)
+    for _ in range(5):
+        graphs = []
+        for _ in range(2):
+            # Few nodes of unlike degrees, so that a node's own degree counts.
+            weights = np.triu(rng.random((9, 9)) ** 3, 1)
+            graphs.append(sp.csr_matrix(weights + weights.T))
+        criterion = Modularity(graphs)
+        labels = np.arange(9) % 3
+        value = np.zeros((9, 3))
+        for i, c in itertools.product(range(9), range(3)):
+            moved = labels.copy()
+            moved[i] = c
+            value[i, c] = criterion(moved)
+        target = value.argmax(axis=1)
+        gains = set(np.flatnonzero(target != labels))
+        seen = set()
+        for seed in range(200):
+            refined = criterion.refine(labels, seed=seed, n_sweeps=1)
+            movers = np.flatnonzero(refined != labels)
+            np.testing.assert_array_equal(refined[movers], target[movers])
+            np.testing.assert_array_equal(
+                refined, criterion.refine(labels, seed=seed, n_sweeps=1)
+            )
+            seen |= set(movers)
+        assert gains
+        assert seen == gains
+
+
 def test_graph_without_edges_adds_nothing(two_graphs):
     graphs, y = two_graphs
     empty = sp.csr_matrix(graphs[0].shape)
