@@ -13,13 +13,14 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 TEST_ENV := OMP_NUM_THREADS=1 SCIPY_ARRAY_API=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest lint doc bench bench-quality clean
+.PHONY: help demo test test-slow test-oldest mutants lint doc bench bench-quality clean
 
 help:
 	@echo "make demo         cluster the bundled digits, write demo.png"
 	@echo "make test         default tests with branch coverage"
 	@echo "make test-slow    the slow tests"
 	@echo "make test-oldest  default tests with the oldest supported dependencies"
+	@echo "make mutants      changes the losses and graphs, and lists what no test notices"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make doc          the documentation, in doc/_build/html"
 	@echo "make bench        the benchmarks of speed and of scaling"
@@ -46,6 +47,10 @@ $(VENV)/.bench-stamp: $(VENV)/.dev-stamp
 		|| echo "ClustPy cannot be built here: its rows stay empty."
 	@touch $@
 
+$(VENV)/.mutation-stamp: $(VENV)/.dev-stamp
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[mutation]' -c constraints.txt
+	@touch $@
+
 $(OLDEST)/bin/python:
 	$(PYTHON) -m venv $(OLDEST)
 
@@ -70,6 +75,11 @@ test-slow: $(VENV)/.dev-stamp
 test-oldest: $(OLDEST)/.test-stamp
 	$(TEST_ENV) $(OLDEST)/bin/python -m pytest -n $(PYTEST_JOBS) tests $(PYTEST_ARGS)
 
+# An hour on one core; a second call goes on. `mutmut show NAME` shows a change.
+mutants: $(VENV)/.mutation-stamp
+	$(TEST_ENV) $(VENV)/bin/mutmut run --max-children $(PYTEST_JOBS)
+	$(VENV)/bin/mutmut results
+
 lint: $(VENV)/.dev-stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
@@ -88,5 +98,5 @@ bench-quality: $(VENV)/.bench-stamp
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist doc/_build doc/generated doc/auto_examples
-	rm -rf .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf mutants .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find skdeepclust tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import TINY_GRAPH
+from conftest import TINY, TINY_GRAPH
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 # The package is measured by its own tests.
@@ -20,11 +20,12 @@ def scaling(monkeypatch):
     return importlib.import_module("scaling")
 
 
-def make_record(scaling, n, power):
+def make_record(scaling, n, power, estimator="graph"):
     return {
         "n": n,
+        "estimator": estimator,
         "data": "random images",
-        "seconds": dict.fromkeys(scaling.PARTS, 0.001 * n**power),
+        "seconds": dict.fromkeys(scaling.PARTS[estimator], 0.001 * n**power),
         "peak_mb": 500 + n,
         "peak_above_data_mb": n,
         "machine": {"processor": "abacus"},
@@ -32,14 +33,17 @@ def make_record(scaling, n, power):
 
 
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-def test_measure_times_every_part_and_puts_the_package_back(scaling):
+@pytest.mark.parametrize(
+    ("estimator", "tiny"), [("graph", TINY_GRAPH), ("self-paced", TINY)]
+)
+def test_measure_times_every_part_and_puts_the_package_back(scaling, estimator, tiny):
     from skdeepclust import _graph_stages
 
     before = _graph_stages.build_affinities
     X = np.random.default_rng(0).normal(size=(80, 6))
-    parameters = {k: v for k, v in TINY_GRAPH.items() if k != "random_state"}
-    found = scaling.measure(X, parameters)
-    assert all(found["seconds"][part] > 0 for part in scaling.PARTS)
+    parameters = {k: v for k, v in tiny.items() if k != "random_state"}
+    found = scaling.measure(X, estimator, parameters)
+    assert all(found["seconds"][part] > 0 for part in scaling.PARTS[estimator])
     assert found["peak_mb"] > found["peak_above_data_mb"] >= 0
     assert _graph_stages.build_affinities is before
 
@@ -50,15 +54,16 @@ def test_exponents_are_those_of_a_power_law(scaling, power):
     found = scaling.exponents(records)
     assert found["graph"] == pytest.approx(power)
     assert found["peak MB above data"] == pytest.approx(1)
-    text = scaling.make_table(records)
+    text = scaling.make_tables(records)
     assert f'"exponent", "{power:.2f}"' in text
     assert "abacus" in text
-    assert scaling.make_table([]) == ""
+    assert scaling.make_tables([]) == ""
 
 
 def test_draw_writes_a_picture(scaling, tmp_path):
     path = tmp_path / "scaling.png"
-    scaling.draw([make_record(scaling, n, 1.0) for n in (1000, 2000)], path)
+    sizes = [(n, estimator) for estimator in scaling.PARTS for n in (1000, 2000)]
+    scaling.draw([make_record(scaling, n, 1.0, e) for n, e in sizes], path)
     assert path.read_bytes().startswith(b"\x89PNG")
 
 
@@ -74,6 +79,7 @@ def test_sizes_that_are_there_are_not_run_again(scaling, tmp_path, monkeypatch):
     monkeypatch.setattr(scaling.subprocess, "run", run)
     results, table = tmp_path / "scaling.json", tmp_path / "doc" / "scaling.rst"
     paths = ["--results", str(results), "--table", str(table)]
+    paths += ["--estimators", "graph"]
     scaling.main(["--sizes", "120", "60", *paths])
     assert [r["n"] for r in json.loads(results.read_text())] == [60, 120]
     assert '"120", "0.1"' in table.read_text()
