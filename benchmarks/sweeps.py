@@ -37,7 +37,7 @@ SWEEPS = {
     "ours": {
         "consistency_weight": [0.1, 0.3, 0.5, 0.7, 1.0],
         "center_update_interval": [2, 5, 10],
-        "pair_update_interval": [2, 5, 10],
+        "pair_update_interval": [1, 2, 5, 10],
         "temperature": [0.1, 0.5, 1.0],
     },
     "graph": {

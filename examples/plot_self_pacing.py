@@ -32,7 +32,6 @@ model = SelfPacedContrastiveClustering(
     min_pretrain_steps=100,
     min_center_steps=30,
     min_head_steps=30,
-    pair_update_interval=1,
     random_state=0,
 ).fit(images)
 

@@ -122,6 +122,24 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             raise
         return self
 
+    def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
+        """Fit, and return the cluster of each sample.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`.
+        y : array-like of shape (n_samples,), default=None
+            As for `fit`.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            `labels_`.
+        """
+        labels: np.ndarray = self.fit(X, y).labels_
+        return labels
+
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:
         goes_on = self._goes_on()
@@ -172,7 +190,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                 )
                 for number, seed in enumerate(seeds)
             )
-        self._spec = spec
+        self._remember(spec)
         with self._seeded(seeds[0], device):
             batches = Batches(X, spec, device, group)
             self._keep(runs, batches, float_dtype(X.dtype), task)
@@ -244,7 +262,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         return [
             name
             for name in vars(self)
-            if name == "_spec" or (name.endswith("_") and not name.startswith("_"))
+            if name in ("_spec", "_built")
+            or (name.endswith("_") and not name.startswith("_"))
         ]
 
     def _forget(self) -> None:

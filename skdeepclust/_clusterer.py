@@ -142,7 +142,7 @@ class BaseDeepClusterer(
                 f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
                 "labels run over the others. Ask for fewer clusters, or train longer.",
                 ConvergenceWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
     def _observers(
@@ -162,7 +162,7 @@ class BaseDeepClusterer(
         network.load_state_dict(run.network.state_dict())
         stopped = Run(network, run.seed, [*run.history], run.fitted)
         fitted = copy(self)
-        fitted._spec = batches.spec
+        fitted._remember(batches.spec)
         with warnings.catch_warnings():
             # Clusters may well be empty before the head has been taught.
             warnings.simplefilter("ignore", ConvergenceWarning)
@@ -204,7 +204,7 @@ class BaseDeepClusterer(
         """
         batches = self._batches(X)
         logits = self._map(batches, self.network_)
-        return torch.softmax(logits.double(), 1).cpu().numpy()
+        return torch.softmax(logits.cpu().double(), 1).numpy()
 
     def transform(self, X: Any) -> np.ndarray:
         """Embed samples.

@@ -3,7 +3,7 @@
 from typing import Any
 
 from sklearn.base import _fit_context as fit_context
-from sklearn.utils._param_validation import HasMethods, Interval, Options, StrOptions
+from sklearn.utils._param_validation import Interval, StrOptions
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -19,9 +19,7 @@ CALLBACKS = "_skl_callbacks"
 __all__ = [
     "CALLBACKS",
     "CallbackSupportMixin",
-    "HasMethods",
     "Interval",
-    "Options",
     "StrOptions",
     "fit_context",
     "has_callbacks",

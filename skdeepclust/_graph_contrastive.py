@@ -105,7 +105,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     n_neighbors : int or "auto", default="auto"
         Neighbours of each sample, k; at most as many as there are other samples.
         "auto" stands for 10 with images of which there are at least 100 for each
-        cluster, else for 5.
+        cluster, else for 5. In a search, whose folds are smaller than the whole, give
+        a number.
     input_neighbors : bool, default=True
         Whether the input's graph takes part beside the embedding's, in choosing the
         first clusters and, where these come from both, in the graph that is trained
@@ -113,7 +114,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     self_expression_weight : float, default=1.0
         The lambda of eq. 4.2, for ``graph="exact"``.
     graph_update_interval : int, default=None
-        Epochs of joint training after which the graph is built again. None keeps it.
+        Epochs of joint training after which the graph is built again: that of the
+        embedding alone, unless it is the input's. None keeps it.
     init : {"spectral", "kmeans", "random"}, default="spectral"
         What gives the clusters that the cluster head starts from.
     level : {"both", "instance", "cluster"}, default="both"
@@ -137,7 +139,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         from running empty.
     consensus : bool, default=True
         Whether the final clusters are the consensus of the cluster head, k-means in
-        the embedding, and its graph, instead of those of the cluster head alone.
+        the embedding, and its graph, instead of those of the cluster head alone. It
+        takes ``level="both"``, and `head_epochs`, in which the head is taught them.
     batch_size : int, default=256
         Least number of samples of a batch.
     learning_rate : float, default=3e-3

@@ -115,8 +115,9 @@ class GraphStages(Remembering):
         if not self.goes_on:
             yield self.warm_up_head
         yield self.joint
-        if self.params.level == "instance" or (
-            self.params.level == "both" and self.params.consensus
+        if self.params.head_epochs > 0 and (
+            self.params.level == "instance"
+            or (self.params.level == "both" and self.params.consensus)
         ):
             yield self.teach_end
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from threadpoolctl import threadpool_limits  # comes with scikit-learn
 from torch import nn
 
 from skdeepclust.networks import ClusterNetwork
@@ -133,7 +134,9 @@ def run_on_one_thread(*arguments: Any) -> Run:
     n_threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        run = run_once(*arguments)
+        # NumPy's and SciPy's products and eigenvectors, too.
+        with threadpool_limits(1):
+            run = run_once(*arguments)
     finally:
         torch.set_num_threads(n_threads)
     *_, task = arguments

@@ -113,7 +113,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Pairs at least so similar are positives, xi.
     negative_threshold : float, default=0.2
         Pairs at most so similar are negatives, gamma.
-    pair_update_interval : int, default=5
+    pair_update_interval : int, default=1
         Epochs between two refreshes of the pairs, T2.
     balance_weight : float, default=1.0
         Weight of log K minus the entropy of the mean assignment in stage 2, which
@@ -282,7 +282,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         pair_similarity: str = "assignments",
         positive_threshold: float = 0.8,
         negative_threshold: float = 0.2,
-        pair_update_interval: int = 5,
+        pair_update_interval: int = 1,
         balance_weight: float = 1.0,
         batch_size: int = 256,
         learning_rate: float = 3e-3,

@@ -17,21 +17,44 @@ from skdeepclust.training import InputSpec, resolve_device
 from skdeepclust.views import seeded_globals
 
 _KIND = "estimator"
+# What networks are built from. Where these are changed after `fit`, the fitted network
+# is still the one of before.
+_BUILT_FROM = (
+    "n_clusters",
+    "encoder",
+    "encoder_trainable",
+    "n_components",
+    "hidden_layer_sizes",
+    "augmentation",
+    "pretraining",
+    "precision",
+)
 
 
 class StatefulEstimator(BaseEstimator):
     """Base of estimators whose state is arrays and plain values.
 
-    A subclass gives `_build_network`, and keeps the network as ``network_`` and what
-    it was built for as ``_spec``.
+    A subclass gives `_build_network`, keeps the network as ``network_``, and tells
+    `_remember` what it was built for.
     """
 
     _spec: InputSpec
+    _built: dict[str, Any]
     network_: Any
     device: Any
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
         raise NotImplementedError
+
+    def _remember(self, spec: InputSpec) -> None:
+        """Keep what the network is rebuilt from; code stays with the parameters."""
+        given = self.get_params(deep=False)
+        self._spec = spec
+        self._built = {
+            name: given[name]
+            for name in _BUILT_FROM
+            if name in given and not callable(given[name])
+        }
 
     # ------------------------------------------------------------------- in a pickle
 
@@ -59,8 +82,11 @@ class StatefulEstimator(BaseEstimator):
             self._spec = InputSpec(**spec)
         if arrays is None:
             return
+        # As it was at `fit`, whatever its parameters are by now.
+        fitted = object.__new__(type(self))
+        fitted.__dict__.update({**vars(self), **state.get("_built", {})})
         with seeded_globals(0, torch.device("cpu")):
-            network = self._build_network(self._spec)
+            network = fitted._build_network(self._spec)
         network.load_state_dict(
             {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
         )

@@ -43,8 +43,8 @@ class WarmStart:
     modularity : float
         Of the labels, by the criterion that has chosen them.
     source : str
-        What gave the labels: "embedding_0" and so on, "input", "sum", "walks", or
-        "kmeans".
+        What gave the labels: "embedding_0" and so on, "input", "sum", "walks",
+        "kmeans", or "random".
     """
 
     affinity: sp.csr_matrix
@@ -72,11 +72,13 @@ def resolve_n_neighbors(
     Returns
     -------
     int
-        10 for images with 100 samples for each cluster or more, else 5.
+        10 for images with 100 samples for each cluster or more, else 5; at most the
+        number of other samples.
     """
     if not isinstance(n_neighbors, str):
         return n_neighbors
-    return _MANY if is_image and n_samples >= _LARGE * n_clusters else _FEW
+    many = is_image and n_samples >= _LARGE * n_clusters
+    return max(1, min(_MANY if many else _FEW, n_samples - 1))
 
 
 def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:

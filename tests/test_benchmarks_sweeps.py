@@ -43,7 +43,7 @@ def test_points_have_the_defaults_once(sweeps):
     assert len(found) == 9
     assert len(sweeps.points("graph", ["n_neighbors"])) == 4
     # Four of its values are the defaults.
-    assert len(sweeps.points("ours")) == 14 - 4 + 1
+    assert len(sweeps.points("ours")) == 15 - 4 + 1
     assert {"n_neighbors": 20} in found
     assert {"instance_temperature": 0.1} in found
 

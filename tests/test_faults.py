@@ -233,6 +233,12 @@ def test_fit_refuses_y_of_another_length(fitted, y):
     assert_refused(fitted, GOOD, ValueError, "y does not go with n_samples=30", y)
 
 
+@cheapest
+def test_fit_predict_refuses_y_of_another_length(fitted):
+    with pytest.raises(ValueError, match="y does not go with n_samples=30"):
+        fitted.fit_predict(GOOD, np.zeros(5))
+
+
 @pytest.mark.parametrize("y", [list("abc" * 10), torch.zeros(30), pd.Series([0] * 30)])
 @cheapest
 def test_fit_takes_y_of_every_kind(make, y):

@@ -246,6 +246,24 @@ def test_output_format_is_saved(make, frame, tmp_path):
     pd.testing.assert_frame_equal(other.transform(frame), model.transform(frame))
 
 
+@pytest.mark.parametrize("way", ["file", "deepcopy"])
+@pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
+@pytest.mark.parametrize(
+    "changed",
+    [{"n_clusters": 5}, {"augmentation": None}, {"n_components": 2, "encoder": "conv"}],
+)
+def test_parameters_changed_after_fit_leave_the_network(
+    make, blobs, tmp_path, way, changed
+):
+    X, _ = blobs
+    model = make().fit(X)
+    expected = model.transform(X)
+    again = WAYS[way](model.set_params(**changed), tmp_path)
+    np.testing.assert_array_equal(again.transform(X), expected)
+    for name, value in changed.items():
+        assert getattr(again, name) == value
+
+
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_missing_device_is_replaced_by_the_cpu(make, blobs, tmp_path):
     X, _ = blobs
@@ -572,7 +590,8 @@ def test_forged_file_executes_nothing(path, tmp_path, good):
                 {"content": {**content, "_spec": {"shape": [2]}}},
                 {"content": {**content, "_spec": {"$scalar": ["O", 3]}}},
                 {"content": {**content, "network_": {}}},
-                {"content": {**content, "n_clusters": "three"}},
+                {"content": {**content, "_built": {"n_clusters": "three"}}},
+                {"content": {**content, "_built": 3}},
                 {"content": {**content, "_class": "Evil"}},
                 {"content": {**content, "_class": []}},
                 {"content": {**content, "_code": 3}},

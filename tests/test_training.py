@@ -265,6 +265,16 @@ def test_batches_map_result_does_not_depend_on_neighbours():
         assert torch.equal(Batches(X[rows], spec, CPU).map(layer), whole[rows])
 
 
+def test_batches_map_pads_with_rows_that_are_there():
+    X = np.random.default_rng(0).normal(size=(30, 4)) + 7
+    batches = Batches(X, InputSpec.from_data(X, (4,)), CPU)
+    seen = []
+    batches.map(lambda x: seen.append(x.clone()) or x)
+    rows = {tuple(row) for row in batches.data.tolist()}
+    assert len(seen[0]) > 30
+    assert {tuple(row) for row in seen[0].tolist()} == rows
+
+
 def test_batches_read_only_uint8_is_copied():
     X = np.zeros((2, 4), np.uint8)
     X.setflags(write=False)

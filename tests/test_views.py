@@ -12,10 +12,8 @@ from skdeepclust.views import ImageViews, SeededCallable, TableViews, make_views
 from skdeepclust.views.images import (
     add_noise,
     blur,
-    brightness_contrast,
     random_affine,
     random_colour,
-    random_grey,
 )
 from skdeepclust.views.tables import mask_features
 
@@ -156,27 +154,27 @@ def test_random_affine_crop_stays_inside():
     assert span.max() < 0.8
 
 
-def test_brightness_contrast_zero_strength_is_the_identity():
+def test_random_colour_without_jitter_is_the_identity():
     x = images(channels=3)
-    torch.testing.assert_close(brightness_contrast(x, seeded(), 0.0), x)
-    view = brightness_contrast(x, seeded(), 2.0)
+    torch.testing.assert_close(random_colour(x, seeded(), jitter=0.0), x)
+    view = random_colour(x, seeded(), jitter=2.0)
     assert view.min() >= 0
     assert view.max() <= 1
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
-def test_random_grey_follows_the_probability(p):
+def test_random_colour_makes_grey_by_the_probability(p):
     x = images(channels=3)
-    view = random_grey(x, seeded(), p)
+    view = random_colour(x, seeded(), grey=p)
     is_grey = torch.allclose(view[:, 0], view[:, 1])
     assert is_grey == (p == 1)
     if p == 0:
         assert torch.equal(view, x)
 
 
-def test_random_grey_needs_three_channels():
+def test_random_colour_makes_grey_of_three_channels():
     x = images(channels=4)
-    assert random_grey(x, seeded(), 1.0) is x
+    assert torch.equal(random_colour(x, seeded(), grey=1.0), x)
 
 
 def slow_colour(x, u, jitter, saturation, grey):
@@ -259,6 +257,13 @@ def test_mask_features_swaps_within_the_column():
     view = mask_features(x.repeat(100, 1), seeded(), 0.2)
     changed = (view != x.repeat(100, 1)).float().mean().item()
     assert 0.14 < changed < 0.22
+
+
+def test_mask_features_of_images_swaps_within_the_pixel():
+    x = torch.arange(960.0).view(10, 2, 6, 8)
+    view = mask_features(x, seeded(), 1.0)
+    assert (view != x).all()
+    assert torch.equal(view % 96, x % 96)
 
 
 def test_mask_features_fills_with_zeros():

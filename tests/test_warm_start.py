@@ -128,6 +128,8 @@ def test_cuts_below_zero_are_compared_by_their_size():
         ("auto", 999, True, 5),
         ("auto", 1000, False, 5),
         (7, 1000, True, 7),
+        ("auto", 5, False, 4),
+        ("auto", 1, False, 1),
     ],
 )
 def test_number_of_neighbors_by_rule(n_neighbors, n_samples, is_image, expected):

@@ -220,9 +220,9 @@ class Batches:
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples without gradients.
 
-        All batches have one size, to which the last one is padded: in float32
-        the result of a sample depends, in the last digit, on how many rows are
-        multiplied at once, and here it must not.
+        All batches have one size, to which the last one is padded by repeating its
+        rows: in float32 the result of a sample depends, in the last digit, on how many
+        rows are multiplied at once, and here it must not.
 
         Parameters
         ----------
@@ -246,9 +246,9 @@ class Batches:
                     batch = self._ready(self.data[place])
                 else:
                     batch = self._read(place)
-                padding = batch.new_zeros(n_rows - len(batch), *batch.shape[1:])
+                repeated = torch.arange(n_rows, device=batch.device) % len(batch)
                 # A copy in any case: a module may change its input in place.
-                results.append(function(torch.cat([batch, padding])))
+                results.append(function(batch[repeated]))
         whole = group.gather(torch.stack(results), len(starts))
         return whole.flatten(0, 1)[: len(self.data)]
 

@@ -36,6 +36,8 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
     """
     if isinstance(X, torch.Tensor):
         X = _as_array(X)
+    if isinstance(X, list | tuple):
+        X = _images_of_lists(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(
             "X is a masked array with masked values; fill or impute them first."
@@ -56,6 +58,16 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
             "np.moveaxis(X, -1, 1)."
         )
     return X.reshape(X.shape[0], math.prod(shape)), shape
+
+
+def _images_of_lists(X: Any) -> Any:
+    """Return nested lists of images as an array; tables are left to scikit-learn."""
+    try:
+        array = np.asarray(X)
+    except (ValueError, TypeError):
+        # Of unequal lengths, which scikit-learn says in its own words.
+        return X
+    return array if array.ndim > 2 else X
 
 
 def _as_array(X: torch.Tensor) -> NDArray[Any]:

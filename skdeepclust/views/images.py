@@ -205,48 +205,6 @@ def _factor(u: Tensor, strength: float) -> Tensor:
     return low + (1 + strength - low) * u
 
 
-def brightness_contrast(
-    x: Tensor, generator: torch.Generator, strength: float
-) -> Tensor:
-    """Change brightness, then contrast: `random_colour` with ``jitter=strength``.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images.
-    generator : torch.Generator
-        Source of the draws.
-    strength : float
-        Of both.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        Values clipped to [0, 1].
-    """
-    return random_colour(x, generator, jitter=strength)
-
-
-def random_grey(x: Tensor, generator: torch.Generator, p: float = 0.2) -> Tensor:
-    """Take the colour out of some images: `random_colour` with ``grey=p``.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images. Unless they have three channels they are returned as they are.
-    generator : torch.Generator
-        Source of the draws.
-    p : float, default=0.2
-        Probability for each image.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        Images, some with three equal channels.
-    """
-    return random_colour(x, generator, grey=p) if x.shape[1] == 3 else x
-
-
 def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
     """Blur some images with a Gaussian of random width.
 

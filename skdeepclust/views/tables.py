@@ -66,7 +66,7 @@ def mask_features(
         return x
     # An offset of at least one row never lands on the row itself.
     offset = torch.randint(1, n_samples, x.shape, generator=generator, device=device)
-    own = torch.arange(n_samples, device=device)[:, None]
+    own = torch.arange(n_samples, device=device).view(-1, *[1] * (x.ndim - 1))
     source = torch.where(masked, (own + offset) % n_samples, own)
     return x.gather(0, source.to(x.device))
 
