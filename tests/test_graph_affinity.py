@@ -1,5 +1,7 @@
 """Affinities against the slow reference, and their properties."""
 
+import warnings
+
 import numpy as np
 import pytest
 import reference_graph as reference
@@ -134,7 +136,9 @@ def test_low_rank_affinity_of_a_disconnected_graph(least, dimension, monkeypatch
     monkeypatch.setattr(affinity_module, "_SPARSE_EIGENVECTORS", least)
     affinity = np.zeros((62, 62))
     affinity[:30, :30], affinity[30:60, 30:60] = weighted(30), weighted(30, seed=1)
-    actual = graph.low_rank_affinity(affinity, 2, dimension=dimension)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        actual = graph.low_rank_affinity(affinity, 2, dimension=dimension)
     assert np.isfinite(actual).all()
     assert ((actual >= 0) & (actual <= 1)).all()
     assert (actual == actual.T).all()

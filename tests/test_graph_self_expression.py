@@ -42,6 +42,17 @@ def test_self_expression_coefficients_are_stable_for_extreme_weights(
     np.testing.assert_allclose(actual, expected, rtol=1e-10, atol=1e-12)
 
 
+@pytest.mark.parametrize("weight", [1e4, 1e7])
+@pytest.mark.parametrize("n_others", [0, 4])
+def test_self_expression_coefficients_of_samples_that_stand_alone(weight, n_others):
+    # Five that nearly nothing expresses, neither each other nor some in a plane.
+    z = normal(5 + n_others, 8)
+    z[5:, :6] = 0
+    actual = graph.self_expression_coefficients(z, weight)
+    expected = reference.exact_coefficients(z, weight)
+    np.testing.assert_allclose(actual, expected, rtol=1e-9, atol=1e-12)
+
+
 def test_self_expression_has_a_weight_of_1_by_default():
     z = normal(8, 3)
     expected = reference.solved_coefficients(z.numpy(), 1.0)
@@ -91,11 +102,11 @@ def test_self_expression_coefficients_keep_the_dtype(dtype):
 # learned
 
 
-@pytest.mark.parametrize("scale", [0.1, 1.0, 4.0])
-def test_learned_self_expression_reaches_the_closed_form(scale):
+@pytest.mark.parametrize(("scale", "weight"), [(0.1, 1.0), (1.0, 5.0), (4.0, 1.0)])
+def test_learned_self_expression_reaches_the_closed_form(scale, weight):
     z = scale * normal(20, 4)
-    actual = graph.learned_self_expression(z)
-    expected = graph.self_expression_coefficients(z)
+    actual = graph.learned_self_expression(z, weight=weight)
+    expected = graph.self_expression_coefficients(z, weight)
     assert (actual.diagonal() == 0).all()
     torch.testing.assert_close(actual, expected, rtol=1e-3, atol=1e-3)
 

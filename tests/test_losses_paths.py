@@ -127,3 +127,28 @@ def test_gaussian_assignment_follows_the_scale_of_the_data(length):
         losses.gaussian_assignment(h * length, centers * length),
         losses.gaussian_assignment(h, centers),
     )
+
+
+def one_anchor_alone(n=70):
+    """Similarities of which one anchor alone has a positive and a negative."""
+    similarity = torch.full((n, n), 0.5, dtype=torch.float64)
+    similarity[5, 40] = similarity[40, 5] = 0.9
+    similarity[5, 60] = similarity[60, 5] = 0.1
+    similarity.fill_diagonal_(2.0)
+    z = normal(n, 4)
+    # The exponential of the only negative is below 1.
+    z[60] = -z[5]
+    return z, similarity
+
+
+@pytest.mark.parametrize("is_factor", [False, True])
+@pytest.mark.parametrize("with_gradient", [False, True])
+def test_one_anchor_that_counts_is_not_divided(is_factor, with_gradient, monkeypatch):
+    monkeypatch.setattr("skdeepclust.losses.contrastive._TILE_ROWS", 16)
+    z, similarity = one_anchor_alone()
+    expected = reference.pair_contrastive(z, similarity, 0.5, 0.8, 0.2)
+    if is_factor:
+        root = torch.linalg.cholesky(similarity)
+        similarity = torch.cat([root, torch.zeros(len(root), 1).double()], dim=1)
+    z.requires_grad_(with_gradient)
+    check_value(losses.pair_contrastive(z, similarity), expected, torch.float64)
