@@ -124,6 +124,8 @@ def run_one(estimator, n):
     import torch
 
     torch.set_num_threads(1)
+    # With the first optimiser of a process torch loads its compiler, for seconds.
+    torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     X, source = load_images(n)
     measured = measure(X, estimator, FEW_EPOCHS[estimator])
     record = {"n": n, "estimator": estimator, "data": source, **measured}
