@@ -2,9 +2,9 @@
 
     python benchmarks/profile_stages.py --samples 2560 --epochs 1
 
-Without ``--epochs`` the fit is the default one. "Between" is what comes before the
-first epoch of a stage, graphs and spectral cuts for instance; what comes after the last
-stage is the line "end".
+Without ``--epochs`` the fit is the default one, compiled or in bfloat16 if asked, and
+its ACC says something, too. "Between" is what comes before the first epoch of a stage,
+graphs and spectral cuts for instance; what comes after the last is the line "end".
 """
 
 import argparse
@@ -17,6 +17,7 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
+from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Observer
 
 ESTIMATORS = {
@@ -58,9 +59,11 @@ def timed(estimator_class):
     return Timed
 
 
-def profile(estimator_class, data, n_epochs):
-    """Fit once; return the rows."""
-    model = timed(estimator_class)(data.n_clusters, device="cpu", random_state=0)
+def profile(estimator_class, data, n_epochs, **parameters):
+    """Fit once; return the rows, and ACC."""
+    model = timed(estimator_class)(
+        data.n_clusters, device="cpu", random_state=0, **parameters
+    )
     if n_epochs is not None:
         names = model.get_params()
         changed = {n: n_epochs for n in names if n.endswith("_epochs") and names[n]}
@@ -68,7 +71,7 @@ def profile(estimator_class, data, n_epochs):
         model.set_params(**changed)
     model.fit(data.X)
     model._times.finish()
-    return model._times.rows
+    return model._times.rows, clustering_accuracy(data.y, model.labels_)
 
 
 def main(arguments=None):
@@ -81,6 +84,10 @@ def main(arguments=None):
     )
     parser.add_argument("--samples", type=int, help="take the first so many")
     parser.add_argument("--epochs", type=int, help="of each stage")
+    parser.add_argument(
+        "--precision", choices=["float32", "bfloat16"], default="float32"
+    )
+    parser.add_argument("--compile", action="store_true")
     options = parser.parse_args(arguments)
     data = load_dataset(options.dataset)
     data = data.part(slice(options.samples))
@@ -90,12 +97,17 @@ def main(arguments=None):
         for name in options.estimators:
             print(f"{name}, {options.dataset}, n = {len(data.X):,}")
             print(f"{'stage':12}{'epochs':>8}{'between':>10}{'training':>10}")
-            for stage, epochs, between, training in profile(
-                ESTIMATORS[name], data, options.epochs
-            ):
-                print(
-                    f"{stage:12}{epochs:8}{between:10.1f}{training:10.1f}", flush=True
-                )
+            rows, acc = profile(
+                ESTIMATORS[name],
+                data,
+                options.epochs,
+                precision=options.precision,
+                compile=options.compile,
+            )
+            for stage, epochs, between, training in rows:
+                print(f"{stage:12}{epochs:8}{between:10.1f}{training:10.1f}")
+            total = sum(between + training for _, _, between, training in rows)
+            print(f"{'all':12}{total:28.1f}   ACC {acc:.3f}", flush=True)
 
 
 if __name__ == "__main__":

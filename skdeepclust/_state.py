@@ -27,7 +27,6 @@ _BUILT_FROM = (
     "hidden_layer_sizes",
     "augmentation",
     "pretraining",
-    "precision",
 )
 
 
