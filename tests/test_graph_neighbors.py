@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from sklearn.neighbors import NearestNeighbors
 
 from skdeepclust import graph
+from skdeepclust.graph import neighbors as neighbors_module
 
 # neighbours
 
@@ -262,3 +263,13 @@ def test_neighbors_leave_gradients_and_the_input_alone():
     for kind in SEARCHES:
         assert not search(z, 2, kind)[1].requires_grad
     assert torch.equal(z.detach(), before)
+
+
+@pytest.mark.parametrize("n_chunks", [4, 20])
+def test_largest_scores_are_those_of_topk(n_chunks):
+    # `nearest_neighbors` would find wrong ones out, and search without the shortcut.
+    scores = normal(30, n_chunks * neighbors_module._CHUNK)
+    values, columns = neighbors_module._largest(scores, 5)
+    expected = scores.topk(5)
+    assert torch.equal(values, expected.values)
+    assert torch.equal(columns, expected.indices)
