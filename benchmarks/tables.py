@@ -144,7 +144,6 @@ def _held_out_table(grouped):
 
 def cells(runs, marks):
     """Return what a table says of some runs, with the `letters` of their machines."""
-    machines = "".join(sorted({marks[_host(run)] for run in runs}))
     acc = [run["acc"] for run in runs]
     return (
         str(len(runs)),
@@ -152,9 +151,16 @@ def cells(runs, marks):
         f"{min(acc):.3f}",
         spread([run["nmi"] for run in runs]),
         spread([run["ari"] for run in runs]),
-        f"{statistics.median(run['seconds'] for run in runs):.1f} {machines}".rstrip(),
+        duration(runs, marks),
         memory(runs),
     )
+
+
+def duration(runs, marks):
+    """Return the median of the seconds, with the `letters` of the machines."""
+    machines = "".join(sorted({marks[_host(run)] for run in runs}))
+    seconds = statistics.median(run["seconds"] for run in runs)
+    return f"{seconds:.1f} {machines}".rstrip()
 
 
 def memory(runs):

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from methods import METHODS
-from tables import csv_table, memory, spread
+from tables import csv_table, duration, letters, memory, setting, spread
 
 SCORES = ("nmi", "acc", "ari")
 
@@ -177,12 +177,15 @@ def make_thesis_tables(records, numbers=TABLES):
     chosen = dict.fromkeys(TABLES[number].title for number in numbers)
     by_title = {table.title: table for table in TABLES.values()}
     lines = [".. Written by benchmarks/quality.py; do not edit.", ""]
+    if records:
+        lines += setting(records)
+    marks = letters(records) if records else {}
     for title in chosen:
-        lines += _table(by_title[title], records)
+        lines += _table(by_title[title], records, marks)
     return "\n".join(lines)
 
 
-def _table(table, records):
+def _table(table, records, marks):
     runs: Any = defaultdict(list)
     for record in records:
         runs[record["dataset"], record["method"]].append(record)
@@ -195,7 +198,7 @@ def _table(table, records):
             if found or method in rows:
                 label = METHODS[method].label if method in METHODS else method
                 there = _thesis_cells(rows.get(method, ()))
-                cells.append((label, *there, *_own_cells(found, here, method)))
+                cells.append((label, *there, *_own_cells(found, here, method, marks)))
         yield from csv_table(
             f"{table.title}: {name}",
             [
@@ -217,14 +220,13 @@ def _thesis_cells(row):
     return ["" if value is None else f"{value:.3f}" for value in values]
 
 
-def _own_cells(found, here, method):
+def _own_cells(found, here, method, marks):
     if not found:
         reason = NO_CODE if method not in METHODS else "not run, for want of time"
         return [NOT_HERE if here is None else reason, "", "", "", "", ""]
-    seconds = sorted(record["seconds"] for record in found)[len(found) // 2]
     return [
         *(spread([record[score] for record in found]) for score in SCORES),
         str(len(found)),
-        f"{seconds:.0f}",
+        duration(found, marks),
         memory(found),
     ]

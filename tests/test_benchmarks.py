@@ -123,7 +123,7 @@ def test_tables_of_the_thesis_stand_beside_ours(quality, digits, tmp_path, capsy
     paths = ["--results", str(path), "--output", str(tmp_path / "quality.rst")]
     quality.main(["--table", "3.2", "--table-only", *paths])
     printed = capsys.readouterr().out
-    row = '"k-means", "0.500", "0.572", "", "0.250", "0.500", "0.125", "1", "7"'
+    row = '"k-means", "0.500", "0.572", "", "0.250", "0.500", "0.125", "1", "7.0"'
     assert row in printed
     # What has no record says why.
     assert '"DEC", "0.772", "0.843", "", "not run, for want of time", ' in printed
