@@ -215,6 +215,8 @@ def draw(records, path):
             left.loglog(n, values, color=color, marker=marker, label=part)
         peaks = [run["peak_above_data_mb"] for run in runs]
         right.loglog(n, peaks, "o-", color="#0072B2")
+        # Both axes over an order of magnitude: what does not grow looks flat.
+        right.set_ylim(50, 2 * max([500, *peaks]))
         left.set(title=estimator, xlabel="samples", ylabel="CPU seconds")
         right.set(
             title=estimator, xlabel="samples", ylabel="peak memory above the data, MB"
