@@ -140,9 +140,7 @@ def make_tables(records, pictures=()):
         "median",
         "CPU seconds of a fit. The defaults, marked \\*, are one and the same fit in "
         "all sweeps",
-        "of an estimator. The default of ``n_neighbors`` is a rule: 10 on the larger "
-        "sets of images,",
-        "5 on the others.",
+        "of an estimator.",
         "",
         *setting(records),
     ]

@@ -102,11 +102,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
           than their embedding; else "self_expression".
         - a matrix: affinities of the samples that `fit` gets, not negative. It is made
           symmetric.
-    n_neighbors : int or "auto", default="auto"
+    n_neighbors : int, default=5
         Neighbours of each sample, k; at most as many as there are other samples.
-        "auto" stands for 10 with images of which there are at least 100 for each
-        cluster, else for 5. In a search, whose folds are smaller than the whole, give
-        a number.
     input_neighbors : bool, default=True
         Whether the input's graph takes part beside the embedding's, in choosing the
         first clusters and, where these come from both, in the graph that is trained
@@ -196,8 +193,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         first.
     affinity_matrix_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         The graph that was trained on first.
-    n_neighbors_ : int
-        Neighbours of each sample, as used.
     embedding_ : ndarray of shape (n_samples, n_components)
         Embedding of the training data.
     cluster_centers_ : ndarray of shape (n_clusters, n_components)
@@ -266,7 +261,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             ),
             "sparse matrix",
         ],
-        "n_neighbors": [*_INTERVAL, StrOptions({"auto"})],
+        "n_neighbors": _INTERVAL,
         "input_neighbors": ["boolean"],
         "self_expression_weight": _POSITIVE,
         "graph_update_interval": [*_INTERVAL, None],
@@ -307,7 +302,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
         graph: Any = "auto",
-        n_neighbors: int | str = "auto",
+        n_neighbors: int = 5,
         input_neighbors: bool = True,
         self_expression_weight: float = 1.0,
         graph_update_interval: int | None = None,
@@ -423,17 +418,14 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         generator: torch.Generator,
         train: Train,
     ) -> dict[str, Any]:
+        # Before the first epoch, not after the last one of pretraining.
+        check_graph(self.graph, self.n_neighbors, len(batches))
         views = make_views(self.augmentation, batches.spec.shape)
         stages = GraphStages(
             self, network, batches, views, generator, goes_on=self._goes_on()
         )
-        # Before the first epoch, not after the last one of pretraining.
-        check_graph(self.graph, stages.n_neighbors, len(batches))
         train(network, stages, len(batches))
         if stages.affinity is None:
             # Training has stopped before: the graph of what there is.
             stages.start()
-        return {
-            "affinity_matrix_": stages.affinity,
-            "n_neighbors_": stages.n_neighbors,
-        }
+        return {"affinity_matrix_": stages.affinity}

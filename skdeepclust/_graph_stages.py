@@ -20,7 +20,6 @@ from skdeepclust._warm_start import (
     WarmStart,
     build_affinities,
     input_affinity,
-    resolve_n_neighbors,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -58,8 +57,6 @@ class GraphStages(Remembering):
 
     Attributes
     ----------
-    n_neighbors : int
-        Neighbours of each sample.
     affinity : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         The graph that is trained on first.
     neighbors : Tensor of shape (n_samples, n_neighbors)
@@ -93,12 +90,6 @@ class GraphStages(Remembering):
         self.batches = batches
         self.views = views
         self.generator = generator
-        self.n_neighbors = resolve_n_neighbors(
-            estimator.n_neighbors,
-            estimator.n_clusters,
-            len(batches),
-            is_image=batches.spec.is_image,
-        )
         self.affinity: sp.csr_matrix | None = None
         self.input_graph: sp.csr_matrix | None = None  # where it is trained on
         self.lesson: tuple[Tensor, Tensor] | None = None
@@ -212,7 +203,7 @@ class GraphStages(Remembering):
         kind = self._kind()
         if kind == "precomputed":
             return [symmetrized(params.graph)]
-        sizes = {min(factor * self.n_neighbors, len(h) - 1) for factor in _SIZES}
+        sizes = {min(factor * params.n_neighbors, len(h) - 1) for factor in _SIZES}
         return build_affinities(h, kind, sorted(sizes), params.self_expression_weight)
 
     def build_input_graph(self, seed: int) -> sp.csr_matrix:
@@ -236,7 +227,7 @@ class GraphStages(Remembering):
             uncentered = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
             if uncentered.min() >= -_ROUNDING:
                 rows = uncentered
-        return input_affinity(rows, self.n_neighbors, seed=seed)
+        return input_affinity(rows, self.params.n_neighbors, seed=seed)
 
     def _kind(self) -> str:
         params = self.params
@@ -399,7 +390,7 @@ class GraphStages(Remembering):
         return self.network.embed(x)
 
     def _neighbors(self, affinity: sp.csr_matrix) -> Tensor:
-        indices = strongest_neighbors(affinity, self.n_neighbors)
+        indices = strongest_neighbors(affinity, self.params.n_neighbors)
         return torch.from_numpy(indices).to(self.generator.device)
 
     def _seed(self) -> int:

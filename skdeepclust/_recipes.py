@@ -31,7 +31,6 @@ LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
     "pretraining": "reconstruction",
     "pretrain_epochs": 50,
     "graph": "exact",
-    "n_neighbors": 5,
     "graph_update_interval": 10,
     "input_neighbors": False,
     "init": "random",

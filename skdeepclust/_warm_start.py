@@ -26,8 +26,6 @@ _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modula
 _MAX_UNPROJECTED = 20_000  # samples whose neighbours are sought in all dimensions
 _PROJECTED = 64  # dimensions that are left of the rest
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
-_FEW, _MANY = 5, 10  # neighbours of a sample
-_LARGE = 100  # samples of a cluster, on average, that have many neighbours
 
 
 @dataclass(frozen=True)
@@ -51,34 +49,6 @@ class WarmStart:
     labels: NDArray[np.int64]
     modularity: float
     source: str
-
-
-def resolve_n_neighbors(
-    n_neighbors: int | str, n_clusters: int, n_samples: int, *, is_image: bool
-) -> int:
-    """Apply the documented rule of ``n_neighbors="auto"``.
-
-    Parameters
-    ----------
-    n_neighbors : int or "auto"
-        The parameter.
-    n_clusters : int
-        Number of clusters K.
-    n_samples : int
-        Number of samples.
-    is_image : bool
-        Whether the samples are images.
-
-    Returns
-    -------
-    int
-        10 for images with 100 samples for each cluster or more, else 5; at most the
-        number of other samples.
-    """
-    if not isinstance(n_neighbors, str):
-        return n_neighbors
-    many = is_image and n_samples >= _LARGE * n_clusters
-    return max(1, min(_MANY if many else _FEW, n_samples - 1))
 
 
 def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:

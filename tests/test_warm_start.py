@@ -10,7 +10,6 @@ from skdeepclust._warm_start import (
     _beats,
     build_affinities,
     input_affinity,
-    resolve_n_neighbors,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -119,20 +118,3 @@ def test_cuts_below_zero_are_compared_by_their_size():
     assert not _beats(starts(1.02), starts(1.0))
     assert not _beats(starts(-0.101), starts(-0.1))
     assert _beats(starts(-0.09), starts(-0.1))
-
-
-@pytest.mark.parametrize(
-    ("n_neighbors", "n_samples", "is_image", "expected"),
-    [
-        ("auto", 1000, True, 10),
-        ("auto", 999, True, 5),
-        ("auto", 1000, False, 5),
-        (7, 1000, True, 7),
-        ("auto", 5, False, 4),
-        ("auto", 1, False, 1),
-    ],
-)
-def test_number_of_neighbors_by_rule(n_neighbors, n_samples, is_image, expected):
-    assert (
-        resolve_n_neighbors(n_neighbors, 10, n_samples, is_image=is_image) == expected
-    )
