@@ -72,7 +72,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         With "contrastive", embeddings have unit length.
     pretrain_epochs : int, default=10
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=400
+    min_pretrain_steps : int, default=350
         Small data sets get more epochs, to reach this number of optimiser steps.
     temperature : float, default=0.5
         The temperature of NT-Xent.
@@ -125,7 +125,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Least number of optimiser steps for that, unless `head_epochs` is 0.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
-    min_joint_steps : int, default=400
+    min_joint_steps : int, default=250
         Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
@@ -292,7 +292,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         denoising: float = 0.0,
         pretraining: str = "auto",
         pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 400,
+        min_pretrain_steps: int = 350,
         temperature: float = 0.5,
         center_epochs: int = 0,
         min_center_steps: int = 100,
@@ -311,7 +311,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         head_epochs: int = 5,
         min_head_steps: int = 1000,
         joint_epochs: int = 5,
-        min_joint_steps: int = 400,
+        min_joint_steps: int = 250,
         instance_temperature: float = 0.5,
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,

@@ -16,11 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Frozen, resnet18_for
+from .convolutional import (
+    channels_last,
+    check_images,
+    conv_decoder,
+    conv_encoder,
+    is_image,
+)
 
-_MIN_CONV_SIDE = 8
 _DEFAULT_N_COMPONENTS = 20
-_CHANNELS = (16, 32, 64)
-_MAX_CHANNELS = 128
 _CHOICES = (
     "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
     "torch.nn.Module"
@@ -90,7 +94,8 @@ def build_autoencoder(
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module
         - "mlp": fully connected, with `hidden_layer_sizes` between the
           (flattened) input and the latent space.
-        - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
+        - "conv": convolutions, of which the first one halves images of at least
+          16 x 16 pixels; images of at least 8 x 8 pixels.
         - "resnet18": a ResNet-18 and a linear layer, see `ResNet18`; images of at
           least 8 x 8 pixels. The decoder is that of "conv".
         - "auto": "conv" where it is possible, else "mlp".
@@ -151,7 +156,7 @@ def build_autoencoder(
             "learnt nothing yet; pass a torch.nn.Module that has."
         )
     if encoder == "auto":
-        encoder = "conv" if _is_image(shape) else "mlp"
+        encoder = "conv" if is_image(shape) else "mlp"
     d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
     if encoder == "mlp":
         layers = _mlp([math.prod(shape), *hidden, d])
@@ -160,7 +165,9 @@ def build_autoencoder(
             nn.Sequential(*flatten, *layers), _mlp_decoder(shape, d, hidden), shape, d
         )
     if encoder == "conv":
-        return _conv_autoencoder(shape, d)
+        check_images(encoder, shape)
+        network = Autoencoder(conv_encoder(shape, d), conv_decoder(shape, d), shape, d)
+        return channels_last(network)
     if encoder == "resnet18":
         return _resnet_autoencoder(shape, d)
     raise ValueError(f"{_CHOICES}, got {encoder!r}.")
@@ -184,128 +191,13 @@ def _mlp_decoder(
     return nn.Sequential(*layers)
 
 
-def _conv_plan(
-    height: int, width: int
-) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Choose channels, pooling and image sizes of the convolutional encoder.
-
-    Each side is halved while it stays at least 4 pixels long. Three
-    convolutions suffice up to 64 pixels; larger images get more of them until
-    no side is longer than 8, so that the flattened size stays moderate.
-
-    Returns
-    -------
-    channels : list of int, length n_blocks
-        Output channels of each convolution.
-    pools : list of (int, int), length n_blocks
-        Pooling after each convolution, (1, 1) for none.
-    sizes : list of (int, int), length n_blocks + 1
-        Image size before each convolution, then the final one.
-    """
-    channels: list[int] = []
-    pools: list[tuple[int, int]] = []
-    sizes = [(height, width)]
-    while len(channels) < len(_CHANNELS) or max(sizes[-1]) > 8:
-        h, w = sizes[-1]
-        pool = (2 if h >= 8 else 1, 2 if w >= 8 else 1)
-        channels.append(
-            _CHANNELS[len(channels)]
-            if len(channels) < len(_CHANNELS)
-            else min(2 * channels[-1], _MAX_CHANNELS)
-        )
-        pools.append(pool)
-        sizes.append((h // pool[0], w // pool[1]))
-    return channels, pools, sizes
-
-
-def _is_image(shape: tuple[int, ...]) -> bool:
-    """Say whether samples are images large enough for convolutions."""
-    return len(shape) == 3 and min(shape[1:]) >= _MIN_CONV_SIDE
-
-
-def _check_images(encoder: str, shape: tuple[int, ...]) -> None:
-    """Raise unless samples are images that `encoder` can take."""
-    if len(shape) != 3:
-        raise ValueError(
-            f"encoder={encoder!r} needs images of shape (channels, height, width), got "
-            f"samples of shape {shape}. Give image_shape, or use encoder='mlp'."
-        )
-    height, width = shape[1:]
-    if min(height, width) < _MIN_CONV_SIDE:
-        raise ValueError(
-            f"encoder={encoder!r} needs images of at least {_MIN_CONV_SIDE} x "
-            f"{_MIN_CONV_SIDE} pixels, got {height} x {width}. Use encoder='mlp'."
-        )
-
-
-def _channels_last(autoencoder: Autoencoder) -> Autoencoder:
-    # Pooling and convolutions vectorise over the channels, which is faster on a CPU.
-    # Inputs may have any layout. Not by the parameters' own `contiguous`, which leaves
-    # the strides of kernels with one channel as they are, and those decide the layout
-    # of all that follows. torch documents this call, but its types do not know it.
-    return autoencoder.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-
-
-class _PixelRows(nn.Module):
-    """Flatten images pixel by pixel, which is how they lie in memory.
-
-    Nothing is copied, and gradients come back in the layout of the convolutions:
-    from another one, the whole way back to the first of them is slower.
-    """
-
-    def forward(self, x: Tensor) -> Tensor:
-        return x.permute(0, 2, 3, 1).flatten(1)
-
-
-def _conv_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
-    """Build the convolutional encoder and its mirror for images of `shape`."""
-    _check_images("conv", shape)
-    channels, pools, sizes = _conv_plan(*shape[1:])
-    down: list[nn.Module] = []
-    depths = [shape[0], *channels]
-    for (n_in, n_out), pool in zip(pairwise(depths), pools, strict=True):
-        # No bias: batch normalisation subtracts it again.
-        down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
-        if pool != (1, 1):
-            # Pooling first leaves normalisation a quarter of the pixels.
-            down.append(nn.MaxPool2d(pool))
-        down += [nn.BatchNorm2d(n_out), nn.ReLU()]
-    n_flat = channels[-1] * math.prod(sizes[-1])
-    encoder = nn.Sequential(*down, _PixelRows(), nn.Linear(n_flat, n_components))
-    decoder = _conv_decoder(shape, n_components)
-    return _channels_last(Autoencoder(encoder, decoder, shape, n_components))
-
-
-def _conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
-    """Mirror the convolutional encoder for images of `shape`."""
-    channels, _, sizes = _conv_plan(*shape[1:])
-    depths = [shape[0], *channels]
-    flat_shape = (channels[-1], *sizes[-1])
-    up: list[nn.Module] = [
-        nn.Linear(n_components, math.prod(flat_shape)),
-        nn.ReLU(),
-        nn.Unflatten(1, flat_shape),
-    ]
-    for level in reversed(range(len(channels))):
-        if sizes[level] != sizes[level + 1]:
-            # To a size, not by a factor: it undoes the rounding of odd sides.
-            up.append(nn.Upsample(size=sizes[level], mode="nearest"))
-        is_last = level == 0
-        up.append(
-            nn.Conv2d(depths[level + 1], depths[level], 3, padding=1, bias=is_last)
-        )
-        if not is_last:
-            up += [nn.BatchNorm2d(depths[level]), nn.ReLU()]
-    return nn.Sequential(*up)
-
-
 def _resnet_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
     """Build a ResNet-18 and the convolutional decoder for images of `shape`."""
-    _check_images("resnet18", shape)
+    check_images("resnet18", shape)
     backbone = resnet18_for(shape)
     encoder = nn.Sequential(backbone, nn.Linear(backbone.n_features, n_components))
-    decoder = _conv_decoder(shape, n_components)
-    return _channels_last(Autoencoder(encoder, decoder, shape, n_components))
+    decoder = conv_decoder(shape, n_components)
+    return channels_last(Autoencoder(encoder, decoder, shape, n_components))
 
 
 def _around_module(
@@ -338,7 +230,7 @@ def _around_frozen_module(
     # Such modules often come with large photographs, for which fully connected layers
     # would have more weights than the module.
     decoder = (
-        _conv_decoder(shape, d) if _is_image(shape) else _mlp_decoder(shape, d, hidden)
+        conv_decoder(shape, d) if is_image(shape) else _mlp_decoder(shape, d, hidden)
     )
     encoder = _Around(*layers)
     encoder.n_outputs = n_outputs

@@ -1,0 +1,196 @@
+"""Convolutional encoders and decoders, and the layout in memory they are fast in."""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+_MIN_SIDE = 8
+_MIN_STRIDED_SIDE = 16
+_CHANNELS = (16, 32, 64)
+_MAX_CHANNELS = 128
+
+Module = TypeVar("Module", bound=nn.Module)
+
+
+def _conv_plan(
+    height: int, width: int
+) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
+    """Choose channels, pooling and image sizes of the convolutional encoder.
+
+    Each side is halved, rounded up, while it stays at least 4 pixels long. Three
+    convolutions suffice up to 64 pixels; larger images get more of them until
+    no side is longer than 8, so that the flattened size stays moderate.
+
+    Returns
+    -------
+    channels : list of int, length n_blocks
+        Output channels of each convolution.
+    pools : list of (int, int), length n_blocks
+        By how much each block divides the sides, (1, 1) for not at all.
+    sizes : list of (int, int), length n_blocks + 1
+        Image size before each convolution, then the final one.
+    """
+    channels: list[int] = []
+    pools: list[tuple[int, int]] = []
+    sizes = [(height, width)]
+    while len(channels) < len(_CHANNELS) or max(sizes[-1]) > 8:
+        h, w = sizes[-1]
+        pool = (2 if h >= 8 else 1, 2 if w >= 8 else 1)
+        channels.append(
+            _CHANNELS[len(channels)]
+            if len(channels) < len(_CHANNELS)
+            else min(2 * channels[-1], _MAX_CHANNELS)
+        )
+        pools.append(pool)
+        sizes.append((-(-h // pool[0]), -(-w // pool[1])))
+    return channels, pools, sizes
+
+
+def is_image(shape: tuple[int, ...]) -> bool:
+    """Say whether samples are images large enough for convolutions.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        Shape of one sample.
+
+    Returns
+    -------
+    bool
+        Whether `check_images` would let them pass.
+    """
+    return len(shape) == 3 and min(shape[1:]) >= _MIN_SIDE
+
+
+def check_images(encoder: str, shape: tuple[int, ...]) -> None:
+    """Raise unless samples are images that `encoder` can take.
+
+    Parameters
+    ----------
+    encoder : str
+        The parameter, to be named in the error.
+    shape : tuple of int
+        Shape of one sample.
+
+    Raises
+    ------
+    ValueError
+        If they are not images, or too small.
+    """
+    if len(shape) != 3:
+        raise ValueError(
+            f"encoder={encoder!r} needs images of shape (channels, height, width), got "
+            f"samples of shape {shape}. Give image_shape, or use encoder='mlp'."
+        )
+    height, width = shape[1:]
+    if min(height, width) < _MIN_SIDE:
+        raise ValueError(
+            f"encoder={encoder!r} needs images of at least {_MIN_SIDE} x "
+            f"{_MIN_SIDE} pixels, got {height} x {width}. Use encoder='mlp'."
+        )
+
+
+def channels_last(module: Module) -> Module:
+    """Lay out a module, and what it computes, with the channels of a pixel together.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Changed in place.
+
+    Returns
+    -------
+    torch.nn.Module
+        The module.
+    """
+    # Pooling and convolutions vectorise over the channels, which is faster on a CPU.
+    # Inputs may have any layout. Not by the parameters' own `contiguous`, which leaves
+    # the strides of kernels with one channel as they are, and those decide the layout
+    # of all that follows. torch documents this call, but its types do not know it.
+    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+class _PixelRows(nn.Module):
+    """Flatten images pixel by pixel, which is how they lie in memory.
+
+    Nothing is copied, and gradients come back in the layout of the convolutions:
+    from another one, the whole way back to the first of them is slower.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def conv_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Build the convolutional encoder.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) of the images, which `check_images` lets pass.
+    n_components : int
+        Number of latent dimensions.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        With fresh weights.
+    """
+    channels, pools, sizes = _conv_plan(*shape[1:])
+    down: list[nn.Module] = []
+    depths = [shape[0], *channels]
+    for (n_in, n_out), pool in zip(pairwise(depths), pools, strict=True):
+        # No bias: batch normalisation subtracts it again.
+        if not down and min(shape[1:]) >= _MIN_STRIDED_SIDE:
+            # A step of two pixels, with a kernel that sees all of them: as good as
+            # pooling there, and at full size that takes a third of the time.
+            down.append(nn.Conv2d(n_in, n_out, 5, pool, padding=2, bias=False))
+        else:
+            down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
+            if pool != (1, 1):
+                # Pooling first leaves normalisation a quarter of the pixels.
+                down.append(nn.MaxPool2d(pool, ceil_mode=True))
+        down += [nn.BatchNorm2d(n_out), nn.ReLU()]
+    n_flat = channels[-1] * math.prod(sizes[-1])
+    return nn.Sequential(*down, _PixelRows(), nn.Linear(n_flat, n_components))
+
+
+def conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Build a mirror of the convolutional encoder.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (channels, height, width) of the images, which `check_images` lets pass.
+    n_components : int
+        Number of latent dimensions.
+
+    Returns
+    -------
+    torch.nn.Sequential
+        With fresh weights.
+    """
+    channels, _, sizes = _conv_plan(*shape[1:])
+    depths = [shape[0], *channels]
+    flat_shape = (channels[-1], *sizes[-1])
+    up: list[nn.Module] = [
+        nn.Linear(n_components, math.prod(flat_shape)),
+        nn.ReLU(),
+        nn.Unflatten(1, flat_shape),
+    ]
+    for level in reversed(range(len(channels))):
+        if sizes[level] != sizes[level + 1]:
+            # To a size, not by a factor: it undoes the rounding of odd sides.
+            up.append(nn.Upsample(size=sizes[level], mode="nearest"))
+        is_last = level == 0
+        up.append(
+            nn.Conv2d(depths[level + 1], depths[level], 3, padding=1, bias=is_last)
+        )
+        if not is_last:
+            up += [nn.BatchNorm2d(depths[level]), nn.ReLU()]
+    return nn.Sequential(*up)
