@@ -72,7 +72,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         With "contrastive", embeddings have unit length.
     pretrain_epochs : int, default=10
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=350
+    min_pretrain_steps : int, default=400
         Small data sets get more epochs, to reach this number of optimiser steps.
     temperature : float, default=0.5
         The temperature of NT-Xent.
@@ -292,7 +292,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         denoising: float = 0.0,
         pretraining: str = "auto",
         pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 350,
+        min_pretrain_steps: int = 400,
         temperature: float = 0.5,
         center_epochs: int = 0,
         min_center_steps: int = 100,

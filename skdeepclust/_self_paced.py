@@ -71,7 +71,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         With "contrastive", embeddings have unit length.
     pretrain_epochs : int, default=10
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=350
+    min_pretrain_steps : int, default=400
         Small data sets get more epochs, to reach this number of optimiser steps.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
@@ -263,7 +263,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         denoising: float = 0.0,
         pretraining: str = "auto",
         pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 350,
+        min_pretrain_steps: int = 400,
         training: str = "stages",
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,

@@ -94,8 +94,7 @@ def build_autoencoder(
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module
         - "mlp": fully connected, with `hidden_layer_sizes` between the
           (flattened) input and the latent space.
-        - "conv": convolutions, of which the first one halves images of at least
-          16 x 16 pixels; images of at least 8 x 8 pixels.
+        - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
         - "resnet18": a ResNet-18 and a linear layer, see `ResNet18`; images of at
           least 8 x 8 pixels. The decoder is that of "conv".
         - "auto": "conv" where it is possible, else "mlp".

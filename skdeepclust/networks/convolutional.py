@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 _MIN_SIDE = 8
-_MIN_STRIDED_SIDE = 16
-_CHANNELS = (16, 32, 64)
+_MIN_LARGE_SIDE = 16
+_CHANNELS = {"small": (16, 32, 64), "large": (8, 32, 64)}
 _MAX_CHANNELS = 128
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -22,32 +22,34 @@ def _conv_plan(
 ) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
     """Choose channels, pooling and image sizes of the convolutional encoder.
 
-    Each side is halved, rounded up, while it stays at least 4 pixels long. Three
+    Each side is halved while it stays at least 4 pixels long. Three
     convolutions suffice up to 64 pixels; larger images get more of them until
-    no side is longer than 8, so that the flattened size stays moderate.
+    no side is longer than 8, so that the flattened size stays moderate. The first
+    convolution costs the most in images of many pixels, and needs fewer channels there.
 
     Returns
     -------
     channels : list of int, length n_blocks
         Output channels of each convolution.
     pools : list of (int, int), length n_blocks
-        By how much each block divides the sides, (1, 1) for not at all.
+        Pooling after each convolution, (1, 1) for none.
     sizes : list of (int, int), length n_blocks + 1
         Image size before each convolution, then the final one.
     """
+    first = _CHANNELS["large" if min(height, width) >= _MIN_LARGE_SIDE else "small"]
     channels: list[int] = []
     pools: list[tuple[int, int]] = []
     sizes = [(height, width)]
-    while len(channels) < len(_CHANNELS) or max(sizes[-1]) > 8:
+    while len(channels) < len(first) or max(sizes[-1]) > 8:
         h, w = sizes[-1]
         pool = (2 if h >= 8 else 1, 2 if w >= 8 else 1)
         channels.append(
-            _CHANNELS[len(channels)]
-            if len(channels) < len(_CHANNELS)
+            first[len(channels)]
+            if len(channels) < len(first)
             else min(2 * channels[-1], _MAX_CHANNELS)
         )
         pools.append(pool)
-        sizes.append((-(-h // pool[0]), -(-w // pool[1])))
+        sizes.append((h // pool[0], w // pool[1]))
     return channels, pools, sizes
 
 
@@ -146,15 +148,10 @@ def conv_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
     depths = [shape[0], *channels]
     for (n_in, n_out), pool in zip(pairwise(depths), pools, strict=True):
         # No bias: batch normalisation subtracts it again.
-        if not down and min(shape[1:]) >= _MIN_STRIDED_SIDE:
-            # A step of two pixels, with a kernel that sees all of them: as good as
-            # pooling there, and at full size that takes a third of the time.
-            down.append(nn.Conv2d(n_in, n_out, 5, pool, padding=2, bias=False))
-        else:
-            down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
-            if pool != (1, 1):
-                # Pooling first leaves normalisation a quarter of the pixels.
-                down.append(nn.MaxPool2d(pool, ceil_mode=True))
+        down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
+        if pool != (1, 1):
+            # Pooling first leaves normalisation a quarter of the pixels.
+            down.append(nn.MaxPool2d(pool))
         down += [nn.BatchNorm2d(n_out), nn.ReLU()]
     n_flat = channels[-1] * math.prod(sizes[-1])
     return nn.Sequential(*down, _PixelRows(), nn.Linear(n_flat, n_components))
