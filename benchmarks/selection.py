@@ -209,7 +209,7 @@ def make_tables(records):
         [
             ".. Written by benchmarks/selection.py; do not edit.",
             "",
-            *setting(records),
+            *setting(records, seconds=False),
             *_search_tables([r for r in records if r["part"] == "search"]),
             *_n_clusters_table([r for r in records if r["part"] == "n_clusters"]),
         ]

@@ -37,18 +37,20 @@ def make_tables(records):
     )
 
 
-def setting(records):
-    """Say on what the records were made; several machines are told apart by letters."""
+def setting(records, *, seconds=True):
+    """Say on what the records were made; several machines are told apart by letters.
+
+    Without `seconds` in the table the letters have no place there.
+    """
     count = Counter(map(_host, records))
-    marks = letters(records)
     if len(count) == 1:
         return [*count, ""]
-    return [
-        "The letter after the seconds is that of the machine:",
-        "",
-        *(f"* {marks[text]}: {text} ({n} fits)" for text, n in count.most_common()),
-        "",
-    ]
+    head, marks = "The fits were made on:", dict.fromkeys(count, "")
+    if seconds:
+        head = "The letter after the seconds is that of the machine:"
+        marks = {text: f"{letter}: " for text, letter in letters(records).items()}
+    lines = [f"* {marks[text]}{text} ({n} fits)" for text, n in count.most_common()]
+    return [head, "", *lines, ""]
 
 
 def letters(records):

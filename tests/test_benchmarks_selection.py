@@ -136,3 +136,11 @@ def test_tables_give_correlations_and_choices(selection):
     assert '"0.900"\n' in text
     assert "Estimated number" not in text
     assert selection.make_tables([]) == ""
+
+
+def test_machines_have_no_letters_in_tables_without_seconds(selection):
+    records = [search_record(seed) for seed in range(3)]
+    records[0] = {**records[0], "machine": {"processor": "slide rule"}}
+    text = selection.make_tables(records)
+    assert "* abacus, 1 thread; torch 2 (2 fits)\n" in text
+    assert "* slide rule, 1 thread; torch 2 (1 fits)\n" in text
