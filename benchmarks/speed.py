@@ -10,7 +10,6 @@ without a ratio. ``--quick`` takes small sizes and writes only where it is told 
 """
 
 import argparse
-import io
 import json
 import os
 import platform
@@ -18,24 +17,19 @@ import subprocess
 import sys
 import time
 import warnings
-from contextlib import redirect_stderr, redirect_stdout
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import speed_cases as cases
+import speed_networks as networks
 import torch
 from datasets import ROOT
-from peers import import_clustpy
 from records import machine, read_records, write_atomically
 from sklearn.exceptions import ConvergenceWarning
-from speed_cases import Comparison, Side, why_missing
 from tables import csv_table
 from threadpoolctl import threadpool_limits
-
-from skdeepclust import SelfPacedContrastiveClustering
 
 RESULTS = ROOT / "benchmarks" / "results" / "speed.json"
 TABLE = ROOT / "doc" / "_generated" / "speed.rst"
@@ -43,50 +37,6 @@ PACKAGES = ("torch", "scikit-learn", "numpy")
 PEERS = ("pytorch-metric-learning", "faiss-cpu", "clustpy")
 SHORTEST = 0.05  # seconds that a repetition lasts at least: shorter runs are repeated
 MAX_MEGABYTES = 100
-
-# -------------------------------------------------------- a fit, in all, and its peers
-
-
-def whole_fit(n):
-    """Fit with three epochs of pretraining and three of clustering, as the peers do."""
-    X = cases.images(n, "mlp") / 255
-    sizes = (X.shape[1], *cases.LAYERS, cases.ONLY_PRETRAINING["n_components"])
-    both_ways = [*pairwise(sizes), *pairwise(sizes[::-1])]
-    n_weights = sum((n_in + 1) * n_out for n_in, n_out in both_ways)
-
-    def check(network):
-        found = sum(weight.numel() for weight in network.parameters())
-        if found != n_weights:
-            raise ValueError(f"{found:,} weights, not {n_weights:,}: another network.")
-
-    parameters = {**cases.ONLY_PRETRAINING, "pretrain_epochs": 3, "head_epochs": 3}
-    parameters |= {"center_epochs": 2, "contrastive_epochs": 1}
-    parameters |= {f"min_{s}_steps": 0 for s in ("center", "head", "contrastive")}
-    estimator = SelfPacedContrastiveClustering(encoder="mlp", **parameters)
-    ours = Side("ours", lambda: estimator.fit(X).network_.autoencoder, check)
-    missing = why_missing("clustpy")
-    peers = [Side(name, missing=missing) for name in ("DEC", "IDEC")]
-    if not missing:
-        deep = import_clustpy()
-        methods = deep.DEC, deep.IDEC
-        network = deep.neural_networks.FeedforwardAutoencoder
-
-        def fit(method):
-            model = method(
-                cases.K,
-                batch_size=cases.BATCH,
-                pretrain_epochs=3,
-                clustering_epochs=3,
-                neural_network=(network, {"layers": [*sizes]}),
-                random_state=0,
-                device=torch.device("cpu"),
-            )
-            with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
-                return model.fit(X).neural_network_trained_
-
-        peers = [Side(m.__name__, partial(fit, m), check) for m in methods]
-    return Comparison("fit, fully connected", ours, peers)
-
 
 CASES = {
     # How each comparison is built, for which n, and for which n to be quick.
@@ -104,10 +54,11 @@ CASES = {
     "R6": [(cases.self_expression, (10_000,), 1_000)],
     "R7": [
         (partial(function, encoder), (n,), 512)
-        for function, n in ((cases.epoch, 2_560), (cases.prediction, 4_096))
-        for encoder in cases.NAMES
+        for function, n in ((networks.epoch, 2_560), (networks.prediction, 4_096))
+        for encoder in networks.NAMES
     ],
-    "R8": [(whole_fit, (1_280,), 256)],
+    "R8": [(networks.whole_fit, (1_280,), 256)],
+    "R9": [(networks.colour_views, (256, 4_096), 256)],
 }
 # Of which case the memory is measured too, for which n, and for which to be quick.
 MEMORY = {"R2": (16_384, 1_024)}

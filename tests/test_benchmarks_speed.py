@@ -22,11 +22,11 @@ def speed(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     speed = importlib.import_module("speed")
     monkeypatch.setattr(speed, "SHORTEST", 0.0)
-    monkeypatch.setattr(speed.cases, "LAYERS", NARROW)
-    monkeypatch.setattr(speed.cases, "BATCH", BATCH)
+    monkeypatch.setattr(speed.networks, "LAYERS", NARROW)
+    monkeypatch.setattr(speed.networks, "BATCH", BATCH)
     parameters = {"hidden_layer_sizes": NARROW, "batch_size": BATCH}
     for name, value in parameters.items():
-        monkeypatch.setitem(speed.cases.ONLY_PRETRAINING, name, value)
+        monkeypatch.setitem(speed.networks.ONLY_PRETRAINING, name, value)
     return speed
 
 
@@ -39,7 +39,7 @@ def cells(line):
 
 
 @IDLE
-@pytest.mark.parametrize("case", ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8"])
+@pytest.mark.parametrize("case", ["R1", "R2", "R3", "R4", "R5", "R6", "R7", "R8", "R9"])
 def test_every_case_is_right_and_gives_a_record_per_peer(speed, case):
     for build, _, _ in speed.CASES[case]:
         comparison = build(SMALL.get(case, 128))
@@ -97,13 +97,13 @@ def test_a_wrong_gradient_is_refused(speed, monkeypatch):
 
 @IDLE
 def test_missing_peers_are_rows_with_the_reason(speed, monkeypatch):
-    monkeypatch.setattr(speed, "why_missing", missing)
+    monkeypatch.setattr(speed.networks, "why_missing", missing)
     monkeypatch.setattr(speed.cases, "why_missing", missing)
     records = []
     for case, build, n in (
         ("R2", speed.cases.pairs_of_labels, 768),
         ("R5", speed.CASES["R5"][0][0], 300),
-        ("R8", speed.whole_fit, 128),
+        ("R8", speed.networks.whole_fit, 128),
     ):
         comparison = build(n)
         seconds = speed.measure(comparison, 2)
