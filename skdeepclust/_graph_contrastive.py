@@ -125,7 +125,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Least number of optimiser steps for that, unless `head_epochs` is 0.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
-    min_joint_steps : int, default=400
+    min_joint_steps : int, default=300
         Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
@@ -311,7 +311,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         head_epochs: int = 5,
         min_head_steps: int = 1000,
         joint_epochs: int = 5,
-        min_joint_steps: int = 400,
+        min_joint_steps: int = 300,
         instance_temperature: float = 0.5,
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,

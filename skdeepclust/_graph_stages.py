@@ -306,17 +306,17 @@ class GraphStages(Remembering):
             generator=self.generator,
             device=self.generator.device,
         )
-        neighbor = self.neighbors[index, draw]
-        x = self.batches.take(torch.cat([index, neighbor]))
-        h = network.embed(x if self.views is None else self.views(x, self.generator))
-        sample, other = (group.gather(part, n) for part in h.tensor_split(2))
-        z, logits = network.project(torch.cat([sample, other]))
+        # Samples and neighbours one after the other: half of the activations at a time
+        # stay nearer to the processor.
+        xs = [self.batches.take(i) for i in (index, self.neighbors[index, draw])]
+        hs = [network.embed(self._view(x)) for x in xs]
+        z, logits = network.project(torch.cat([group.gather(h, n) for h in hs]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
-        loss = h.new_zeros(())
+        loss = z.new_zeros(())
         if params.level != "cluster":
             # The positive of a sample is its neighbour, and the other way round.
-            partner = torch.arange(2 * n, device=h.device).roll(n).unsqueeze(1)
+            partner = torch.arange(2 * n, device=z.device).roll(n).unsqueeze(1)
             terms["neighbor_contrastive"] = contrast_neighbors(
                 z, partner, params.instance_temperature
             )
@@ -329,7 +329,7 @@ class GraphStages(Remembering):
             loss = loss + terms["cluster_contrastive"]
             loss = loss + params.balance_weight * terms["cluster_balance"]
         if not network.unit_norm:
-            x_hat = network.decode(h)
+            x, x_hat = torch.cat(xs), network.decode(torch.cat(hs))
             terms["reconstruction"] = losses.reconstruction(x, x_hat) / x[0].numel()
             loss = loss + params.reconstruction_weight * terms["reconstruction"]
         return {"loss": loss, **terms}
@@ -388,6 +388,9 @@ class GraphStages(Remembering):
         """
         self.network.eval()
         return self.network.embed(x)
+
+    def _view(self, x: Tensor) -> Tensor:
+        return x if self.views is None else self.views(x, self.generator)
 
     def _neighbors(self, affinity: sp.csr_matrix) -> Tensor:
         indices = strongest_neighbors(affinity, self.params.n_neighbors)
