@@ -6,6 +6,7 @@ LITERAL_PARAMETERS: dict[str, Any] = {
     # The thesis's own reading of algorithm 3.3, however badly it does.
     "pretraining": "reconstruction",
     "pretrain_epochs": 50,
+    "min_pretrain_steps": 400,
     "assignment": "student_t",
     "reconstruction_weight": 0.0,
     "contrastive_weight": 0.0,

@@ -69,9 +69,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
         (eq. 2.1-2.4). "auto" contrasts, or reconstructs with ``augmentation=None``.
         With "contrastive", embeddings have unit length.
-    pretrain_epochs : int, default=10
+    pretrain_epochs : int, default=8
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=400
+    min_pretrain_steps : int, default=300
         Small data sets get more epochs, to reach this number of optimiser steps.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
@@ -262,8 +262,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
-        pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 400,
+        pretrain_epochs: int = 8,
+        min_pretrain_steps: int = 300,
         training: str = "stages",
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
