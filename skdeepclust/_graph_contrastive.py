@@ -125,7 +125,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Least number of optimiser steps for that, unless `head_epochs` is 0.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
-    min_joint_steps : int, default=300
+    min_joint_steps : int, default=400
         Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
@@ -139,7 +139,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         the embedding, and its graph, instead of those of the cluster head alone. It
         takes ``level="both"``, and `head_epochs`, in which the head is taught them.
     batch_size : int, default=256
-        Least number of samples of a batch.
+        Least number of samples of a batch. In joint training half of them are the
+        other half's neighbours.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
     center_learning_rate : float, default=3e-4
@@ -311,7 +312,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         head_epochs: int = 5,
         min_head_steps: int = 1000,
         joint_epochs: int = 5,
-        min_joint_steps: int = 300,
+        min_joint_steps: int = 400,
         instance_temperature: float = 0.5,
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,

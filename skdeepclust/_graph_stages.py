@@ -227,7 +227,9 @@ class GraphStages(Remembering):
             uncentered = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
             if uncentered.min() >= -_ROUNDING:
                 rows = uncentered
-        return input_affinity(rows, self.params.n_neighbors, seed=seed)
+        return input_affinity(
+            rows, self.params.n_neighbors, is_image=spec.is_image, seed=seed
+        )
 
     def _kind(self) -> str:
         params = self.params
@@ -261,7 +263,8 @@ class GraphStages(Remembering):
                 },
             ],
             self.joint_terms,
-            params.batch_size,
+            # Every sample brings a neighbour along.
+            max(2, params.batch_size // 2),
             min_steps=params.min_joint_steps,
             refresh=self.update_graph,
             refresh_interval=params.graph_update_interval or 2**31,

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from sklearn.decomposition import TruncatedSVD
 from torch import Tensor
 
-from skdeepclust._spectral import kmeans_labels, spectral_labels
+from skdeepclust._spectral import (
+    eigenvector_labels,
+    kmeans_labels,
+    leading_eigenvectors,
+)
 from skdeepclust.graph import (
     Modularity,
     dense_affinity,
@@ -21,9 +25,11 @@ from skdeepclust.graph import (
     symmetric_affinity,
 )
 
-_PARTS = (1, 2)  # clusters that a graph is cut into before merging, in units of K
+# Clusters that a graph is cut into before merging, in units of K, and starts of k-means:
+# what is merged needs fewer.
+_PARTS = {1: 10, 2: 3}
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
-_MAX_UNPROJECTED = 20_000  # samples whose neighbours are sought in all dimensions
+_MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
 
@@ -154,7 +160,9 @@ def build_affinities(
     ]
 
 
-def input_affinity(rows: Tensor, n_neighbors: int, *, seed: int) -> sp.csr_matrix:
+def input_affinity(
+    rows: Tensor, n_neighbors: int, *, is_image: bool, seed: int
+) -> sp.csr_matrix:
     """Build the graph of nearest neighbours by cosine of the samples themselves.
 
     Parameters
@@ -163,8 +171,11 @@ def input_affinity(rows: Tensor, n_neighbors: int, *, seed: int) -> sp.csr_matri
         Samples.
     n_neighbors : int
         Neighbours of each sample.
+    is_image : bool
+        Whether they are images. Neighbours of images, and of many samples, are sought
+        among their leading 64 components.
     seed : int
-        Seeds the projection of many samples.
+        Seeds the projection.
 
     Returns
     -------
@@ -172,8 +183,9 @@ def input_affinity(rows: Tensor, n_neighbors: int, *, seed: int) -> sp.csr_matri
         Symmetric affinities, the cosines.
     """
     n, n_features = rows.shape
-    if n > _MAX_UNPROJECTED and n_features > _PROJECTED:
-        # All pairs of many long rows take minutes; what is projected out is noise.
+    if n_features > _PROJECTED and (is_image or n > _MAX_UNPROJECTED):
+        # All pairs of many long rows take minutes, and of pixels, which repeat each
+        # other, what is projected out is mostly noise.
         projection = TruncatedSVD(_PROJECTED, random_state=seed)
         rows = torch.from_numpy(projection.fit_transform(rows.cpu().numpy())).to(rows)
     indices, distances = nearest_neighbors(rows, n_neighbors, "cosine")
@@ -257,9 +269,12 @@ def _cuts(
 ) -> list[WarmStart]:
     found = []
     for source, graph in sources.items():
-        for parts in _PARTS:
-            k = min(parts * n_clusters, graph.shape[0])
-            labels = spectral_labels(graph, k, seed=seed)
+        most = min(max(_PARTS) * n_clusters, graph.shape[0])
+        vectors = leading_eigenvectors(graph, most, seed=seed)
+        for parts, n_init in _PARTS.items():
+            labels = eigenvector_labels(
+                vectors[:, : parts * n_clusters], seed=seed, n_init=n_init
+            )
             labels = criterion.merge(labels, n_clusters)
             found.append(WarmStart(graph, labels, criterion(labels), source))
     return found
