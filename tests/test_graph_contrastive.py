@@ -13,6 +13,7 @@ from sklearn.preprocessing import StandardScaler
 from test_self_paced import stages
 
 from skdeepclust import LITERAL_GRAPH_PARAMETERS, GraphContrastiveClustering
+from skdeepclust._graph_stages import GraphStages
 from skdeepclust.metrics import accuracy_scorer
 
 # What is run here is measured by other tests; measuring would take longer.
@@ -126,6 +127,22 @@ def test_history_has_every_term_of_both_levels(tiny_graph, blobs):
         assert np.isfinite(both[term])
     assert "cluster_contrastive" not in joint_row(level="instance")
     assert "neighbor_contrastive" not in joint_row(level="cluster")
+
+
+@pytest.mark.parametrize(("batch_size", "pairs"), [(30, 15), (2, 2)])
+def test_joint_batch_is_filled_by_samples_and_their_neighbors(
+    tiny_graph, blobs, monkeypatch, batch_size, pairs
+):
+    sizes = set()
+
+    def terms(self, index):
+        sizes.add(len(index))
+        return joint_terms(self, index)
+
+    joint_terms = GraphStages.joint_terms
+    monkeypatch.setattr(GraphStages, "joint_terms", terms)
+    tiny_graph(batch_size=batch_size, joint_epochs=1).fit(blobs[0][:90])
+    assert sizes == {pairs}
 
 
 def test_fit_literal_recipe_trains(blobs):
