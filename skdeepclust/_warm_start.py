@@ -25,8 +25,8 @@ from skdeepclust.graph import (
     symmetric_affinity,
 )
 
-# Clusters that a graph is cut into before merging, in units of K, and starts of k-means:
-# what is merged needs fewer.
+# Clusters that a graph is cut into before merging, in units of K, and starts of k-means
+# for each: what is merged needs fewer.
 _PARTS = {1: 10, 2: 3}
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
