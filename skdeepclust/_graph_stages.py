@@ -309,10 +309,9 @@ class GraphStages(Remembering):
             generator=self.generator,
             device=self.generator.device,
         )
-        # Samples and neighbours one after the other: half of the activations at a time
-        # stay nearer to the processor.
+        # One after the other: half of the activations stay nearer to the processor.
         xs = [self.batches.take(i) for i in (index, self.neighbors[index, draw])]
-        hs = [network.embed(self._view(x)) for x in xs]
+        hs = [network.embed(self.easy.view(x)) for x in xs]
         z, logits = network.project(torch.cat([group.gather(h, n) for h in hs]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
@@ -391,9 +390,6 @@ class GraphStages(Remembering):
         """
         self.network.eval()
         return self.network.embed(x)
-
-    def _view(self, x: Tensor) -> Tensor:
-        return x if self.views is None else self.views(x, self.generator)
 
     def _neighbors(self, affinity: sp.csr_matrix) -> Tensor:
         indices = strongest_neighbors(affinity, self.params.n_neighbors)
