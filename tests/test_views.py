@@ -210,6 +210,31 @@ def test_random_colour_agrees_with_one_image_at_a_time(
     torch.testing.assert_close(view, slow_colour(x, u, jitter, saturation, grey))
 
 
+@pytest.mark.parametrize("strengths", [{"jitter": 0.4}, {"jitter": 0.4, "grey": 0.3}])
+def test_random_colour_goes_in_parts_and_in_place(strengths):
+    x = images(n=7, channels=3, height=160, width=160)
+    before = x.clone()
+    view = random_colour(x, seeded(), **strengths)
+    assert torch.equal(x, before)
+    full = {"saturation": 0.0, "grey": 0.0, **strengths}
+    u = torch.rand((4, len(x)), generator=seeded())
+    torch.testing.assert_close(view, slow_colour(x, u, **full))
+    assert random_colour(x, seeded(), **strengths, out=x) is x
+    assert torch.equal(x, view)
+
+
+def test_random_colour_of_no_image():
+    assert random_colour(images(n=0, channels=3), seeded(), grey=0.5).shape[0] == 0
+
+
+def test_image_views_keep_their_input():
+    x = images(channels=3)
+    before = x.clone()
+    for shapes in ({}, {"degrees": 0.0, "shift": 0.0, "scale": 0.0}):
+        ImageViews(**shapes, jitter=0.4, grey=0.2, blur=0.5, noise=0.1)(x, seeded())
+        assert torch.equal(x, before)
+
+
 def test_random_colour_takes_any_layout():
     x = images(channels=3, width=9)
     for strengths in ({"jitter": 0.4}, {"jitter": 0.4, "saturation": 0.4}):

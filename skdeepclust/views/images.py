@@ -22,6 +22,8 @@ _LUMA = (0.299, 0.587, 0.114)
 # Aspect ratios and blur widths of SimCLR.
 _LOG_ASPECT = math.log(4 / 3)
 _BLUR_SIGMA = (0.1, 2.0)
+# Values of the images that a processor's cache holds between two passes over them.
+_CACHED = 2**17
 
 
 def _uniform(x: Tensor, generator: torch.Generator, n_draws: int) -> Tensor:
@@ -155,11 +157,12 @@ def random_colour(
     jitter: float = 0.0,
     saturation: float = 0.0,
     grey: float = 0.0,
+    out: Tensor | None = None,
 ) -> Tensor:
     """Change brightness, contrast and saturation, and make some images grey.
 
     All of it is linear in the colour, and done at once: one matrix and one offset
-    for each image.
+    for each image. On a processor a few images at a time, which its cache holds.
 
     Parameters
     ----------
@@ -175,28 +178,42 @@ def random_colour(
         The factor of saturation likewise. At 0 an image is grey.
     grey : float, default=0.0
         Probability that an image is made grey.
+    out : Tensor of the shape of `x`, default=None
+        Contiguous memory for the views; that of `x` will do.
 
     Returns
     -------
     view : Tensor of shape (n_samples, channels, height, width)
         Values clipped to [0, 1], once, at the end.
     """
+    if out is None:
+        out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
     u = _uniform(x, generator, 4)
     brightness, contrast = _factor(u[0], jitter), _factor(u[1], jitter)
-    gain = brightness * contrast
-    offset = (x.flatten(1).mean(1) * (brightness - gain))[:, None, None]
-    gain = gain[:, None, None]
-    pixels = x.flatten(2)
-    if x.shape[1] != 3 or not (saturation or grey):
-        return torch.addcmul(offset, pixels, gain).clamp_(0, 1).view(x.shape)
-    kept = torch.where(u[3] < grey, 0, _factor(u[2], saturation))[:, None, None]
-    # Filled where the images are: a copy from the host would wait for the device.
-    luma = torch.stack([x.new_full((), weight) for weight in _LUMA])
-    identity = torch.eye(3, device=x.device, dtype=x.dtype)
-    matrix = torch.lerp(luma, identity, kept) * gain
+    gain = (brightness * contrast)[:, None, None]
+    lift = brightness[:, None, None] - gain
+    mixes = x.shape[1] == 3 and bool(saturation or grey)
+    if mixes:
+        kept = torch.where(u[3] < grey, 0, _factor(u[2], saturation))[:, None, None]
+        # Filled where the images are: a copy from the host would wait for the device.
+        luma = torch.stack([x.new_full((), weight) for weight in _LUMA])
+        identity = torch.eye(3, device=x.device, dtype=x.dtype)
+        gain = torch.lerp(luma, identity, kept) * gain
+    n_cached = _CACHED // x.shape[1:].numel() if x.device.type == "cpu" else len(x)
+    parts = (
+        t.split(max(1, n_cached)) for t in (x.flatten(2), out.flatten(2), gain, lift)
+    )
     # Not in half precision, whatever the network is trained in.
     with torch.autocast(x.device.type, enabled=False):
-        return torch.baddbmm(offset, matrix, pixels).clamp_(0, 1).view(x.shape)
+        for pixels, view, a, b in zip(*parts, strict=True):
+            offset = pixels.mean((1, 2), keepdim=True) * b
+            changed = (
+                torch.baddbmm(offset, a, pixels)
+                if mixes
+                else torch.addcmul(offset, pixels, a)
+            )
+            torch.clamp(changed, 0, 1, out=view)
+    return out
 
 
 def _factor(u: Tensor, strength: float) -> Tensor:
@@ -332,7 +349,7 @@ class ImageViews:
         view : Tensor of shape (n_samples, channels, height, width)
             The views; the input itself where every strength is zero.
         """
-        x = random_affine(
+        view = random_affine(
             x,
             generator,
             degrees=self.degrees,
@@ -342,15 +359,17 @@ class ImageViews:
             flip=self.flip,
         )
         if self.jitter or self.saturation or self.grey:
-            x = random_colour(
-                x,
+            own = view is not x and view.is_contiguous()
+            view = random_colour(
+                view,
                 generator,
                 jitter=self.jitter,
                 saturation=self.saturation,
                 grey=self.grey,
+                out=view if own else None,
             )
         if self.blur:
-            x = blur(x, generator, self.blur)
+            view = blur(view, generator, self.blur)
         if self.noise:
-            x = add_noise(x, generator, self.noise)
-        return x
+            view = add_noise(view, generator, self.noise)
+        return view
