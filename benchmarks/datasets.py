@@ -67,6 +67,7 @@ LOADERS = {
     "digits_table": _digits_table,
     "coil20": lambda: stored("coil20"),
     "mnist_10k": lambda: stored("mnist_10k"),
+    "cifar10_10k": lambda: stored("cifar10", 10_000),
     "cifar10_features": lambda: stored("cifar10_features"),
     "fashion_10k": lambda: stored("fashion_mnist", 10_000),
 }

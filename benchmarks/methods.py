@@ -10,7 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from peers import agglomerative, clustpy, kmeans, nmf, spectral, umap_kmeans
+from peers import (
+    agglomerative,
+    clustpy,
+    kmeans,
+    kmeans_unit,
+    nmf,
+    spectral,
+    umap_kmeans,
+)
 from sklearn.exceptions import ConvergenceWarning
 
 from skdeepclust import (
@@ -72,6 +80,7 @@ class Method:
 
 METHODS = {
     "kmeans": Method("k-means", cluster=kmeans),
+    "kmeans_unit": Method("k-means, rows of unit length", cluster=kmeans_unit),
     "spectral": Method("spectral clustering", cluster=spectral, limit=SPECTRAL_LIMIT),
     "agglomerative": Method(
         "agglomerative clustering", cluster=agglomerative, limit=SPECTRAL_LIMIT

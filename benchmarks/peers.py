@@ -13,10 +13,16 @@ import torch
 from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.preprocessing import normalize
 
 
 def kmeans(rows, n_clusters, seed):
     return KMeans(n_clusters, n_init=10, random_state=seed).fit_predict(rows)
+
+
+def kmeans_unit(rows, n_clusters, seed):
+    """Group the directions of the rows: each is scaled to unit length."""
+    return kmeans(normalize(rows), n_clusters, seed)
 
 
 def spectral(rows, n_clusters, seed):
