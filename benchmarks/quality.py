@@ -90,7 +90,10 @@ def run_all(options):
                 records = read_records(options.results)
                 if not options.force and is_present(records, (name, method_name, seed)):
                     continue
-                record = run_record(data, method_name, seed)
+                # For each fit anew: what one imports may set the threads of all.
+                torch.set_num_threads(options.threads)
+                with threadpool_limits(options.threads):
+                    record = run_record(data, method_name, seed)
                 add_record(options.results, record)
                 held_out = record.get("acc_held_out")
                 print(
@@ -105,9 +108,7 @@ def run_all(options):
 def main(arguments=None):
     options = parse_arguments(arguments)
     if not options.table_only:
-        torch.set_num_threads(options.threads)
-        with threadpool_limits(options.threads):
-            run_all(options)
+        run_all(options)
     records = read_records(options.results)
     write_atomically(options.output, make_tables(records))
     thesis = make_thesis_tables(records)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 # The package is measured by its own tests.
@@ -89,6 +90,24 @@ def test_main_runs_and_writes_tables(quality, tmp_path, capsys, monkeypatch):
     quality.main([*command, *paths])
     assert results.stat().st_mtime_ns == written
     assert table.read_text().count('"k-means", "1", ') == 1
+
+
+def test_every_fit_has_the_threads_asked_for(quality, tmp_path, monkeypatch):
+    before, seen, run = torch.get_num_threads(), [], quality.run_record
+
+    def meddling(*arguments):
+        seen.append(torch.get_num_threads())
+        torch.set_num_threads(2)
+        return run(*arguments)
+
+    monkeypatch.setattr(quality, "run_record", meddling)
+    command = ["--datasets", "digits", "--methods", "kmeans", "--seeds", "0", "1"]
+    command += ["--results", str(tmp_path / "quality.json")]
+    try:
+        quality.main([*command, "--output", str(tmp_path / "quality.rst")])
+    finally:
+        torch.set_num_threads(before)
+    assert seen == [1, 1]
 
 
 def test_tables_give_spread_worst_and_median(quality, digits):
