@@ -199,9 +199,10 @@ def random_colour(
         luma = torch.stack([x.new_full((), weight) for weight in _LUMA])
         identity = torch.eye(3, device=x.device, dtype=x.dtype)
         gain = torch.lerp(luma, identity, kept) * gain
+    flat = x.flatten(2)
     n_cached = _CACHED // x.shape[1:].numel() if x.device.type == "cpu" else len(x)
     parts = (
-        t.split(max(1, n_cached)) for t in (x.flatten(2), out.flatten(2), gain, lift)
+        t.split(max(1, n_cached)) for t in (flat, out.view(flat.shape), gain, lift)
     )
     # Not in half precision, whatever the network is trained in.
     with torch.autocast(x.device.type, enabled=False):
