@@ -33,6 +33,7 @@ SPECTRAL_LIMIT = 12_000
 DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
 ONLY_PRETRAINING |= {"pretrain_epochs": 10, "min_pretrain_steps": 400}
+ONLY_PRETRAINING |= {"init": "kmeans"}
 # Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
 NO_ANCHOR = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
 

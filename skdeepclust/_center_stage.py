@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skdeepclust import losses
+from skdeepclust._agreement import Agreement
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
@@ -36,6 +37,8 @@ class CenterStage(Remembering):
         The alpha of eq. 3.3.
     goes_on : bool, default=False
         Whether the centres start from the clusters of the network's head.
+    agreement : Agreement, default=None
+        What chooses among the starts of k-means; without it, their inertia does.
 
     Attributes
     ----------
@@ -58,6 +61,7 @@ class CenterStage(Remembering):
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
         goes_on: bool = False,
+        agreement: Agreement | None = None,
     ) -> None:
         self.params = estimator
         self.network = network
@@ -67,6 +71,7 @@ class CenterStage(Remembering):
         self.assignment = assignment
         self.degrees_of_freedom = degrees_of_freedom
         self.goes_on = goes_on
+        self.agreement = agreement
 
     def stage(self) -> Stage:
         """Start from k-means, unless there are centres, and return the stage."""
@@ -104,20 +109,25 @@ class CenterStage(Remembering):
         self.start_scale = self.scale
 
     def _kmeans_centers(self, h: Tensor) -> Tensor:
-        seed = int(
-            torch.randint(
-                2**31 - 1, (1,), generator=self.generator, device=self.generator.device
+        n_clusters = self.params.n_clusters
+        if self.agreement is not None:
+            centers = self.agreement.kmeans_centers(h, n_clusters)
+        else:
+            seed = int(
+                torch.randint(
+                    2**31 - 1,
+                    (1,),
+                    generator=self.generator,
+                    device=self.generator.device,
+                )
             )
-        )
-        n_distinct = len(np.unique(h.cpu().numpy(), axis=0))
-        kmeans = KMeans(
-            min(self.params.n_clusters, n_distinct), n_init=10, random_state=seed
-        )
-        kmeans.fit(h.cpu().numpy())
-        centers = torch.from_numpy(kmeans.cluster_centers_).to(h)
-        if len(centers) < self.params.n_clusters:
+            rows = h.cpu().numpy()
+            n_distinct = len(np.unique(rows, axis=0))
+            kmeans = KMeans(min(n_clusters, n_distinct), n_init=10, random_state=seed)
+            centers = torch.from_numpy(kmeans.fit(rows).cluster_centers_).to(h)
+        if len(centers) < n_clusters:
             # Fewer distinct points than clusters: the last centre is repeated.
-            missing = self.params.n_clusters - len(centers)
+            missing = n_clusters - len(centers)
             centers = torch.cat([centers, centers[-1:].expand(missing, -1)])
         return self.batches.group.same(centers)
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from skdeepclust import losses
 from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import head_stage
+from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import check_finite
 from skdeepclust._spectral import consensus_labels, kmeans_labels
@@ -23,6 +23,7 @@ from skdeepclust._warm_start import (
     spectral_start,
     strongest_neighbors,
     symmetrized,
+    uncentered,
 )
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
@@ -30,9 +31,7 @@ from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
 
-_LABEL_SMOOTHING = 0.1
 _EMBEDDED = ("self_expression", "candidates", "exact", "knn")  # of the embedding
-_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _SIZES = (1, 2)  # neighbourhoods in which partitions are sought, times n_neighbors
 
 
@@ -221,14 +220,11 @@ class GraphStages(Remembering):
         """
         spec = self.batches.spec
         rows = self.batches.map(lambda x: x.flatten(1))
-        if not spec.is_image:
-            # Where no value is negative, zero means nothing, and angles are seen from
-            # there; other tables are seen from their mean.
-            uncentered = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
-            if uncentered.min() >= -_ROUNDING:
-                rows = uncentered
         return input_affinity(
-            rows, self.params.n_neighbors, is_image=spec.is_image, seed=seed
+            rows if spec.is_image else uncentered(rows, spec),
+            self.params.n_neighbors,
+            project=spec.is_image,
+            seed=seed,
         )
 
     def _kind(self) -> str:
@@ -350,7 +346,7 @@ class GraphStages(Remembering):
 
     def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
         return head_stage(
-            self.params, self.network, *lesson, label_smoothing=_LABEL_SMOOTHING
+            self.params, self.network, *lesson, label_smoothing=LABEL_SMOOTHING
         )
 
     def find_end(self) -> NDArray[np.int64]:

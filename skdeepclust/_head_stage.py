@@ -11,6 +11,8 @@ from torch.nn.functional import cross_entropy
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Observer, Stage, run_stages
 
+LABEL_SMOOTHING = 0.1  # of cluster numbers that a head is taught
+
 
 def head_stage(
     estimator: Any,

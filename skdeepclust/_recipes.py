@@ -7,6 +7,7 @@ LITERAL_PARAMETERS: dict[str, Any] = {
     "pretraining": "reconstruction",
     "pretrain_epochs": 50,
     "min_pretrain_steps": 400,
+    "init": "kmeans",
     "assignment": "student_t",
     "reconstruction_weight": 0.0,
     "contrastive_weight": 0.0,

@@ -73,6 +73,11 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Epochs of stage 0; 0 skips it.
     min_pretrain_steps : int, default=300
         Small data sets get more epochs, to reach this number of optimiser steps.
+    init : {"neighbors", "kmeans"}, default="neighbors"
+        What gives the first centres. "kmeans": of ten starts of k-means the one of
+        least inertia. "neighbors": of twenty, the one with which nearest neighbours,
+        in the embedding and in the input, agree most; samples are then moved to the
+        clusters of their neighbours, here and once more after stage 1.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
     assignment : {"gaussian", "student_t"}, default="gaussian"
@@ -193,8 +198,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     minimised as 1 minus the cosine. The t-distribution's assignments are nearly
     uniform in the latent space, so that all centres drift to the mean; Gaussian ones
     have a width that follows the data. NT-Xent, or the reconstruction, stays in the
-    loss of stage 1 and keeps the encoder from collapsing. Similarities come from the
-    assignments. The head starts from the assignments of stage 1, not at random,
+    loss of stage 1 and keeps the encoder from collapsing. The first centres come from
+    the start of k-means that nearest neighbours agree with, not from that of least
+    inertia. Similarities come from the assignments. The head starts from the assignments of stage 1, not at random,
     which would leave clusters empty for good. :data:`skdeepclust.LITERAL_PARAMETERS`
     has the thesis's own reading.
 
@@ -226,6 +232,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
         "pretrain_epochs": _COUNT,
         "min_pretrain_steps": _COUNT,
+        "init": [StrOptions({"neighbors", "kmeans"})],
         "training": [StrOptions({"stages", "joint"})],
         "assignment": [StrOptions({"gaussian", "student_t"})],
         "degrees_of_freedom": _POSITIVE,
@@ -264,6 +271,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         pretraining: str = "auto",
         pretrain_epochs: int = 8,
         min_pretrain_steps: int = 300,
+        init: str = "neighbors",
         training: str = "stages",
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
@@ -314,6 +322,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.pretraining = pretraining
         self.pretrain_epochs = pretrain_epochs
         self.min_pretrain_steps = min_pretrain_steps
+        self.init = init
         self.training = training
         self.assignment = assignment
         self.degrees_of_freedom = degrees_of_freedom

@@ -8,8 +8,9 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from skdeepclust import losses
+from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import head_stage
+from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
@@ -38,13 +39,15 @@ class SelfPacedStages(Remembering):
     ----------
     easy : CenterStage
         Stage 1, which holds the centres.
+    agreement : Agreement or None
+        What neighbours say of clusters, if they are asked.
     pairs : Tensor of shape (n_samples, rank)
         The factor U whose products U U^T are the similarities of eq. 3.6.
     lesson : tuple of Tensors, or None
         Embeddings and assignments that the head is being taught.
     """
 
-    _remembered = ("easy", "pairs", "lesson")
+    _remembered = ("easy", "agreement", "pairs", "lesson")
 
     def __init__(
         self,
@@ -62,6 +65,11 @@ class SelfPacedStages(Remembering):
         self.batches = batches
         self.generator = generator
         self.lesson: tuple[Tensor, Tensor] | None = None
+        self.agreement = (
+            Agreement(batches, generator)
+            if estimator.init == "neighbors" and len(batches) > 2
+            else None
+        )
         self.easy = CenterStage(
             estimator,
             network,
@@ -71,6 +79,7 @@ class SelfPacedStages(Remembering):
             assignment=estimator.assignment,
             degrees_of_freedom=estimator.degrees_of_freedom,
             goes_on=goes_on,
+            agreement=self.agreement,
         )
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
@@ -94,8 +103,31 @@ class SelfPacedStages(Remembering):
             easy.start_centers()
             h = self.batches.map(easy.embed)
             easy.warn_coinciding(h)
-            self.lesson = h, easy.assign(h)
-        return head_stage(self.params, self.network, *self.lesson)
+            self.lesson = h, self.teach(h, easy.assign(h))
+        smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
+        return head_stage(
+            self.params, self.network, *self.lesson, label_smoothing=smoothing
+        )
+
+    def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
+        """Return what the head is taught.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+        assigned : Tensor of shape (n_samples, n_clusters)
+            Assignments of stage 1.
+
+        Returns
+        -------
+        Tensor of shape (n_samples, n_clusters) or (n_samples,)
+            These assignments, or cluster numbers that neighbours agree with.
+        """
+        if self.agreement is None:
+            return assigned
+        labels = self.agreement.refine(h, assigned.argmax(1).cpu().numpy())
+        return torch.from_numpy(self.batches.group.same(labels)).to(assigned.device)
 
     def contrastive(self) -> Stage:
         """Algorithm 3.2: eq. 3.7-3.9 on pairs that are refreshed every T2 epochs."""

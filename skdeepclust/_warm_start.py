@@ -24,6 +24,7 @@ from skdeepclust.graph import (
     self_expression_neighbors,
     symmetric_affinity,
 )
+from skdeepclust.training import InputSpec
 
 # Clusters that a graph is cut into before merging, in units of K, and starts of k-means
 # for each: what is merged needs fewer.
@@ -31,6 +32,7 @@ _PARTS = {1: 10, 2: 3}
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
+_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
 
 
@@ -160,8 +162,28 @@ def build_affinities(
     ]
 
 
+def uncentered(rows: Tensor, spec: InputSpec) -> Tensor:
+    """Return rows of a table as their angles are to be seen.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_samples, n_features)
+        Rows as the network gets them, with the columns' means taken off.
+    spec : InputSpec
+        Has these means.
+
+    Returns
+    -------
+    Tensor of shape (n_samples, n_features)
+        With the means, where no value is then negative: zero means nothing there. Other
+        tables are seen from their mean.
+    """
+    whole = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
+    return whole if whole.min() >= -_ROUNDING else rows
+
+
 def input_affinity(
-    rows: Tensor, n_neighbors: int, *, is_image: bool, seed: int
+    rows: Tensor, n_neighbors: int, *, project: bool, seed: int
 ) -> sp.csr_matrix:
     """Build the graph of nearest neighbours by cosine of the samples themselves.
 
@@ -171,9 +193,9 @@ def input_affinity(
         Samples.
     n_neighbors : int
         Neighbours of each sample.
-    is_image : bool
-        Whether they are images. Neighbours of images, and of many samples, are sought
-        among their leading 64 components.
+    project : bool
+        Whether neighbours are sought among the leading 64 components, as those of more
+        than 20,000 samples always are.
     seed : int
         Seeds the projection.
 
@@ -183,7 +205,7 @@ def input_affinity(
         Symmetric affinities, the cosines.
     """
     n, n_features = rows.shape
-    if n_features > _PROJECTED and (is_image or n > _MAX_UNPROJECTED):
+    if n_features > _PROJECTED and (project or n > _MAX_UNPROJECTED):
         # All pairs of many long rows take minutes, and of pixels, which repeat each
         # other, what is projected out is mostly noise.
         projection = TruncatedSVD(_PROJECTED, random_state=seed)

@@ -45,17 +45,17 @@ def test_build_affinities_of_two_sizes_are_those_of_each(graph):
         assert abs(affinity - alone).max() < 1e-6
 
 
-@pytest.mark.parametrize(("is_image", "limit"), [(False, 79), (True, 80)])
-def test_input_affinity_of_images_and_many_rows_is_that_of_their_leading_dimensions(
-    monkeypatch, is_image, limit
+@pytest.mark.parametrize(("project", "limit"), [(False, 79), (True, 80)])
+def test_input_affinity_of_projected_and_many_rows_is_that_of_their_leading_dimensions(
+    monkeypatch, project, limit
 ):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
     rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
-    exact = input_affinity(rows, 5, is_image=False, seed=0)
+    exact = input_affinity(rows, 5, project=False, seed=0)
     monkeypatch.setattr("skdeepclust._warm_start._MAX_UNPROJECTED", limit)
     monkeypatch.setattr("skdeepclust._warm_start._PROJECTED", 4)
-    projected = input_affinity(rows, 5, is_image=is_image, seed=0)
+    projected = input_affinity(rows, 5, project=project, seed=0)
     assert 0 < abs(exact - projected).max() < 1e-3
 
 
@@ -70,7 +70,7 @@ def test_spectral_start_finds_groups(with_input):
     rng = np.random.default_rng(0)
     embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
     rows = torch.from_numpy(embedding)
-    given = input_affinity(rows, 5, is_image=False, seed=0) if with_input else None
+    given = input_affinity(rows, 5, project=False, seed=0) if with_input else None
     start = spectral_start(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, start.labels) > 0.9
     again = spectral_start(embedding, [own], given, 3, seed=0)

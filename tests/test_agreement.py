@@ -1,0 +1,136 @@
+"""Clusters that neighbours agree with: a start for stage 1, and what heads learn."""
+
+import numpy as np
+import pytest
+import torch
+from sklearn.cluster import KMeans
+from sklearn.datasets import load_digits, make_blobs
+
+import skdeepclust._agreement as module
+from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust._agreement import Agreement
+from skdeepclust.metrics import clustering_accuracy
+from skdeepclust.training import Batches, InputSpec
+
+
+def seeded():
+    return torch.Generator().manual_seed(0)
+
+
+def agreement(X):
+    spec = InputSpec.from_data(X, X.shape[1:])
+    batches = Batches(X, spec, torch.device("cpu"))
+    return Agreement(batches, seeded())
+
+
+@pytest.fixture
+def blobs():
+    return make_blobs(120, 3, centers=4, cluster_std=0.5, random_state=0)
+
+
+def test_centers_are_the_means_of_clusters(blobs):
+    X, y = blobs
+    h = torch.from_numpy(X).float()
+    centers = agreement(X).kmeans_centers(h, 4)
+    means = torch.stack([h[torch.from_numpy(y == k)].mean(0) for k in range(4)])
+    assert torch.cdist(means, centers).min(1).values.max() < 0.1
+
+
+def test_refine_brings_stray_samples_back(blobs):
+    X, y = blobs
+    h, stray = torch.from_numpy(X).float(), y.copy()
+    stray[::10] = (stray[::10] + 1) % 4
+    refined = agreement(X).refine(h, stray)
+    assert clustering_accuracy(y, stray) < 0.95
+    np.testing.assert_array_equal(refined, y)
+
+
+def test_refine_keeps_numbers_with_gaps(blobs):
+    X, y = blobs
+    names = np.array([7, 2, 0, 5])
+    refined = agreement(X).refine(torch.from_numpy(X).float(), names[y])
+    np.testing.assert_array_equal(refined, names[y])
+
+
+def test_of_many_samples_a_part_is_looked_at(monkeypatch, blobs):
+    X, y = blobs
+    monkeypatch.setattr(module, "_MAX_SAMPLES", 60)
+    judge, h = agreement(X), torch.from_numpy(X).float()
+    stray = (y + 1) % 4
+    stray[::2] = y[::2]
+    moved = np.flatnonzero(judge.refine(h, stray) != stray)
+    assert len(judge.index) == 60
+    assert np.isin(moved, judge.index).all()
+    assert len(judge.kmeans_centers(h, 4)) == 4
+
+
+def test_values_are_limited_too(monkeypatch, blobs):
+    monkeypatch.setattr(module, "_MAX_VALUES", 90)
+    judge = agreement(blobs[0])
+    judge.kmeans_centers(torch.from_numpy(blobs[0]).float(), 4)
+    assert len(judge.index) == 30
+
+
+def test_large_images_are_made_smaller(monkeypatch):
+    monkeypatch.setattr(module, "_MAX_SIDE", 4)
+    images = load_digits().images[:10, None].astype(np.float32)
+    rows = agreement(images)._small(np.arange(10))
+    small = images.reshape(10, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(10, 16) / 16
+    np.testing.assert_allclose(rows, small, rtol=1e-5)
+
+
+def test_fewer_distinct_rows_than_clusters():
+    X = np.repeat(np.eye(3), 5, axis=0)
+    assert len(agreement(X).kmeans_centers(torch.from_numpy(X).float(), 6)) == 3
+
+
+def test_seed_is_drawn_once_and_remembered(blobs):
+    X, _ = blobs
+    h, first = torch.from_numpy(X).float(), agreement(X)
+    before = first.kmeans_centers(h, 4)
+    state = first.generator.get_state()
+    assert torch.equal(first.kmeans_centers(h, 4), before)
+    assert torch.equal(first.generator.get_state(), state)
+    second = agreement(X)
+    second.generator.manual_seed(1)
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(second.kmeans_centers(h, 4), before)
+
+
+def test_of_the_starts_the_one_with_most_modularity_is_taken(monkeypatch):
+    X, _ = load_digits(return_X_y=True)
+    h, judge = torch.from_numpy(X).float(), agreement(X)
+    kept = []
+    monkeypatch.setattr(
+        Agreement,
+        "_refined",
+        lambda self, criterion, labels: kept.append(labels) or labels,
+    )
+    judge.kmeans_centers(h, 10)
+    criterion = judge._criterion(h)
+    rng = np.random.RandomState(judge.seed)
+    values = [
+        criterion(KMeans(10, n_init=1, random_state=rng).fit(X.astype("f4")).labels_)
+        for _ in range(module._STARTS)
+    ]
+    assert max(values) == criterion(kept[0]) > min(values)
+
+
+def test_refined_digits_are_nearer_to_the_classes():
+    X, y = load_digits(return_X_y=True)
+    kmeans = KMeans(10, n_init=10, random_state=0).fit_predict(X)
+    refined = agreement(X).refine(torch.from_numpy(X).float(), kmeans)
+    assert clustering_accuracy(y, refined) > clustering_accuracy(y, kmeans) + 0.03
+
+
+@pytest.mark.parametrize("training", ["stages", "joint"])
+def test_init_kmeans_asks_no_neighbors(monkeypatch, blobs, training):
+    def fail(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr(Agreement, "_seek", fail)
+    quick = {"hidden_layer_sizes": (8,), "pretrain_epochs": 1, "training": training}
+    model = SelfPacedContrastiveClustering(4, init="kmeans", random_state=0, **quick)
+    model.fit(blobs[0])
+    with pytest.raises(AssertionError):
+        model.set_params(init="neighbors").fit(blobs[0])
