@@ -200,9 +200,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     have a width that follows the data. NT-Xent, or the reconstruction, stays in the
     loss of stage 1 and keeps the encoder from collapsing. The first centres come from
     the start of k-means that nearest neighbours agree with, not from that of least
-    inertia. Similarities come from the assignments. The head starts from the assignments of stage 1, not at random,
-    which would leave clusters empty for good. :data:`skdeepclust.LITERAL_PARAMETERS`
-    has the thesis's own reading.
+    inertia. Similarities come from the assignments. The head starts from the clusters
+    of stage 1, not at random, which would leave clusters empty for good.
+    :data:`skdeepclust.LITERAL_PARAMETERS` has the thesis's own reading.
 
     References
     ----------
