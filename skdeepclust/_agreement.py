@@ -8,7 +8,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skdeepclust._warm_start import build_affinities, input_affinity, uncentered
+from skdeepclust._warm_start import build_affinities, input_affinity, uncenter
 from skdeepclust.graph import Modularity
 from skdeepclust.training import Batches, Remembering
 
@@ -122,19 +122,20 @@ class Agreement(Remembering):
             self.seed = int(draw)
         spec, n = self.batches.spec, len(self.batches)
         places = np.arange(n)
-        n_most = max(
-            2, min(_MAX_SAMPLES, _MAX_VALUES // self._small(places[:1]).numel())
-        )
+        one = self._small(places[:1])
+        n_most = max(2, min(_MAX_SAMPLES, _MAX_VALUES // one.numel()))
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))
-        parts = np.array_split(places, -(-len(places) // _AT_ONCE))
-        rows = torch.cat([self._small(part) for part in parts])
+        rows = one.new_empty((len(places), one.numel()))
+        for start in range(0, len(places), _AT_ONCE):
+            part = slice(start, start + _AT_ONCE)
+            rows[part] = self._small(places[part])
+        if not spec.is_image:
+            uncenter(rows, spec)
+        n_neighbors = min(_NEIGHBORS, len(rows) - 1)
         self.input_graph = input_affinity(
-            rows if spec.is_image else uncentered(rows, spec),
-            min(_NEIGHBORS, len(rows) - 1),
-            project=True,
-            seed=self.seed,
+            rows, n_neighbors, project=True, seed=self.seed
         )
         self.index = torch.from_numpy(places).to(device)
         return self.index

@@ -23,7 +23,7 @@ from skdeepclust._warm_start import (
     spectral_start,
     strongest_neighbors,
     symmetrized,
-    uncentered,
+    uncenter,
 )
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
@@ -220,11 +220,10 @@ class GraphStages(Remembering):
         """
         spec = self.batches.spec
         rows = self.batches.map(lambda x: x.flatten(1))
+        if not spec.is_image:
+            uncenter(rows, spec)
         return input_affinity(
-            rows if spec.is_image else uncentered(rows, spec),
-            self.params.n_neighbors,
-            project=spec.is_image,
-            seed=seed,
+            rows, self.params.n_neighbors, project=spec.is_image, seed=seed
         )
 
     def _kind(self) -> str:

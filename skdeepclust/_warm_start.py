@@ -162,8 +162,11 @@ def build_affinities(
     ]
 
 
-def uncentered(rows: Tensor, spec: InputSpec) -> Tensor:
-    """Return rows of a table as their angles are to be seen.
+def uncenter(rows: Tensor, spec: InputSpec) -> None:
+    """Shift rows of a table, in place, to where their angles are seen from.
+
+    Where no value is negative, zero means nothing, and angles are seen from there;
+    other tables are seen from their mean.
 
     Parameters
     ----------
@@ -171,15 +174,10 @@ def uncentered(rows: Tensor, spec: InputSpec) -> Tensor:
         Rows as the network gets them, with the columns' means taken off.
     spec : InputSpec
         Has these means.
-
-    Returns
-    -------
-    Tensor of shape (n_samples, n_features)
-        With the means, where no value is then negative: zero means nothing there. Other
-        tables are seen from their mean.
     """
-    whole = rows + torch.as_tensor(spec.offset / spec.scale).to(rows)
-    return whole if whole.min() >= -_ROUNDING else rows
+    means = torch.as_tensor(spec.offset / spec.scale).to(rows)
+    if (rows.amin(0) + means).min() >= -_ROUNDING:
+        rows += means
 
 
 def input_affinity(

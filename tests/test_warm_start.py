@@ -13,7 +13,9 @@ from skdeepclust._warm_start import (
     spectral_start,
     strongest_neighbors,
     symmetrized,
+    uncenter,
 )
+from skdeepclust.training import InputSpec
 
 
 def test_strongest_neighbors_repeat_where_there_are_few():
@@ -121,3 +123,14 @@ def test_cuts_below_zero_are_compared_by_their_size():
     assert not _beats(starts(1.02), starts(1.0))
     assert not _beats(starts(-0.101), starts(-0.1))
     assert _beats(starts(-0.09), starts(-0.1))
+
+
+@pytest.mark.parametrize("lowest", [0.0, -1.0])
+def test_uncenter_shifts_tables_without_negative_values(lowest):
+    X = np.random.default_rng(0).uniform(1, 2, size=(20, 3))
+    X[0, 0] = lowest
+    spec = InputSpec.from_data(X, (3,))
+    rows = torch.from_numpy((X - spec.offset) / spec.scale)
+    expected = torch.from_numpy(X / spec.scale) if lowest == 0 else rows.clone()
+    uncenter(rows, spec)
+    torch.testing.assert_close(rows, expected)

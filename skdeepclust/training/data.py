@@ -236,11 +236,11 @@ class Batches:
         """
         large = math.prod(self.spec.shape) > _LARGE
         n_rows = _FEW_ROWS if large else INFERENCE_ROWS
-        results = []
         starts = range(0, len(self.data), n_rows)
         group = self.group if len(starts) >= self.group.n_processes else ALONE
+        own = group.share(starts)
         with torch.no_grad():
-            for start in group.share(starts):
+            for i, start in enumerate(own):
                 place = slice(start, start + n_rows)
                 if isinstance(self.data, Tensor):
                     batch = self._ready(self.data[place])
@@ -248,8 +248,13 @@ class Batches:
                     batch = self._read(place)
                 repeated = torch.arange(n_rows, device=batch.device) % len(batch)
                 # A copy in any case: a module may change its input in place.
-                results.append(function(batch[repeated]))
-        whole = group.gather(torch.stack(results), len(starts))
+                result = function(batch[repeated])
+                if i == 0:
+                    # One piece of memory: small ones, each kept, would lie between
+                    # what is freed, which then fits no later batch.
+                    results = result.new_empty((len(own), *result.shape))
+                results[i] = result
+        whole = group.gather(results, len(starts))
         return whole.flatten(0, 1)[: len(self.data)]
 
     def _read(self, place: Any) -> Tensor:
