@@ -124,7 +124,7 @@ class SelfPacedStages(Remembering):
         Tensor of shape (n_samples, n_clusters) or (n_samples,)
             These assignments, or cluster numbers that neighbours agree with.
         """
-        if self.agreement is None:
+        if self.agreement is None or self.params.head_epochs == 0:
             return assigned
         labels = self.agreement.refine(h, assigned.argmax(1).cpu().numpy())
         return torch.from_numpy(self.batches.group.same(labels)).to(assigned.device)
