@@ -37,6 +37,7 @@ def run_record(data, method_name, seed, overrides=None):
         data, rest = split(data, seed)
     estimator = method.estimator(data.n_clusters, seed, overrides)
     parameters = describe(estimator)
+    n_threads = torch.get_num_threads()  # before what a method imports changes it
     forget_peak()
     start = time.process_time()
     labels = method.fit(data, estimator, seed)
@@ -56,7 +57,7 @@ def run_record(data, method_name, seed, overrides=None):
         "n_clusters": data.n_clusters,
         "n_clusters_found": len(np.unique(labels)),
         "parameters": parameters,
-        "torch_threads": torch.get_num_threads(),
+        "torch_threads": n_threads,
         "machine": machine(),
         "versions": {
             "python": platform.python_version(),

@@ -10,7 +10,7 @@ from torch.nn.functional import adaptive_avg_pool2d
 
 from skdeepclust._warm_start import build_affinities, input_affinity, uncenter
 from skdeepclust.graph import Modularity
-from skdeepclust.training import Batches, Remembering
+from skdeepclust.training import Batches, Remembering, draw_seed
 
 _NEIGHBORS = 10  # of each sample, as in `score`
 _STARTS = 20  # of k-means
@@ -114,12 +114,8 @@ class Agreement(Remembering):
         """Return the samples that are looked at; at first, link them."""
         if self.index is not None:
             return self.index
-        device = self.generator.device
         if not hasattr(self, "seed"):
-            draw = torch.randint(
-                2**31 - 1, (1,), generator=self.generator, device=device
-            )
-            self.seed = int(draw)
+            self.seed = draw_seed(self.generator)
         spec, n = self.batches.spec, len(self.batches)
         places = np.arange(n)
         one = self._small(places[:1])
@@ -137,7 +133,7 @@ class Agreement(Remembering):
         self.input_graph = input_affinity(
             rows, n_neighbors, project=True, seed=self.seed
         )
-        self.index = torch.from_numpy(places).to(device)
+        self.index = torch.from_numpy(places).to(self.generator.device)
         return self.index
 
     def _small(self, places: NDArray[np.int64]) -> Tensor:

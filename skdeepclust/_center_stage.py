@@ -12,7 +12,7 @@ from torch import Tensor
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage
+from skdeepclust.training import Batches, Remembering, Stage, draw_seed
 from skdeepclust.views import Views
 
 
@@ -113,15 +113,7 @@ class CenterStage(Remembering):
         if self.agreement is not None:
             centers = self.agreement.kmeans_centers(h, n_clusters)
         else:
-            seed = int(
-                torch.randint(
-                    2**31 - 1,
-                    (1,),
-                    generator=self.generator,
-                    device=self.generator.device,
-                )
-            )
-            rows = h.cpu().numpy()
+            seed, rows = draw_seed(self.generator), h.cpu().numpy()
             n_distinct = len(np.unique(rows, axis=0))
             kmeans = KMeans(min(n_clusters, n_distinct), n_init=10, random_state=seed)
             centers = torch.from_numpy(kmeans.fit(rows).cluster_centers_).to(h)

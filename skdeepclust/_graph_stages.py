@@ -28,7 +28,7 @@ from skdeepclust._warm_start import (
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage
+from skdeepclust.training import Batches, Remembering, Stage, draw_seed
 from skdeepclust.views import Views
 
 _EMBEDDED = ("self_expression", "candidates", "exact", "knn")  # of the embedding
@@ -151,7 +151,7 @@ class GraphStages(Remembering):
         WarmStart
             By ``init``.
         """
-        params, seed = self.params, self._seed()
+        params, seed = self.params, draw_seed(self.generator)
         embedding = h.cpu().numpy()
         check_finite(embedding, params.learning_rate)
         kind = self._kind()
@@ -356,7 +356,7 @@ class GraphStages(Remembering):
         ndarray of shape (n_samples,)
             Clusters.
         """
-        params, seed = self.params, self._seed()
+        params, seed = self.params, draw_seed(self.generator)
         h = self.batches.map(self.embed)
         embedding = h.cpu().numpy()
         votes = [kmeans_labels(embedding, params.n_clusters, seed=seed)]
@@ -389,9 +389,3 @@ class GraphStages(Remembering):
     def _neighbors(self, affinity: sp.csr_matrix) -> Tensor:
         indices = strongest_neighbors(affinity, self.params.n_neighbors)
         return torch.from_numpy(indices).to(self.generator.device)
-
-    def _seed(self) -> int:
-        device = self.generator.device
-        return int(
-            torch.randint(2**31 - 1, (1,), generator=self.generator, device=device)
-        )

@@ -74,10 +74,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     min_pretrain_steps : int, default=300
         Small data sets get more epochs, to reach this number of optimiser steps.
     init : {"neighbors", "kmeans"}, default="neighbors"
-        What gives the first centres. "kmeans": of ten starts of k-means the one of
-        least inertia. "neighbors": of twenty, the one with which nearest neighbours,
-        in the embedding and in the input, agree most; samples are then moved to the
-        clusters of their neighbours, here and once more after stage 1.
+        What gives the first centres. "kmeans": of ten starts the one of least inertia.
+        "neighbors": of twenty, the one that nearest neighbours in embedding and input
+        agree with most; samples then move to their clusters, and again after stage 1.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
     assignment : {"gaussian", "student_t"}, default="gaussian"

@@ -25,7 +25,7 @@ from skdeepclust.graph import (
     symmetric_affinity,
 )
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, InputSpec, Stage, Task
+from skdeepclust.training import Batches, InputSpec, Stage, Task, draw_seed
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -274,7 +274,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         embedding = h.cpu().numpy()
         check_finite(embedding, self.learning_rate)
         affinity = batches.group.same(stages.affinity(h))
-        labels = spectral_labels(affinity, self.n_clusters, seed=stages.draw_seed())
+        labels = spectral_labels(affinity, self.n_clusters, seed=draw_seed(generator))
         return {
             "affinity_matrix_": affinity,
             "embedding_": embedding,
@@ -389,10 +389,3 @@ class _SubspaceStages:
         """Embed a batch as after training."""
         self.network.eval()
         return self.network.embed(x)
-
-    def draw_seed(self) -> int:
-        """Draw a seed for NumPy and scikit-learn."""
-        device = self.generator.device
-        return int(
-            torch.randint(2**31 - 1, (1,), generator=self.generator, device=device)
-        )

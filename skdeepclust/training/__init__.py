@@ -9,7 +9,7 @@ from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
 from skdeepclust.training.loop import run_stages
-from skdeepclust.training.stage import Remembering, Stage
+from skdeepclust.training.stage import Remembering, Stage, draw_seed
 
 __all__ = [
     "ALONE",
@@ -29,6 +29,7 @@ __all__ = [
     "available_devices",
     "compiled",
     "current_group",
+    "draw_seed",
     "fingerprint",
     "fit_task",
     "resolve_device",

@@ -5,7 +5,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor
+
+
+def draw_seed(generator: torch.Generator) -> int:
+    """Draw a seed for NumPy and scikit-learn.
+
+    Parameters
+    ----------
+    generator : torch.Generator
+        Its state moves on.
+
+    Returns
+    -------
+    int
+        From 0, below 2**31 - 1.
+    """
+    device = generator.device
+    return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
 
 
 class Remembering:
