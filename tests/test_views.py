@@ -1,5 +1,6 @@
 """Tests of the random views."""
 
+import math
 import random
 
 import numpy as np
@@ -22,6 +23,7 @@ EVERYTHING = ImageViews(
     flip=True,
     jitter=0.4,
     saturation=0.4,
+    hue=0.1,
     grey=0.5,
     blur=0.5,
     noise=0.1,
@@ -177,7 +179,20 @@ def test_random_colour_makes_grey_of_three_channels():
     assert torch.equal(random_colour(x, seeded(), grey=1.0), x)
 
 
-def slow_colour(x, u, jitter, saturation, grey):
+def turned(image, angle):
+    """Turn the colours of one image in the plane of I and Q, from their definition."""
+    luma = torch.tensor([0.299, 0.587, 0.114], dtype=image.dtype)
+    red, _, blue = torch.eye(3, dtype=image.dtype)
+    in_phase = 0.74 * (red - luma) - 0.27 * (blue - luma)
+    quadrature = 0.48 * (red - luma) + 0.41 * (blue - luma)
+    to_yiq = torch.stack([luma, in_phase, quadrature])
+    y, i, q = torch.einsum("dc,chw->dhw", to_yiq, image)
+    sin, cos = math.sin(angle), math.cos(angle)
+    yiq = torch.stack([y, cos * i - sin * q, sin * i + cos * q])
+    return torch.einsum("cd,dhw->chw", torch.linalg.inv(to_yiq), yiq)
+
+
+def slow_colour(x, u, jitter, saturation, grey, hue=0):
     """One image after the other, one change after the other, clipped at the end."""
     views = []
     for image, draw in zip(x.double(), u.double().T, strict=True):
@@ -191,6 +206,8 @@ def slow_colour(x, u, jitter, saturation, grey):
         if len(image) == 3:
             red, green, blue = image
             luma = 0.299 * red + 0.587 * green + 0.114 * blue
+            if hue:
+                image = turned(image, 2 * math.pi * hue * float(2 * draw[4] - 1))
             image = luma + (0 if draw[3] < grey else kept) * (image - luma)
         views.append(image.clamp(0, 1))
     return torch.stack(views).to(x.dtype)
@@ -208,6 +225,36 @@ def test_random_colour_agrees_with_one_image_at_a_time(
     view = random_colour(x, seeded(), jitter=jitter, saturation=saturation, grey=grey)
     u = torch.rand((4, 50), generator=seeded())
     torch.testing.assert_close(view, slow_colour(x, u, jitter, saturation, grey))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(
+    "strengths",
+    [
+        {"jitter": 0.4, "saturation": 0.4, "grey": 0.2, "hue": 0.1},
+        {"jitter": 0, "saturation": 0, "grey": 0, "hue": 0.5},
+    ],
+)
+def test_random_colour_turns_the_hue(channels, strengths):
+    x = images(n=50, channels=channels, height=5, width=7)
+    u = torch.rand((5, 50), generator=seeded())
+    view = random_colour(x, seeded(), **strengths)
+    expected = slow_colour(x, u, **strengths)
+    torch.testing.assert_close(view, expected, rtol=0, atol=1e-5)
+    if channels == 3:
+        assert not torch.allclose(view, x, atol=0.1)
+
+
+def test_hue_keeps_grey_and_luma():
+    # Of pale colours, so that nothing is clipped.
+    x = 0.5 + 0.05 * images(n=9, channels=3)
+    luma = torch.tensor([0.299, 0.587, 0.114])
+    view = random_colour(x, seeded(), hue=0.5)
+    torch.testing.assert_close(
+        torch.einsum("nchw,c->nhw", view, luma), torch.einsum("nchw,c->nhw", x, luma)
+    )
+    grey = x[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(random_colour(grey, seeded(), hue=0.5), grey)
 
 
 @pytest.mark.parametrize("strengths", [{"jitter": 0.4}, {"jitter": 0.4, "grey": 0.3}])
@@ -357,6 +404,7 @@ def test_make_views_names_the_input_shape():
         {"blur": -0.1},
         {"noise": -1.0},
         {"saturation": -0.1},
+        {"hue": -0.1},
     ],
 )
 def test_image_views_name_the_bad_field(fields):

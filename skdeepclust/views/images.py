@@ -19,6 +19,13 @@ from . import tables
 
 # ITU-R 601 luma, what image libraries use for grey.
 _LUMA = (0.299, 0.587, 0.114)
+# A quarter turn of colours about grey in the plane of I and Q of YIQ, which leaves luma
+# alone: on red, green and blue.
+_QUARTER_TURN = (
+    (0.171275, 0.322647, -0.493921),
+    (-0.332256, 0.039695, 0.292561),
+    (1.261605, -1.050635, -0.210970),
+)
 # Aspect ratios and blur widths of SimCLR.
 _LOG_ASPECT = math.log(4 / 3)
 _BLUR_SIGMA = (0.1, 2.0)
@@ -156,10 +163,11 @@ def random_colour(
     *,
     jitter: float = 0.0,
     saturation: float = 0.0,
+    hue: float = 0.0,
     grey: float = 0.0,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Change brightness, contrast and saturation, and make some images grey.
+    """Change brightness, contrast, saturation and hue, and make some images grey.
 
     All of it is linear in the colour, and done at once: one matrix and one offset
     for each image. On a processor a few images at a time, which its cache holds.
@@ -167,8 +175,8 @@ def random_colour(
     Parameters
     ----------
     x : Tensor of shape (n_samples, channels, height, width)
-        Images. Without three channels there is no colour: the last two parameters
-        do nothing.
+        Images. Without three channels there is no colour: the last three of the
+        strengths do nothing.
     generator : torch.Generator
         Source of the draws.
     jitter : float, default=0.0
@@ -176,6 +184,9 @@ def random_colour(
         [max(0, 1 - jitter), 1 + jitter]. Contrast is around the image's mean.
     saturation : float, default=0.0
         The factor of saturation likewise. At 0 an image is grey.
+    hue : float, default=0.0
+        Colours are turned about grey, at the same luma, by up to this part of a full
+        turn to either side.
     grey : float, default=0.0
         Probability that an image is made grey.
     out : Tensor of the shape of `x`, default=None
@@ -188,17 +199,20 @@ def random_colour(
     """
     if out is None:
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
-    u = _uniform(x, generator, 4)
+    u = _uniform(x, generator, 5 if hue else 4)
     brightness, contrast = _factor(u[0], jitter), _factor(u[1], jitter)
     gain = (brightness * contrast)[:, None, None]
     lift = brightness[:, None, None] - gain
-    mixes = x.shape[1] == 3 and bool(saturation or grey)
+    mixes = x.shape[1] == 3 and bool(saturation or hue or grey)
     if mixes:
         kept = torch.where(u[3] < grey, 0, _factor(u[2], saturation))[:, None, None]
-        # Filled where the images are: a copy from the host would wait for the device.
-        luma = torch.stack([x.new_full((), weight) for weight in _LUMA])
-        identity = torch.eye(3, device=x.device, dtype=x.dtype)
-        gain = torch.lerp(luma, identity, kept) * gain
+        luma = _filled(_LUMA, x)
+        colour = torch.eye(3, device=x.device, dtype=x.dtype)
+        if hue:
+            angle = ((2 * u[4] - 1) * (2 * math.pi * hue))[:, None, None]
+            turned = torch.stack([_filled(row, x) for row in _QUARTER_TURN])
+            colour = luma + angle.cos() * (colour - luma) + angle.sin() * turned
+        gain = torch.lerp(luma.expand(3, 3), colour, kept) * gain
     flat = x.flatten(2)
     n_cached = _CACHED // x.shape[1:].numel() if x.device.type == "cpu" else len(x)
     parts = (
@@ -215,6 +229,11 @@ def random_colour(
             )
             torch.clamp(changed, 0, 1, out=view)
     return out
+
+
+def _filled(values: Sequence[float], x: Tensor) -> Tensor:
+    # Filled where the images are: a copy from the host would wait for the device.
+    return torch.stack([x.new_full((), value) for value in values])
 
 
 def _factor(u: Tensor, strength: float) -> Tensor:
@@ -303,6 +322,8 @@ class ImageViews:
         Standard deviation of `add_noise`.
     saturation : float
         Strength of saturation: see `random_colour`.
+    hue : float
+        Strength of hue: see `random_colour`.
     """
 
     degrees: float = 10.0
@@ -315,6 +336,7 @@ class ImageViews:
     blur: float = 0.0
     noise: float = 0.0
     saturation: float = 0.0
+    hue: float = 0.0
 
     def __post_init__(self) -> None:
         """Reject ranges that have no meaning."""
@@ -329,7 +351,7 @@ class ImageViews:
                 raise ValueError(
                     f"{name} must be a probability, got {getattr(self, name)}."
                 )
-        for name in ("degrees", "shift", "jitter", "noise", "saturation"):
+        for name in ("degrees", "shift", "jitter", "noise", "saturation", "hue"):
             if getattr(self, name) < 0:
                 raise ValueError(
                     f"{name} must not be negative, got {getattr(self, name)}."
@@ -359,13 +381,14 @@ class ImageViews:
             crop=self.crop,
             flip=self.flip,
         )
-        if self.jitter or self.saturation or self.grey:
+        if self.jitter or self.saturation or self.hue or self.grey:
             own = view is not x and view.is_contiguous()
             view = random_colour(
                 view,
                 generator,
                 jitter=self.jitter,
                 saturation=self.saturation,
+                hue=self.hue,
                 grey=self.grey,
                 out=view if own else None,
             )
