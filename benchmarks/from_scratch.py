@@ -1,45 +1,76 @@
 """Photographs from scratch on a GPU, in runs that are cut off and go on::
 
     timeout 600 python benchmarks/from_scratch.py runs/cifar10
+    python benchmarks/from_scratch.py runs/cifar10 --estimator self_paced \\
+        --encoder runs/cifar10/encoder.pt
 
-The same command again goes on from the last epoch that is in the folder, until the fit
-is complete and ACC is printed. There is a line for each epoch: its seconds, images per
-second, and the share that the encoder's products are of what the device can do, which
-is measured at the start. Embeddings of all samples, graphs and cuts are in the seconds
-of the epoch that they precede. On a CPU take few samples and epochs: the code is the
-same.
+The same command again goes on from the last checkpoint in the folder, until the fit is
+complete and its record is in ``benchmarks/results/from_scratch.json``. What stage 0 has
+taught the encoder is left in the folder as well, for another estimator to start from.
+
+There is a line for each epoch: its seconds, images per second, and the share that the
+encoder's products are of what the device can do, which is measured at the start.
+Embeddings of all samples, graphs and cuts are in the seconds of the epoch that they
+precede. After a stage there is the share of nearest neighbours that are of one class,
+and ACC of the cluster head: labels are looked at for these two alone. On a CPU take few
+samples and epochs: the code is the same.
 """
 
 import argparse
-import time
+import json
 from pathlib import Path
 
+import numpy as np
 import torch
-from datasets import Dataset, stored
-from torch.utils.flop_counter import FlopCounterMode
+from datasets import ROOT, Dataset, stored
+from rates import clock, matrix_rate, work_per_image
+from records import read_records, write_atomically
+from tables import csv_table
+from torch import nn
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
+from skdeepclust.graph import nearest_neighbors
 from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
-from skdeepclust.networks import ResNet18
+from skdeepclust.networks import ResNet18, load_weights
 from skdeepclust.training import Observer, resolve_device
+from skdeepclust.views import ImageViews
 
+RESULTS = ROOT / "benchmarks" / "results" / "from_scratch.json"
+TABLE = ROOT / "doc" / "_generated" / "from_scratch.rst"
 ESTIMATORS = {
     "graph": GraphContrastiveClustering,
     "self_paced": SelfPacedContrastiveClustering,
 }
-SIDES = {"cpu": 1024, "cuda": 8192}  # of the products that measure a device
+N_COMPONENTS = 128
+# What SimCLR does to CIFAR-10, which it does not blur.
+VIEWS = ImageViews(
+    degrees=0,
+    shift=0,
+    scale=0,
+    crop=(0.2, 1.0),
+    flip=True,
+    jitter=0.4,
+    saturation=0.4,
+    hue=0.1,
+    grey=0.2,
+)
 
 
 class EpochLines(Observer):
-    """Prints a line for each epoch.
+    """Prints a line for each epoch, and what the embedding is worth after a stage.
 
     `work` is the multiplications and additions for one image in a step of training,
     `rate` how many the device can do in a second.
     """
 
-    def __init__(self, n_samples, device, work, rate):
-        self.n_samples, self.device, self.work = n_samples, device, work
-        self.rate = rate
+    def __init__(self, data, device, work, rate, folder):
+        self.data, self.device, self.work, self.rate = data, device, work, rate
+        self.folder = folder
+        self.seconds = {}
+
+    def watch(self, network, batches):
+        self.network, self.batches = network, batches
+        return self
 
     def stage_begin(self, stage, n_epochs):
         self.name, self.n_epochs = stage.name, n_epochs
@@ -48,7 +79,8 @@ class EpochLines(Observer):
     def epoch_end(self, epoch, values):
         end = clock(self.device)
         seconds, self.start = end - self.start, end
-        speed = self.n_samples / seconds
+        self.seconds.setdefault(self.name, []).append(seconds)
+        speed = len(self.data.y) / seconds
         share = ""
         if self.name != "head":
             # The head is taught on embeddings: no image passes the encoder.
@@ -60,85 +92,154 @@ class EpochLines(Observer):
         )
         return False
 
+    def stage_end(self):
+        encoder = self.network.autoencoder.encoder
+        if self.name == "pretraining":
+            torch.save(encoder.state_dict(), self.folder / "encoder.pt")
+        self.network.eval()
+        h = self.batches.map(self.network.embed)
+        near = nearest_neighbors(h, 5)[0].cpu().numpy()
+        purity = (self.data.y[near] == self.data.y[:, None]).mean()
+        labels = self.network.assign(h).argmax(1).cpu().numpy()
+        accuracy = clustering_accuracy(self.data.y, labels)
+        print(f"{self.name}: neighbours alike {purity:.3f}, head's ACC {accuracy:.3f}")
 
-def clock(device):
-    """Return the time, once the device has done what it was given."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter()
+    # What comes before an interruption counts too.
+    def state_dict(self):
+        return {"seconds": self.seconds}
 
-
-def matrix_rate(device, dtype, n_rounds=10):
-    """Return the multiplications and additions per second of large products.
-
-    That of the best round: others share the machine.
-    """
-    side = SIDES.get(device.type, SIDES["cpu"])
-    a = torch.ones(side, side, device=device, dtype=dtype)
-    seconds = []
-    for _ in range(n_rounds):
-        start = clock(device)
-        a @ a
-        a @ a
-        seconds.append(clock(device) - start)
-    return 4 * side**3 / min(seconds)
+    def load_state_dict(self, state):
+        self.seconds = state["seconds"]
 
 
-def work_per_image(shape):
-    """Return the operations of the encoder for two views, there and back."""
-    with FlopCounterMode(display=False) as counter:
-        ResNet18(shape[0], stem="small").eval()(torch.zeros(1, *shape))
-    # Gradients of weights and of inputs take as much as the way there, each.
-    return 2 * 3 * counter.get_total_flops()
+def pretrained(path, n_channels):
+    """Return the encoder of another run, with the layout that is fast on a GPU."""
+    encoder = nn.Sequential(
+        ResNet18(n_channels, stem="small"), nn.Linear(512, N_COMPONENTS)
+    )
+    return load_weights(encoder, path).to(memory_format=torch.channels_last)
 
 
 def fit(options, data):
-    """Fit until it is complete, or until somebody stops it; return the estimator."""
+    """Fit until it is complete, or until somebody stops it; return the record."""
     device = resolve_device(options.device)
-    dtype = getattr(torch, options.precision)
-    rate = matrix_rate(device, dtype)
+    rate = matrix_rate(device, getattr(torch, options.precision))
     print(f"{device}: {rate / 1e12:.2f} T operations/s in {options.precision}")
-    lines = EpochLines(len(data.X), device, work_per_image(data.X.shape[1:]), rate)
+    work = work_per_image(data.X.shape[1:])
+    lines = EpochLines(data, device, work, rate, options.folder)
 
     class Told(ESTIMATORS[options.estimator]):
-        def _observers(self, *arguments):
-            return [lines, *super()._observers(*arguments)]
+        def _observers(self, run, batches, *rest):
+            own = super()._observers(run, batches, *rest)
+            return [lines.watch(run.network, batches), *own]
 
     options.folder.mkdir(parents=True, exist_ok=True)
+    own = (
+        {"encoder": pretrained(options.encoder, data.X.shape[1]), "pretrain_epochs": 0}
+        if options.encoder
+        else {"encoder": "resnet18", "pretrain_epochs": options.pretrain_epochs}
+    )
     model = Told(
         data.n_clusters,
-        encoder="resnet18",
+        **own,
+        n_components=N_COMPONENTS,
+        augmentation=VIEWS,
         pretraining="contrastive",
-        pretrain_epochs=options.pretrain_epochs,
         min_pretrain_steps=0,
         batch_size=options.batch_size,
+        learning_rate=1e-3,
         precision=options.precision,
+        compile=options.compile,
         device=device,
         checkpoint_dir=options.folder / options.estimator,
         random_state=options.seed,
     )
-    return model.set_params(**dict(options.set)).fit(data.X)
+    parameters = {
+        **dict(options.set),
+        "pretrain_epochs": own["pretrain_epochs"],
+        "batch_size": options.batch_size,
+        "precision": options.precision,
+        "compile": options.compile,
+    }
+    model.set_params(**parameters).fit(data.X)
+    is_cuda = device.type == "cuda"
+    return {
+        "dataset": data.name,
+        "n_samples": len(data.y),
+        "estimator": options.estimator,
+        "seed": options.seed,
+        "encoder": "given" if options.encoder else "from scratch",
+        "acc": round(clustering_accuracy(data.y, model.labels_), 4),
+        "nmi": round(normalized_mutual_info(data.y, model.labels_), 4),
+        "parameters": parameters,
+        "epochs": {name: len(each) for name, each in lines.seconds.items()},
+        "seconds": {name: round(sum(each), 1) for name, each in lines.seconds.items()},
+        "epoch_seconds": {
+            name: round(float(np.median(each)), 3)
+            for name, each in lines.seconds.items()
+        },
+        "work": work,
+        "rate": rate,
+        "megabytes": torch.cuda.max_memory_allocated() / 1e6 if is_cuda else None,
+        "device": torch.cuda.get_device_name(device) if is_cuda else device.type,
+        "torch": torch.__version__,
+    }
+
+
+def make_table(records):
+    """Return the table, as reStructuredText."""
+    rows = []
+    for record in records:
+        stage = next(name for name in record["epochs"] if name != "head")
+        seconds = record["epoch_seconds"][stage]
+        speed = record["n_samples"] / seconds
+        memory = record["megabytes"]
+        rows.append(
+            (
+                record["estimator"].replace("_", "-"),
+                record["seed"],
+                f"{record['acc']:.3f}",
+                f"{record['nmi']:.3f}",
+                ", ".join(f"{name} {n}" for name, n in record["epochs"].items()),
+                f"{sum(record['seconds'].values()):,.0f}",
+                f"{seconds:.2f}",
+                f"{speed:,.0f}",
+                f"{record['work'] * speed / record['rate']:.1%}",
+                f"{memory:,.0f}" if memory else "",
+            )
+        )
+    columns = ["Estimator", "Seed", "ACC", "NMI", "Epochs", "Seconds"]
+    columns += ["Of an epoch", "Images/s", "Of the products' rate", "MB"]
+    first = records[0]
+    title = f"{first['dataset']}, {first['device']}, torch {first['torch']}"
+    lines = [".. Written by benchmarks/from_scratch.py; do not edit.", ""]
+    return "\n".join([*lines, *csv_table(title, columns, rows)])
 
 
 def parameter(text):
-    """Read a parameter of the estimator from NAME=NUMBER."""
+    """Read a parameter of the estimator from NAME=VALUE."""
     name, _, value = text.partition("=")
-    return name, float(value) if set(value) & set(".e") else int(value)
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def main(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("folder", type=Path, help="of the checkpoints")
+    parser.add_argument("folder", type=Path, nargs="?", help="of the checkpoints")
     parser.add_argument("--estimator", choices=ESTIMATORS, default="graph")
+    parser.add_argument("--encoder", type=Path, help="of another run: no stage 0")
     parser.add_argument("--dataset", default="cifar10")
     parser.add_argument("--samples", type=int, help="take the first so many")
     parser.add_argument("--pretrain-epochs", type=int, default=500)
-    parser.add_argument("--batch-size", type=int, default=512)
+    parser.add_argument("--batch-size", type=int, default=500)
     parser.add_argument(
         "--precision", choices=["float32", "bfloat16"], default="bfloat16"
     )
+    parser.add_argument("--compile", action="store_true")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
@@ -146,19 +247,30 @@ def main(arguments=None):
         nargs="+",
         type=parameter,
         default=[],
-        metavar="NAME=NUMBER",
+        metavar="NAME=VALUE",
         help="other parameters of the estimator",
     )
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--table", type=Path, default=TABLE)
+    parser.add_argument(
+        "--table-only", action="store_true", help="write the table and run nothing"
+    )
     options = parser.parse_args(arguments)
-    try:
-        data = Dataset(options.dataset, *stored(options.dataset, options.samples))
-    except FileNotFoundError as error:
-        raise SystemExit(f"{options.dataset}: {error}") from None
-    model = fit(options, data)
-    nmi = normalized_mutual_info(data.y, model.labels_)
-    print(f"ACC {clustering_accuracy(data.y, model.labels_):.3f} NMI {nmi:.3f}")
-    if torch.cuda.is_available():
-        print(f"{torch.cuda.max_memory_allocated() / 1e6:,.0f} MB on the GPU")
+    if not options.table_only:
+        try:
+            data = Dataset(options.dataset, *stored(options.dataset, options.samples))
+        except FileNotFoundError as error:
+            raise SystemExit(f"{options.dataset}: {error}") from None
+        record = fit(options, data)
+        print(f"ACC {record['acc']:.3f} NMI {record['nmi']:.3f}")
+        same = ("dataset", "n_samples", "estimator", "seed")
+        superseded = [record[name] for name in same]
+        records = read_records(options.results)
+        records = [r for r in records if [r[name] for name in same] != superseded]
+        records.append(record)
+        lines = ",\n".join(map(json.dumps, records))
+        write_atomically(options.results, f"[\n{lines}\n]\n")
+    write_atomically(options.table, make_table(read_records(options.results)))
 
 
 if __name__ == "__main__":

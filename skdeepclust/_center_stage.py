@@ -190,7 +190,7 @@ class CenterStage(Remembering):
         n, x = len(index), self.batches.take(group.share(index))
         terms: dict[str, Tensor] = {}
         if network.unit_norm:
-            h, h_view = network.embed(self.view(x)), network.embed(self.view(x))
+            h, h_view = network.embed_views([x, x], self.view)
             terms["nt_xent"] = losses.nt_xent(
                 group.gather(h, n),
                 group.gather(h_view, n),

@@ -304,9 +304,8 @@ class GraphStages(Remembering):
             generator=self.generator,
             device=self.generator.device,
         )
-        # One after the other: half of the activations stay nearer to the processor.
         xs = [self.batches.take(i) for i in (index, self.neighbors[index, draw])]
-        hs = [network.embed(self.easy.view(x)) for x in xs]
+        hs = network.embed_views(xs, self.easy.view)
         z, logits = network.project(torch.cat([group.gather(h, n) for h in hs]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}

@@ -76,9 +76,10 @@ def pretraining_stage(
         n, x = len(index), batches.take(group.share(index))
         if contrastive:
             assert views is not None
+            h, h_view = network.embed_views([x, x], lambda x: views(x, generator))
             loss = losses.nt_xent(
-                group.gather(network.embed(views(x, generator)), n),
-                group.gather(network.embed(views(x, generator)), n),
+                group.gather(h, n),
+                group.gather(h_view, n),
                 temperature=estimator.temperature,
             )
             return {"loss": loss, "nt_xent": loss}

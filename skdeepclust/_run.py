@@ -20,6 +20,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     compiled,
+    repeatable,
     run_stages,
 )
 from skdeepclust.views import seeded_globals
@@ -112,7 +113,8 @@ def run_once(
         if estimator.compile:
             network.compiled = compiled(network.autoencoder.encoder, device)
         try:
-            run.fitted = estimator._train(network, batches, generator, train)
+            with repeatable(device):
+                run.fitted = estimator._train(network, batches, generator, train)
         finally:
             network.compiled = None
     return run

@@ -180,8 +180,8 @@ class SelfPacedStages(Remembering):
         """Eq. 3.7-3.9 on two views, an anchor's own view being a positive."""
         params, network, group = self.params, self.network, self.batches.group
         n, x = len(index), self.batches.take(group.share(index))
-        h = group.gather(network.embed(self.easy.view(x)), n)
-        h_view = group.gather(network.embed(self.easy.view(x)), n)
+        hs = network.embed_views([x, x], self.easy.view)
+        h, h_view = (group.gather(own, n) for own in hs)
         z = network.assign(torch.cat([h, h_view])).softmax(1)
         similarity = self.pairs[index] @ self.pairs[index].T
         similarity.fill_diagonal_(1.0)

@@ -1,8 +1,11 @@
 """The benchmark of photographs from scratch: cut off, gone on with, and told."""
 
 import importlib
+import json
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits
@@ -30,12 +33,26 @@ def from_scratch(monkeypatch):
         "stored",
         lambda name, n_samples: (images[:n_samples], digits.target[:n_samples]),
     )
-    monkeypatch.setitem(module.SIDES, "cpu", 16)
+    monkeypatch.setattr(module, "matrix_rate", lambda device, dtype: 1e12)
     return module
 
 
+@pytest.fixture
+def rates(monkeypatch):
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    module = importlib.import_module("rates")
+    monkeypatch.setitem(module.SIDES, "cpu", 16)
+    monkeypatch.setitem(module.COPIED, "cpu", 64)
+    return module
+
+
+def told_to(folder):
+    results, table = folder / "results.json", folder / "table.rst"
+    return ["--results", str(results), "--table", str(table)]
+
+
 def test_a_run_that_was_cut_off_goes_on(from_scratch, tmp_path, monkeypatch, capsys):
-    command = [str(tmp_path), *TINY]
+    command = [str(tmp_path), *TINY, *told_to(tmp_path)]
     lines, told = from_scratch.EpochLines, from_scratch.EpochLines.epoch_end
 
     def cut_off(self, epoch, values):
@@ -50,14 +67,39 @@ def test_a_run_that_was_cut_off_goes_on(from_scratch, tmp_path, monkeypatch, cap
     monkeypatch.setattr(lines, "epoch_end", told)
     from_scratch.main(command)
     printed = capsys.readouterr().out.splitlines()
-    names = [line.split()[0] for line in printed[1:-1]]
+    names = [line.split()[0] for line in printed[1:-1] if "images/s" in line]
     assert [*dict.fromkeys(names)] == ["pretraining", "head", "joint"]
     # Two of the three epochs had been done before.
     assert names.count("pretraining") == 1
+    assert sum("neighbours alike" in line for line in printed) == 4
     assert printed[-1].startswith("ACC 0.")
+    (record,) = json.loads((tmp_path / "results.json").read_text())
+    assert record["epochs"] == {"pretraining": 3, "head": 2, "joint": 1}
+    assert record["encoder"] == "from scratch"
+    assert f"{record['acc']:.3f}" in (tmp_path / "table.rst").read_text()
 
 
-def test_work_is_that_of_the_convolutions(from_scratch):
+def test_another_estimator_starts_from_the_same_encoder(from_scratch, tmp_path):
+    module = from_scratch.nn.Sequential(
+        from_scratch.ResNet18(1, stem="small"), from_scratch.nn.Linear(512, 128)
+    )
+    torch.save(module.state_dict(), tmp_path / "encoder.pt")
+    command = [str(tmp_path), *TINY, *told_to(tmp_path), "--estimator", "self_paced"]
+    command += ["--encoder", str(tmp_path / "encoder.pt")]
+    command[command.index("joint_epochs=1")] = "center_epochs=1"
+    command[command.index("min_joint_steps=0")] = "min_center_steps=0"
+    settings = command.index("--set") + 1
+    command[settings:settings] = ["contrastive_epochs=1", "min_contrastive_steps=0"]
+    for _ in range(2):  # a second record takes the place of the first one
+        from_scratch.main(command)
+    (record,) = json.loads((tmp_path / "results.json").read_text())
+    assert record["epochs"] == {"center": 1, "head": 1, "contrastive": 1}
+    assert record["encoder"] == "given"
+    from_scratch.main(["--table-only", *told_to(tmp_path)])
+    assert "self-paced" in (tmp_path / "table.rst").read_text()
+
+
+def test_work_is_that_of_the_convolutions(rates):
     # By hand: stem, four layers of four 3 x 3 convolutions, three 1 x 1 ones.
     stem = 32 * 32 * 3 * 64 * 9
     first = 4 * 32 * 32 * 64 * 64 * 9
@@ -65,7 +107,7 @@ def test_work_is_that_of_the_convolutions(from_scratch):
         side**2 * n * (n // 2 * 9 + 3 * n * 9 + n // 2)
         for side, n in ((16, 128), (8, 256), (4, 512))
     )
-    assert from_scratch.work_per_image((3, 32, 32)) == 6 * 2 * (stem + first + rest)
+    assert rates.work_per_image((3, 32, 32)) == 6 * 2 * (stem + first + rest)
 
 
 def test_missing_data_are_told(from_scratch, tmp_path, monkeypatch):
@@ -77,13 +119,46 @@ def test_missing_data_are_told(from_scratch, tmp_path, monkeypatch):
         from_scratch.main([str(tmp_path)])
 
 
-def test_matrix_rate_counts_two_products(from_scratch, monkeypatch):
-    ticks = iter(range(100))
-    monkeypatch.setattr(from_scratch, "clock", lambda device: next(ticks))
-    rate = from_scratch.matrix_rate(torch.device("cpu"), torch.float32)
-    assert rate == 4 * 16**3
+def test_rates_are_those_of_the_best_round(rates, monkeypatch):
+    ticks = iter([0, 3, 10, 12, *range(20, 100)])
+    monkeypatch.setattr(rates, "clock", lambda device: next(ticks))
+    device = torch.device("cpu")
+    assert rates.best_seconds(lambda: None, device, 2) == 2
+    assert rates.matrix_rate(device, torch.float32) == 2 * 16**3
+    assert rates.copy_rate(device) == 2 * 64
 
 
-def test_parameters_are_numbers(from_scratch):
+def test_the_speed_of_a_device_is_a_table(monkeypatch, rates, tmp_path):
+    gpu = importlib.import_module("gpu")
+    # Restored afterwards: the benchmark sets what is the whole process's.
+    monkeypatch.setattr(torch.backends.cudnn, "benchmark", False)
+    tiny = {"views": 4, "batch": 4, "steps": 1, "neighbors": 20}
+    monkeypatch.setitem(gpu.SIZES, "cpu", tiny)
+    monkeypatch.setitem(gpu.ROUNDS, "cpu", 1)
+    monkeypatch.setattr(gpu, "compiled", lambda module, device: module)
+    gpu.main(["--device", "cpu", *told_to(tmp_path)])
+    records = json.loads((tmp_path / "results.json").read_text())
+    tasks = [record["task"] for record in records]
+    assert "pretraining: bare loop, bfloat16, cudnn.benchmark" in tasks
+    table = (tmp_path / "table.rst").read_text()
+    assert table.count("images/s") == 4 + 5
+    images, target = load_digits().images[:60, None] / 16, np.arange(60) % 3
+    monkeypatch.setattr(gpu, "stored", lambda name: (images, target))
+    short = {"min_pretrain_steps": 1, "min_head_steps": 1, "pretrain_epochs": 1}
+    for title, estimator in gpu.ESTIMATORS.items():
+        monkeypatch.setitem(gpu.ESTIMATORS, title, partial(estimator, **short))
+    fits = ["--fits", "digits", "--seeds", "0"]
+    gpu.main(["--device", "cpu", *fits, *told_to(tmp_path)])
+    table = (tmp_path / "table.rst").read_text()
+    assert table.count("images/s") == 4 + 5
+    assert "graph, digits, seed 0" in table
+    assert "self-paced, digits, seed 0" in table
+    with pytest.raises(SystemExit, match="No GPU"):
+        gpu.main(["--device", "cpu"])
+
+
+def test_parameters_are_numbers_or_words(from_scratch):
     assert from_scratch.parameter("joint_epochs=5") == ("joint_epochs", 5)
     assert from_scratch.parameter("learning_rate=1e-3") == ("learning_rate", 1e-3)
+    assert from_scratch.parameter("input_neighbors=false") == ("input_neighbors", False)
+    assert from_scratch.parameter("init=kmeans") == ("init", "kmeans")

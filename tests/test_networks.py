@@ -6,7 +6,12 @@ import pytest
 import torch
 from torch import nn
 
-from skdeepclust.networks import ClusterHead, ProjectionHead, build_autoencoder
+from skdeepclust.networks import (
+    ClusterHead,
+    ClusterNetwork,
+    ProjectionHead,
+    build_autoencoder,
+)
 
 IMAGE_SHAPES = [
     (1, 8, 8),
@@ -255,3 +260,22 @@ def test_conv_autoencoder_computes_channels_last(n_channels):
     maps = encoder[0](torch.zeros(2, n_channels, 16, 16))
     assert maps.is_contiguous(memory_format=torch.channels_last)
     assert not maps.is_contiguous()
+
+
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_views_are_embedded_at_once_but_on_a_cpu(device):
+    autoencoder = build_autoencoder("conv", (1, 8, 8), 4)
+    network = ClusterNetwork(autoencoder, ClusterHead(4, 3), unit_norm=True).to(device)
+    batches = [torch.rand(6, 1, 8, 8).to(device) for _ in range(2)]
+    seen = []
+
+    def view(x):
+        seen.append(len(x))
+        return x.flip(3)
+
+    embedded = network.embed_views(batches, view)
+    assert [h.shape for h in embedded] == [(6, 4), (6, 4)]
+    assert seen == ([6, 6] if device == "cpu" else [12])
+    if device == "cpu":
+        expected = network.embed(batches[1].flip(3))
+        torch.testing.assert_close(embedded[1], expected)

@@ -16,6 +16,7 @@ from skdeepclust.training import (
     as_rows,
     available_devices,
     loop,
+    repeatable,
     resolve_device,
     run_stages,
     sample_shape,
@@ -308,3 +309,21 @@ def test_sample_shape_settles_and_refuses():
         sample_shape(12, (1, 4, 3), (3, 4))
     with pytest.raises(ValueError, match="must be"):
         sample_shape(12, None, (12,))
+
+
+@pytest.mark.parametrize("kind", ["cuda", "cpu"])
+def test_convolutions_are_repeatable_in_a_scope(kind, monkeypatch):
+    cudnn = torch.backends.cudnn
+    # Put back afterwards, whatever the scope does.
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    is_cuda = kind == "cuda"
+
+    def fails():
+        with repeatable(torch.device(kind)):
+            assert (cudnn.deterministic, cudnn.benchmark) == (is_cuda, not is_cuda)
+            raise ValueError("on purpose")
+
+    with pytest.raises(ValueError, match="on purpose"):
+        fails()
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)

@@ -1,6 +1,6 @@
 """An autoencoder with a cluster head: what every estimator trains."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -65,6 +65,31 @@ class ClusterNetwork(nn.Module):
         trained = self.training and self.compiled is not None
         h = self._compute(self.compiled if trained else self.autoencoder.encoder, x)
         return normalize(h, dim=1) if self.unit_norm else h
+
+    def embed_views(
+        self, batches: Sequence[Tensor], view: Callable[[Tensor], Tensor]
+    ) -> list[Tensor]:
+        """Return the embeddings of a random view of each of several batches.
+
+        On a CPU one batch after the other, since fewer activations stay nearer to the
+        processor. Elsewhere all at once, batch normalisation included: to launch each
+        layer once more would take longer than what it computes.
+
+        Parameters
+        ----------
+        batches : sequence of Tensors of shape (n_samples, *input_shape)
+            As many samples in each.
+        view : callable
+            Maps a batch to a random view of it.
+
+        Returns
+        -------
+        list of Tensors of shape (n_samples, n_components)
+            One for each batch.
+        """
+        if batches[0].device.type == "cpu":
+            return [self.embed(view(x)) for x in batches]
+        return [*self.embed(view(torch.cat([*batches]))).chunk(len(batches))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the cluster logits of a batch.

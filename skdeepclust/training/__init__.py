@@ -3,7 +3,12 @@
 from skdeepclust.training.callbacks import Task, fit_task
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, FileCheckpoint
 from skdeepclust.training.data import Batches, InputSpec
-from skdeepclust.training.device import available_devices, compiled, resolve_device
+from skdeepclust.training.device import (
+    available_devices,
+    compiled,
+    repeatable,
+    resolve_device,
+)
 from skdeepclust.training.distributed import ALONE, Alone, current_group
 from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
@@ -32,6 +37,7 @@ __all__ = [
     "draw_seed",
     "fingerprint",
     "fit_task",
+    "repeatable",
     "resolve_device",
     "run_stages",
     "sample_shape",

@@ -1,6 +1,7 @@
 """Where the computation runs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -51,6 +52,35 @@ def resolve_device(device: str | torch.device) -> torch.device:
             f"use 'auto' or one of {names}."
         )
     return torch.device(device)
+
+
+@contextmanager
+def repeatable(device: torch.device) -> Iterator[None]:
+    """Let convolutions on a GPU give the same digits every time.
+
+    Some of cuDNN's add up gradients in the order in which they come, and which ones
+    it takes may hang on the time they take: the same seed would give other labels.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the computation runs.
+
+    Yields
+    ------
+    None
+        The scope; afterwards the settings are as they were found.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn = torch.backends.cudnn
+    found = cudnn.deterministic, cudnn.benchmark
+    cudnn.deterministic, cudnn.benchmark = True, False
+    try:
+        yield
+    finally:
+        cudnn.deterministic, cudnn.benchmark = found
 
 
 def compiled(module: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:

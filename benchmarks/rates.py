@@ -1,0 +1,52 @@
+"""How fast a device is, and what the encoder asks of it."""
+
+import time
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from skdeepclust.networks import ResNet18
+
+SIDES = {"cpu": 1024, "cuda": 8192}  # of the products that measure a device
+COPIED = {"cpu": 2**24, "cuda": 2**30}  # bytes that are copied
+
+
+def clock(device):
+    """Return the time, once the device has done what it was given."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter()
+
+
+def best_seconds(run, device, n_rounds=10):
+    """Return the seconds of the best round: others share the machine."""
+    run()
+    seconds = []
+    for _ in range(n_rounds):
+        start = clock(device)
+        run()
+        seconds.append(clock(device) - start)
+    return min(seconds)
+
+
+def matrix_rate(device, dtype):
+    """Return the multiplications and additions per second of large products."""
+    side = SIDES.get(device.type, SIDES["cpu"])
+    a, b = (torch.randn(side, side, device=device).to(dtype) for _ in range(2))
+    return 2 * side**3 / best_seconds(lambda: a @ b, device)
+
+
+def copy_rate(device):
+    """Return the bytes read and written per second when memory is copied."""
+    n_bytes = COPIED.get(device.type, COPIED["cpu"])
+    source = torch.ones(n_bytes, dtype=torch.uint8, device=device)
+    target = torch.empty_like(source)
+    return 2 * n_bytes / best_seconds(lambda: target.copy_(source), device)
+
+
+def work_per_image(shape):
+    """Return the operations of a ResNet-18 for two views, there and back."""
+    with FlopCounterMode(display=False) as counter:
+        ResNet18(shape[0], stem="small").eval()(torch.zeros(1, *shape))
+    # Gradients of weights and of inputs take as much as the way there, each.
+    return 2 * 3 * counter.get_total_flops()
