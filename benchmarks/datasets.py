@@ -70,6 +70,7 @@ LOADERS = {
     "cifar10_10k": lambda: stored("cifar10", 10_000),
     "cifar10_features": lambda: stored("cifar10_features"),
     "fashion_10k": lambda: stored("fashion_mnist", 10_000),
+    "fashion": lambda: stored("fashion_mnist"),
 }
 
 

@@ -29,7 +29,7 @@ from skdeepclust import (
     SelfPacedContrastiveClustering,
 )
 
-SPECTRAL_LIMIT = 12_000
+SLOW_LIMIT = 12_000
 DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
 ONLY_PRETRAINING |= {"pretrain_epochs": 10, "min_pretrain_steps": 400}
@@ -82,9 +82,9 @@ class Method:
 METHODS = {
     "kmeans": Method("k-means", cluster=kmeans),
     "kmeans_unit": Method("k-means, rows of unit length", cluster=kmeans_unit),
-    "spectral": Method("spectral clustering", cluster=spectral, limit=SPECTRAL_LIMIT),
+    "spectral": Method("spectral clustering", cluster=spectral, limit=SLOW_LIMIT),
     "agglomerative": Method(
-        "agglomerative clustering", cluster=agglomerative, limit=SPECTRAL_LIMIT
+        "agglomerative clustering", cluster=agglomerative, limit=SLOW_LIMIT
     ),
     "nmf": Method("NMF + k-means", cluster=nmf, values=(0, np.inf)),
     "umap": Method("UMAP + k-means", cluster=umap_kmeans, package="umap"),
@@ -94,6 +94,7 @@ METHODS = {
             cluster=clustpy(name),
             package="clustpy",
             values=(0, 1) if name == "VaDE" else None,
+            limit=SLOW_LIMIT,
         )
         for name in ("DEC", "IDEC", "DCN", "DKM", "VaDE")
     },
@@ -114,7 +115,7 @@ METHODS = {
         "SimCLR + spectral",
         {"pretraining": "contrastive", **ONLY_PRETRAINING},
         spectral,
-        limit=SPECTRAL_LIMIT,
+        limit=SLOW_LIMIT,
     ),
     "literal": Method("self-paced, literal", LITERAL_PARAMETERS),
     "ours": Method("self-paced", {}),
