@@ -76,6 +76,8 @@ def test_a_run_that_was_cut_off_goes_on(from_scratch, tmp_path, monkeypatch, cap
     (record,) = json.loads((tmp_path / "results.json").read_text())
     assert record["epochs"] == {"pretraining": 3, "head": 2, "joint": 1}
     assert record["encoder"] == "from scratch"
+    stages = [title for title, *_ in record["stages"]]
+    assert stages == ["pretraining", "head", "joint", "head"]
     assert f"{record['acc']:.3f}" in (tmp_path / "table.rst").read_text()
 
 
