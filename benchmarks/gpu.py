@@ -20,7 +20,14 @@ from pathlib import Path
 
 import torch
 from datasets import ROOT, Dataset, stored
-from rates import best_seconds, clock, copy_rate, matrix_rate, work_per_image
+from rates import (
+    best_seconds,
+    clock,
+    copy_rate,
+    matrix_rate,
+    round_seconds,
+    work_per_image,
+)
 from records import read_records, write_atomically
 from tables import csv_table
 from torch.nn import functional
@@ -65,17 +72,6 @@ ROUNDS = {"cpu": 2, "cuda": 5}
 def photographs(n):
     generator = torch.Generator().manual_seed(0)
     return torch.randint(256, (n, *SHAPE), generator=generator, dtype=torch.uint8)
-
-
-def seconds_of(run, device, n_rounds):
-    """Return the median of some rounds, after one that warms up."""
-    run()
-    seconds = []
-    for _ in range(n_rounds):
-        start = clock(device)
-        run()
-        seconds.append(clock(device) - start)
-    return statistics.median(seconds)
 
 
 def prepared(device, sizes, precision):
@@ -153,7 +149,8 @@ def measure_all(device):
     x = photographs(sizes["views"]).to(device) / 255
     generator = torch.Generator(device).manual_seed(0)
     for name, views in VIEWS.items():
-        seconds = seconds_of(partial(views, x, generator), device, n_rounds)
+        transform = partial(views, x, generator)
+        seconds = statistics.median(round_seconds(transform, device, n_rounds))
         yield {"task": f"views: {name}", "images": len(x) / seconds}
     work = work_per_image(SHAPE)
     for precision, cudnn, compile in (
@@ -177,7 +174,7 @@ def measure_all(device):
         run()
         first = clock(device) - start
         n_images = sizes["batch"] * sizes["steps"]
-        speed = n_images / seconds_of(run, device, n_rounds)
+        speed = n_images / statistics.median(round_seconds(run, device, n_rounds))
         kind = "bare loop" if bare else "compiled" if compile else "fit"
         yield {
             "task": f"pretraining: {kind}, {precision}" + ", cudnn.benchmark" * cudnn,

@@ -18,15 +18,20 @@ def clock(device):
     return time.perf_counter()
 
 
-def best_seconds(run, device, n_rounds=10):
-    """Return the seconds of the best round: others share the machine."""
+def round_seconds(run, device, n_rounds):
+    """Return the seconds of some rounds, after one that warms up."""
     run()
     seconds = []
     for _ in range(n_rounds):
         start = clock(device)
         run()
         seconds.append(clock(device) - start)
-    return min(seconds)
+    return seconds
+
+
+def best_seconds(run, device, n_rounds=10):
+    """Return the seconds of the best round: others share the machine."""
+    return min(round_seconds(run, device, n_rounds))
 
 
 def matrix_rate(device, dtype):

@@ -327,3 +327,17 @@ def test_convolutions_are_repeatable_in_a_scope(kind, monkeypatch):
     with pytest.raises(ValueError, match="on purpose"):
         fails()
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
+def test_the_last_of_several_scopes_puts_the_settings_back(monkeypatch):
+    cudnn = torch.backends.cudnn
+    monkeypatch.setattr(cudnn, "deterministic", False)
+    monkeypatch.setattr(cudnn, "benchmark", True)
+    first, second = (repeatable(torch.device("cuda")) for _ in range(2))
+    first.__enter__()
+    second.__enter__()
+    # As of two threads: the one that came first leaves first.
+    first.__exit__(None, None, None)
+    assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
+    second.__exit__(None, None, None)
+    assert (cudnn.deterministic, cudnn.benchmark) == (False, True)

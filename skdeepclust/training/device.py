@@ -1,5 +1,6 @@
 """Where the computation runs."""
 
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -54,6 +55,32 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(device)
 
 
+class _CudnnScopes:
+    """The scopes that want cuDNN repeatable: its settings are the whole process's."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_open = 0
+
+    def enter(self) -> None:
+        cudnn = torch.backends.cudnn
+        with self.lock:
+            if self.n_open == 0:
+                self.found = cudnn.deterministic, cudnn.benchmark
+                cudnn.deterministic, cudnn.benchmark = True, False
+            self.n_open += 1
+
+    def leave(self) -> None:
+        cudnn = torch.backends.cudnn
+        with self.lock:
+            self.n_open -= 1
+            if self.n_open == 0:
+                cudnn.deterministic, cudnn.benchmark = self.found
+
+
+_SCOPES = _CudnnScopes()
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Let convolutions on a GPU give the same digits every time.
@@ -69,18 +96,17 @@ def repeatable(device: torch.device) -> Iterator[None]:
     Yields
     ------
     None
-        The scope; afterwards the settings are as they were found.
+        The scope, which several threads may be in. After the last one the settings
+        are as the first one found them.
     """
     if device.type != "cuda":
         yield
         return
-    cudnn = torch.backends.cudnn
-    found = cudnn.deterministic, cudnn.benchmark
-    cudnn.deterministic, cudnn.benchmark = True, False
+    _SCOPES.enter()
     try:
         yield
     finally:
-        cudnn.deterministic, cudnn.benchmark = found
+        _SCOPES.leave()
 
 
 def compiled(module: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
