@@ -92,6 +92,7 @@ def run_once(
         # Layers start from the global generators.
         scope.enter_context(seeded_globals(seed, device))
         network = estimator._build_network(spec).to(device)
+        check_trainable(network)
         group.same_weights(network)
         if not own:
             # Only a user's module may draw from them any more: see `_seeded`.
@@ -144,6 +145,32 @@ def run_on_one_thread(*arguments: Any) -> Run:
     *_, task = arguments
     task.end()
     return run
+
+
+def check_trainable(network: ClusterNetwork) -> None:
+    """Raise unless the encoder has a weight that training may change.
+
+    An encoder without any weights is let be where it has a decoder to train.
+
+    Parameters
+    ----------
+    network : ClusterNetwork
+        What is to be trained.
+
+    Raises
+    ------
+    ValueError
+        If it has none, as a module that comes from a fitted estimator.
+    """
+    weights = [*network.autoencoder.encoder.parameters()]
+    if any(weight.requires_grad for weight in weights):
+        return
+    if weights or network.unit_norm:
+        raise ValueError(
+            "encoder has no weights that may be trained: requires_grad is False for "
+            f"all of its {len(weights)} parameters. Call encoder.requires_grad_(True), "
+            "or set encoder_trainable=False, which trains layers of its own after it."
+        )
 
 
 def check_finite(embedding: np.ndarray, learning_rate: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
-from sklearn.decomposition import TruncatedSVD
+from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
 from skdeepclust._spectral import (
@@ -206,8 +206,11 @@ def input_affinity(
     if n_features > _PROJECTED and (project or n > _MAX_UNPROJECTED):
         # All pairs of many long rows take minutes, and of pixels, which repeat each
         # other, what is projected out is mostly noise.
-        projection = TruncatedSVD(_PROJECTED, random_state=seed)
-        rows = torch.from_numpy(projection.fit_transform(rows.cpu().numpy())).to(rows)
+        # What TruncatedSVD computes, but for the columns' variances, which take as much
+        # memory again as the rows.
+        array = rows.cpu().numpy()
+        axes = randomized_svd(array, _PROJECTED, n_iter=5, random_state=seed)[2]
+        rows = torch.from_numpy(array @ axes.T).to(rows)
     indices, distances = nearest_neighbors(rows, n_neighbors, "cosine")
     return symmetric_affinity(indices, 1 - distances, n)
 

@@ -467,6 +467,24 @@ def test_loss_that_is_nan_keeps_the_last_good_epoch(make):
     assert len(model.history_) == 1
 
 
+@fault("An encoder of which no weight may be trained")
+@pytest.mark.parametrize("pretraining", ["contrastive", "reconstruction"])
+@predicting
+def test_encoder_without_weights_to_train(fitted, pretraining):
+    fitted.set_params(
+        encoder=nn.Linear(6, 4).requires_grad_(False), pretraining=pretraining
+    )
+    match = r"requires_grad is False.*2 parameters.*encoder_trainable=False"
+    assert_refused(fitted, GOOD, ValueError, match)
+    # A layer of one's own after it is enough, as is a decoder to train.
+    fitted.set_params(n_components=3).fit(GOOD)
+    fitted.set_params(encoder=nn.Flatten(), n_components=None)
+    if pretraining == "reconstruction":
+        fitted.fit(GOOD)
+    else:
+        assert_refused(fitted, GOOD, ValueError, "no weights that may be trained")
+
+
 @fault("An encoder that gives NaN")
 @pytest.mark.parametrize("after", [-1, 1])
 def test_encoder_that_gives_nan(fitted, after):
