@@ -143,7 +143,7 @@ def test_the_speed_of_a_device_is_a_table(monkeypatch, rates, tmp_path):
     tasks = [record["task"] for record in records]
     assert "pretraining: bare loop, bfloat16, cudnn.benchmark" in tasks
     table = (tmp_path / "table.rst").read_text()
-    assert table.count("images/s") == 4 + 5
+    assert table.count("images/s") == 4 + 6
     images, target = load_digits().images[:60, None] / 16, np.arange(60) % 3
     monkeypatch.setattr(gpu, "stored", lambda name: (images, target))
     short = {"min_pretrain_steps": 1, "min_head_steps": 1, "pretrain_epochs": 1}
@@ -152,7 +152,7 @@ def test_the_speed_of_a_device_is_a_table(monkeypatch, rates, tmp_path):
     fits = ["--fits", "digits", "--seeds", "0"]
     gpu.main(["--device", "cpu", *fits, *told_to(tmp_path)])
     table = (tmp_path / "table.rst").read_text()
-    assert table.count("images/s") == 4 + 5
+    assert table.count("images/s") == 4 + 6
     assert "graph, digits, seed 0" in table
     assert "self-paced, digits, seed 0" in table
     with pytest.raises(SystemExit, match="No GPU"):
