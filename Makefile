@@ -60,8 +60,9 @@ $(OLDEST)/.test-stamp: pyproject.toml constraints-oldest.txt | $(OLDEST)/bin/pyt
 
 # ------------------------------------------------------------------------- tasks
 
+# On one thread: where other work holds a core, two wait for each other most of the time.
 demo: $(VENV)/.dev-stamp
-	$(VENV)/bin/python examples/demo.py
+	OMP_NUM_THREADS=1 $(VENV)/bin/python examples/demo.py
 
 test: $(VENV)/.dev-stamp
 	$(TEST_ENV) $(VENV)/bin/python -m pytest -n $(PYTEST_JOBS) --dist loadgroup --cov=skdeepclust --cov-branch \
