@@ -26,10 +26,13 @@ from rates import (
     clock,
     copy_rate,
     matrix_rate,
+    name_of,
+    peak_megabytes,
     round_seconds,
     work_per_image,
 )
-from records import read_records, write_atomically
+from records import put_record, read_records, write_atomically
+from simclr_views import SIMCLR_VIEWS
 from tables import csv_table
 from torch.nn import functional
 
@@ -45,7 +48,6 @@ from skdeepclust.training import (
     resolve_device,
     run_stages,
 )
-from skdeepclust.views import ImageViews
 
 RESULTS = ROOT / "benchmarks" / "results" / "gpu.json"
 TABLE = ROOT / "doc" / "_generated" / "gpu.rst"
@@ -55,15 +57,6 @@ ESTIMATORS = {
 }
 SHAPE = (3, 32, 32)
 N_COMPONENTS = 128
-STILL = {"degrees": 0.0, "shift": 0.0, "scale": 0.0}
-CROP = {**STILL, "crop": (0.2, 1.0), "flip": True}
-COLOUR = {**CROP, "jitter": 0.4, "saturation": 0.4, "grey": 0.2}
-VIEWS = {
-    "crop and flip": ImageViews(**CROP),
-    "and colour": ImageViews(**COLOUR),
-    "and hue": ImageViews(**COLOUR, hue=0.1),
-    "and blur": ImageViews(**COLOUR, hue=0.1, blur=0.5),
-}
 SIZES = {  # of what is measured: quick on a CPU, enough to fill a GPU
     "cpu": {"views": 64, "batch": 16, "steps": 2, "neighbors": 500},
     "cuda": {"views": 4096, "batch": 500, "steps": 40, "neighbors": 60_000},
@@ -103,7 +96,7 @@ def our_steps(device, sizes, precision, kind):
         network.compiled = compiled(network.autoencoder.encoder, device)
 
     def run():
-        parts = (estimator, network, batches, VIEWS["and hue"], generator)
+        parts = (estimator, network, batches, SIMCLR_VIEWS["and hue"], generator)
         stage = partial(pretraining_stage, *parts)
         with repeatable(device) if kind == "repeatable" else nullcontext():
             run_stages(network, [stage], len(batches), generator=generator)
@@ -114,7 +107,7 @@ def our_steps(device, sizes, precision, kind):
 def bare_steps(device, sizes, precision):
     """Return a function that does the same in a loop of bare torch."""
     _, network, batches = prepared(device, sizes, precision)
-    encoder, views = network.autoencoder.encoder, VIEWS["and hue"]
+    encoder, views = network.autoencoder.encoder, SIMCLR_VIEWS["and hue"]
     generator = torch.Generator(device).manual_seed(0)
     optimizer = torch.optim.Adam(encoder.parameters(), 1e-3, fused=True)
     n = sizes["batch"]
@@ -151,7 +144,7 @@ def measure_all(device):
     n_rounds = ROUNDS.get(device.type, ROUNDS["cpu"])
     x = photographs(sizes["views"]).to(device) / 255
     generator = torch.Generator(device).manual_seed(0)
-    for name, views in VIEWS.items():
+    for name, views in SIMCLR_VIEWS.items():
         transform = partial(views, x, generator)
         seconds = statistics.median(round_seconds(transform, device, n_rounds))
         yield {"task": f"views: {name}", "images": len(x) / seconds}
@@ -185,7 +178,7 @@ def measure_all(device):
             # Convolutions in float32 are in TF32, unless a user forbids it.
             "share": work * speed / rates[precision] if cast else None,
             "first": first,
-            "megabytes": megabytes(device),
+            "megabytes": peak_megabytes(device),
         }
     h = torch.randn(
         sizes["neighbors"], N_COMPONENTS, generator=generator, device=device
@@ -212,20 +205,8 @@ def measure_fits(device, names, seeds):
                     "seconds": clock(device) - start,
                     "acc": clustering_accuracy(data.y, model.labels_),
                     "nmi": normalized_mutual_info(data.y, model.labels_),
-                    "megabytes": megabytes(device),
+                    "megabytes": peak_megabytes(device),
                 }
-
-
-def megabytes(device):
-    if device.type != "cuda":
-        return None
-    return torch.cuda.max_memory_allocated(device) / 1e6
-
-
-def name_of(device):
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    return device.type
 
 
 def make_tables(records):
@@ -278,25 +259,16 @@ def main(arguments=None):
         device = resolve_device(options.device)
         if device.type == "cpu" and options.results == RESULTS:
             raise SystemExit("No GPU: nothing is recorded; name --results and --table.")
-        seeds = options.seeds
         measured = (
-            measure_fits(device, options.fits, seeds)
+            measure_fits(device, options.fits, options.seeds)
             if options.fits
             else measure_all(device)
         )
         for record in measured:
             record |= {"device": name_of(device), "torch": torch.__version__}
             print(json.dumps(record), flush=True)
-            add_record(options.results, record)
+            put_record(options.results, record, ["task"])
     write_atomically(options.table, make_tables(read_records(options.results)))
-
-
-def add_record(path, record):
-    """Write a record, in the place of an older one of the same task."""
-    records = {old["task"]: old for old in read_records(path)}
-    records[record["task"]] = record
-    lines = ",\n".join(map(json.dumps, records.values()))
-    write_atomically(path, f"[\n{lines}\n]\n")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,19 @@ def clock(device):
     return time.perf_counter()
 
 
+def name_of(device):
+    """Return what the makers call a device."""
+    is_cuda = device.type == "cuda"
+    return torch.cuda.get_device_name(device) if is_cuda else device.type
+
+
+def peak_megabytes(device):
+    """Return the most memory that torch held on a GPU; None on a CPU."""
+    if device.type != "cuda":
+        return None
+    return torch.cuda.max_memory_allocated(device) / 1e6
+
+
 def round_seconds(run, device, n_rounds):
     """Return the seconds of some rounds, after one that warms up."""
     run()

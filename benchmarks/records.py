@@ -137,10 +137,22 @@ def write_atomically(path, text):
     os.replace(partial, path)
 
 
+def write_lines(path, records):
+    """Write a JSON list with one record a line."""
+    lines = ",\n".join(map(json.dumps, records))
+    write_atomically(path, f"[\n{lines}\n]\n")
+
+
+def put_record(path, record, names):
+    """Write a record to the end, in the place of one in which `names` are the same."""
+    own = [record[name] for name in names]
+    others = [old for old in read_records(path) if [old[name] for name in names] != own]
+    write_lines(path, [*others, record])
+
+
 def write_records(path, records):
     """Write a JSON list with one record a line, in the order of the tables."""
-    lines = [json.dumps(record) for record in sorted(records, key=order)]
-    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+    write_lines(path, sorted(records, key=order))
 
 
 def add_record(path, record):

@@ -22,7 +22,7 @@ from pathlib import Path
 
 import numpy as np
 from datasets import ROOT, stored
-from records import machine, read_records, write_atomically
+from records import machine, read_records, write_atomically, write_lines
 from tables import csv_table
 
 RESULTS = ROOT / "benchmarks" / "results" / "scaling.json"
@@ -271,8 +271,7 @@ def main(arguments=None):
         ).stdout
         record = records[estimator, n] = json.loads(printed.splitlines()[-1])
         print(estimator, n, record["seconds"], record["peak_mb"], "MB", flush=True)
-        lines = [json.dumps(records[point]) for point in sorted(records)]
-        write_atomically(options.results, "[\n" + ",\n".join(lines) + "\n]\n")
+        write_lines(options.results, [records[point] for point in sorted(records)])
     ordered = [records[point] for point in sorted(records)]
     write_atomically(options.table, make_tables(ordered))
     if len(ordered) > 1 and importlib.util.find_spec("matplotlib"):

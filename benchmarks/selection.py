@@ -24,7 +24,15 @@ from pathlib import Path
 import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
-from records import PACKAGES, agree, describe, machine, read_records, write_atomically
+from records import (
+    PACKAGES,
+    agree,
+    describe,
+    machine,
+    read_records,
+    write_atomically,
+    write_lines,
+)
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
 from tables import csv_table, setting
@@ -186,8 +194,7 @@ def add_record(path, record):
     """Put a record into the file, in the place of an older one with the same key."""
     others = [old for old in read_records(path) if key(old) != key(record)]
     records = sorted([*others, record], key=_order)
-    lines = [json.dumps(record) for record in records]
-    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+    write_lines(path, records)
 
 
 def _order(record):

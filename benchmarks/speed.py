@@ -10,7 +10,6 @@ without a ratio. ``--quick`` takes small sizes and writes only where it is told 
 """
 
 import argparse
-import json
 import os
 import platform
 import subprocess
@@ -26,7 +25,7 @@ import speed_cases as cases
 import speed_networks as networks
 import torch
 from datasets import ROOT
-from records import machine, read_records, write_atomically
+from records import machine, read_records, write_atomically, write_lines
 from sklearn.exceptions import ConvergenceWarning
 from tables import csv_table
 from threadpoolctl import threadpool_limits
@@ -164,8 +163,7 @@ def add_records(path, records):
     """Put records into the file, each in the place of the one it supersedes."""
     kept = {key(record): record for record in read_records(path)}
     kept.update((key(record), record) for record in records)
-    lines = [json.dumps(record) for record in sorted(kept.values(), key=order)]
-    write_atomically(path, "[\n" + ",\n".join(lines) + "\n]\n")
+    write_lines(path, sorted(kept.values(), key=order))
 
 
 def key(record):

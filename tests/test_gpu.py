@@ -115,9 +115,7 @@ def test_same_seed_same_labels(name, digits):
 @pytest.mark.parametrize("name", ["graph", "self-paced"])
 def test_the_gpu_finds_what_the_cpu_finds(name, digits):
     X, y = digits
-    full = {"graph": GraphContrastiveClustering}.get(
-        name, SelfPacedContrastiveClustering
-    )
+    full = type(MODELS[name])
     scores = [
         clustering_accuracy(y, full(10, random_state=0, device=device).fit_predict(X))
         for device in ("cpu", "cuda")
