@@ -76,7 +76,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     init : {"neighbors", "kmeans"}, default="neighbors"
         What gives the first centres. "kmeans": of ten starts the one of least inertia.
         "neighbors": of twenty, the one that nearest neighbours in embedding and input
-        agree with most; samples then move to their clusters, and again after stage 1.
+        agree with most; samples then move to their clusters, as after stages 1 and 2.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
     assignment : {"gaussian", "student_t"}, default="gaussian"
@@ -99,10 +99,11 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
     head_epochs : int, default=5
-        Epochs that teach the head the assignments of stage 1; 0 starts stage 2 from
-        a random head.
+        Epochs that teach the head the assignments of stage 1, and after stage 2 its
+        own, once samples have moved to the clusters of neighbours; 0 starts stage 2
+        from a random head.
     min_head_steps : int, default=200
-        Least number of optimiser steps for that.
+        Least number of optimiser steps for each.
     contrastive_epochs : int, default=2
         Epochs of stage 2, M2; 0 skips it.
     min_contrastive_steps : int, default=75
@@ -200,7 +201,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     loss of stage 1 and keeps the encoder from collapsing. The first centres come from
     the start of k-means that nearest neighbours agree with, not from that of least
     inertia. Similarities come from the assignments. The head starts from the clusters
-    of stage 1, not at random, which would leave clusters empty for good.
+    of stage 1, not at random, which would leave clusters empty for good. After stage
+    2 it is taught its clusters again, samples moved to those of their neighbours.
     :data:`skdeepclust.LITERAL_PARAMETERS` has the thesis's own reading.
 
     References

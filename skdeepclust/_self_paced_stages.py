@@ -93,6 +93,8 @@ class SelfPacedStages(Remembering):
             yield self.easy.stage
             yield self.warm_up_head
             yield self.contrastive
+        if self.agreement is not None and self.params.head_epochs > 0:
+            yield self.teach_end
 
     # --------------------------------------------------------- stage 2: hard samples
 
@@ -104,10 +106,7 @@ class SelfPacedStages(Remembering):
             h = self.batches.map(easy.embed)
             easy.warn_coinciding(h)
             self.lesson = h, self.teach(h, easy.assign(h))
-        smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
-        return head_stage(
-            self.params, self.network, *self.lesson, label_smoothing=smoothing
-        )
+        return self._head_stage(self.lesson)
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
         """Return what the head is taught.
@@ -117,7 +116,7 @@ class SelfPacedStages(Remembering):
         h : Tensor of shape (n_samples, n_components)
             Embedding.
         assigned : Tensor of shape (n_samples, n_clusters)
-            Assignments of stage 1.
+            Assignments of stage 1, or the head's own at the end.
 
         Returns
         -------
@@ -207,6 +206,19 @@ class SelfPacedStages(Remembering):
         terms["cluster_balance"] = losses.cluster_balance(z)
         loss = loss + params.balance_weight * terms["cluster_balance"]
         return {"loss": loss, **terms}
+
+    def teach_end(self) -> Stage:
+        """Teach the head its own clusters, samples moved to those of neighbours."""
+        if self.lesson is None:
+            h = self.batches.map(self.easy.embed)
+            with torch.no_grad():
+                assigned = self.network.assign(h).softmax(1)
+            self.lesson = h, self.teach(h, assigned)
+        return self._head_stage(self.lesson)
+
+    def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
+        smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
+        return head_stage(self.params, self.network, *lesson, label_smoothing=smoothing)
 
     # ----------------------------------------------- both at once (outlook, 5.2)
 

@@ -5,6 +5,7 @@ import pytest
 import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
+from sklearn.exceptions import ConvergenceWarning
 
 import skdeepclust._agreement as module
 from skdeepclust import SelfPacedContrastiveClustering
@@ -121,6 +122,29 @@ def test_refined_digits_are_nearer_to_the_classes():
     kmeans = KMeans(10, n_init=10, random_state=0).fit_predict(X)
     refined = agreement(X).refine(torch.from_numpy(X).float(), kmeans)
     assert clustering_accuracy(y, refined) > clustering_accuracy(y, kmeans) + 0.03
+
+
+@pytest.mark.parametrize("training", ["stages", "joint"])
+def test_neighbors_have_the_last_word(monkeypatch, tiny, blobs, training):
+    refine, n_calls = Agreement.refine, 0
+
+    def merge_at_last(self, h, labels):
+        nonlocal n_calls
+        n_calls += 1
+        labels = refine(self, h, labels)
+        return np.where(labels == 0, 1, labels) if n_calls == 2 else labels
+
+    monkeypatch.setattr(Agreement, "refine", merge_at_last)
+    with pytest.warns(ConvergenceWarning, match="1 of n_clusters=4"):
+        model = tiny(4, training=training, min_head_steps=100).fit(blobs[0])
+    assert n_calls == 2
+    assert model.history_[-1]["stage"] == "head"
+    assert len(np.unique(model.labels_)) == 3
+
+
+def test_without_head_epochs_neighbors_have_no_word(tiny, blobs):
+    model = tiny(4, head_epochs=0).fit(blobs[0])
+    assert model.history_[-1]["stage"] == "contrastive"
 
 
 @pytest.mark.parametrize("training", ["stages", "joint"])

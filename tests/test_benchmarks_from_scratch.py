@@ -95,7 +95,7 @@ def test_another_estimator_starts_from_the_same_encoder(from_scratch, tmp_path):
     for _ in range(2):  # a second record takes the place of the first one
         from_scratch.main(command)
     (record,) = json.loads((tmp_path / "results.json").read_text())
-    assert record["epochs"] == {"center": 1, "head": 1, "contrastive": 1}
+    assert record["epochs"] == {"center": 1, "head": 2, "contrastive": 1}
     assert record["encoder"] == "given"
     from_scratch.main(["--table-only", *told_to(tmp_path)])
     assert "self-paced" in (tmp_path / "table.rst").read_text()

@@ -33,7 +33,7 @@ FEW = {
 ALL = [*FEW]
 PREDICTING = ["tiny", "tiny_graph"]
 STAGES = {
-    "tiny": ["pretraining", "center", "head", "contrastive"],
+    "tiny": ["pretraining", "center", "head", "contrastive", "head"],
     "tiny_graph": ["pretraining", "head", "joint", "head"],
     "tiny_subspace": ["pretraining", "joint"],
 }
@@ -193,7 +193,7 @@ def test_callback_sees_stages_and_epochs(callbacks, request, make, recorder, blo
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callback_sees_no_stage_without_epochs(callbacks, make, recorder, blobs):
     make(center_epochs=0).set_callbacks(recorder).fit(*blobs)
-    assert recorder.children((0,)) == ["pretraining", "head", "contrastive"]
+    assert recorder.children((0,)) == ["pretraining", "head", "contrastive", "head"]
 
 
 @pytest.mark.xdist_group("workers")
@@ -209,7 +209,7 @@ def test_callback_sees_runs(callbacks, make, recorder, blobs, n_jobs):
     tasks = recorder.read()
     assert tasks[(0,)] == ("fit", 3)
     assert recorder.children((0,)) == ["run", "run", "consensus"]
-    assert tasks[(0, 0)] == ("run", 4)
+    assert tasks[(0, 0)] == ("run", 5)
     for run in (0, 1):
         assert recorder.children((0, run)) == STAGES["tiny"]
     assert recorder.children((0, 2)) == ["head"]
@@ -378,7 +378,7 @@ def test_callback_that_ends_a_stage_silences_no_other(callbacks, make, blobs):
         warnings.simplefilter("ignore", ConvergenceWarning)
         model = make().set_callbacks(*spies).fit(*blobs)
     assert [row["stage"] for row in model.history_] == STAGES["tiny"]
-    assert len(spies[0].epochs()) == len(spies[1].epochs()) == 4
+    assert len(spies[0].epochs()) == len(spies[1].epochs()) == 5
 
 
 # ------------------------------------------------------- inside scikit-learn's tools
@@ -428,7 +428,7 @@ def test_callbacks_in_a_grid_search(callbacks, make, recorder, blobs, n_jobs):
     assert fits["adjusted_rand_score"].notna().all()
     tasks = recorder.read()
     for path in fits["task_id_path"]:
-        assert tasks[tuple(path)] == ("fit", 4)
+        assert tasks[tuple(path)] == ("fit", 5)
         assert recorder.children(tuple(path)) == STAGES["tiny"]
 
 
