@@ -27,7 +27,7 @@ def make_tables(records):
             "a fit, its libraries",
             "and data included; older records lack it. Baselines that learn an "
             "embedding have our",
-            "network and the steps of our stage 0.",
+            'network, and as many steps as stage 0 of "graph".',
             "",
             *setting(records),
             *_quality_tables(grouped, letters(records)),

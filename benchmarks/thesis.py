@@ -33,7 +33,7 @@ class Table:
         return [here for name in self.rows for here in HERE.get(name, ())]
 
 
-# What is on disk in the place of a data set of the thesis.
+# What stands in the place of a data set of the thesis.
 HERE = {"MNIST": ("mnist_10k",), "CIFAR-10": ("cifar10_10k", "cifar10_features")}
 NOTES = {
     "mnist_10k": "Here 10,000 of its images, there 70,000.",
@@ -42,11 +42,12 @@ NOTES = {
         "there 60,000, and for the thesis's own rows a ResNet before all else."
     ),
     "cifar10_features": (
-        "Here features of a pretrained network for 10,000 images, there the images "
-        "themselves, for the methods that learn."
+        "Here features of a pretrained network for 10,000 images; there 60,000: the "
+        "images themselves for other methods that learn, features of a ResNet for the "
+        "thesis's own rows."
     ),
 }
-NOT_HERE = "not on disk"
+NOT_HERE = "not measured"
 UNSUITABLE = {("cifar10_features", "vade"): "needs values from 0 to 1"}
 NO_CODE = "no implementation that could be installed"
 BASELINES = (

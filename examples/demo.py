@@ -164,7 +164,7 @@ def draw(path, images, model):
 def main(path="demo.png", **parameters):
     """Cluster, print the scores, draw; `parameters` go to the estimator."""
     images, y = load_images()
-    print(f"Clustering {len(images):,} images of 8 x 8 pixels, for a minute or two ...")
+    print(f"Clustering {len(images):,} images of 8 x 8 pixels, for half a minute ...")
     results = {
         "k-means": timed_fit(
             KMeans(N_CLUSTERS, n_init=10, random_state=0), images.reshape(len(y), -1)

@@ -87,7 +87,8 @@ print("The same labels:", (loaded.predict(images) == model.labels_).all())
 # -------------
 #
 # With ``warm_start=True``, ``fit`` begins with the weights that are there and leaves
-# out pretraining. The history grows: the second run of a stage is marked (2).
+# out pretraining. The history grows: a stage that runs again is numbered. Each fit
+# teaches the head twice, so its (3) and (4) are of the second fit.
 
 loaded.set_params(warm_start=True).fit(images)
 TrainingCurveDisplay.from_estimator(loaded, terms=["loss"])

@@ -62,9 +62,8 @@ print(search.best_params_)
 # The modularity asks whether neighbours in the embedding are in the same cluster, the
 # silhouette whether a sample is far from the next cluster. Both are taken in the
 # embedding that is being judged, so neither is to be trusted alone. Only the last panel
-# uses the classes. With training cut so short, the two scores like a
-# high temperature, which the classes do not: look at pictures, too, before believing a
-# score.
+# uses the classes. With training cut so short, what the two scores like best need not
+# be what the classes like best: look at pictures, too, before believing a score.
 
 titles = ("Modularity", "Silhouette", "Accuracy (needs classes)")
 figure, axes = plt.subplots(1, 3, figsize=(10, 3.2), layout="constrained")

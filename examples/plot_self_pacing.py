@@ -36,8 +36,8 @@ model = SelfPacedContrastiveClustering(
 ).fit(images)
 
 # %%
-# The last stage
-# --------------
+# Stage 2
+# -------
 #
 # At first no pair is similar enough to be a positive, and a tenth of all pairs is
 # ambiguous. As training goes on, ambiguous pairs become positives. With ten clusters
