@@ -20,6 +20,7 @@ from skdeepclust._warm_start import (
     WarmStart,
     build_affinities,
     input_affinity,
+    resolution_for,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -168,6 +169,7 @@ class GraphStages(Remembering):
                 given,
                 params.n_clusters,
                 may_replace=isinstance(params.graph, str) and params.graph == "auto",
+                resolution=resolution_for(params.balance_weight),
                 seed=seed,
             )
             if start.source == "input":
@@ -364,7 +366,12 @@ class GraphStages(Remembering):
             graphs = self.build_graphs(h)
             votes.append(
                 spectral_start(
-                    embedding, graphs, None, params.n_clusters, seed=seed
+                    embedding,
+                    graphs,
+                    None,
+                    params.n_clusters,
+                    resolution=resolution_for(params.balance_weight),
+                    seed=seed,
                 ).labels
             )
         return consensus_labels(votes, params.n_clusters, seed=seed)

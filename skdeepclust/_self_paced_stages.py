@@ -12,6 +12,7 @@ from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
 from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
 from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._warm_start import resolution_for
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
@@ -66,7 +67,7 @@ class SelfPacedStages(Remembering):
         self.generator = generator
         self.lesson: tuple[Tensor, Tensor] | None = None
         self.agreement = (
-            Agreement(batches, generator)
+            Agreement(batches, generator, resolution_for(estimator.balance_weight))
             if estimator.init == "neighbors" and len(batches) > 2
             else None
         )

@@ -29,6 +29,7 @@ from skdeepclust.training import InputSpec
 # Clusters that a graph is cut into before merging, in units of K, and starts of k-means
 # for each: what is merged needs fewer.
 _PARTS = {1: 10, 2: 3}
+LEAST_RESOLUTION = 0.25  # below it cuts of a graph join whole clusters
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
@@ -215,6 +216,22 @@ def input_affinity(
     return symmetric_affinity(indices, 1 - distances, n)
 
 
+def resolution_for(balance_weight: float) -> float:
+    """Return the resolution at which the modularity of first clusters is compared.
+
+    Parameters
+    ----------
+    balance_weight : float
+        How much clusters of one size are wanted; 1 is the default of the estimators.
+
+    Returns
+    -------
+    float
+        From 0.25 to 1.
+    """
+    return min(max(balance_weight, LEAST_RESOLUTION), 1.0)
+
+
 def spectral_start(
     embedding: NDArray[np.floating],
     graphs: list[sp.csr_matrix],
@@ -222,6 +239,7 @@ def spectral_start(
     n_clusters: int,
     *,
     may_replace: bool = True,
+    resolution: float = 1.0,
     seed: int,
 ) -> WarmStart:
     """Choose among spectral partitions the one of largest modularity.
@@ -247,6 +265,8 @@ def spectral_start(
         Number of clusters K.
     may_replace : bool, default=True
         Whether the input's graph may take the place of the others.
+    resolution : float, default=1.0
+        Of the modularity.
     seed : int
         Seeds all of it.
 
@@ -256,7 +276,9 @@ def spectral_start(
         The best partition, and the graph that it comes from.
     """
     own = graphs[0]
-    criterion = Modularity([own] if input_graph is None else [own, input_graph])
+    criterion = Modularity(
+        [own] if input_graph is None else [own, input_graph], resolution
+    )
 
     def cuts(sources: dict[str, sp.csr_matrix]) -> list[WarmStart]:
         return _cuts(sources, criterion, n_clusters, seed)
@@ -265,7 +287,12 @@ def spectral_start(
     if input_graph is not None:
         if may_replace and _beats(cuts({"input": input_graph}), candidates):
             start = spectral_start(
-                embedding, [input_graph], None, n_clusters, seed=seed
+                embedding,
+                [input_graph],
+                None,
+                n_clusters,
+                resolution=resolution,
+                seed=seed,
             )
             return replace(start, source="input")
         a, b = _normalized(own), _normalized(input_graph)

@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 import skdeepclust._agreement as module
 from skdeepclust import SelfPacedContrastiveClustering
 from skdeepclust._agreement import Agreement
+from skdeepclust.graph import Modularity
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 
@@ -105,10 +106,10 @@ def test_of_the_starts_the_one_with_most_modularity_is_taken(monkeypatch):
     monkeypatch.setattr(
         Agreement,
         "_refined",
-        lambda self, criterion, labels: kept.append(labels) or labels,
+        lambda self, graphs, labels: kept.append(labels) or labels,
     )
     judge.kmeans_centers(h, 10)
-    criterion = judge._criterion(h)
+    criterion = Modularity(judge._graphs(h))
     rng = np.random.RandomState(judge.seed)
     values = [
         criterion(KMeans(10, n_init=1, random_state=rng).fit(X.astype("f4")).labels_)

@@ -20,6 +20,9 @@ class Modularity:
     ----------
     affinities : sequence of sparse matrices of shape (n_nodes, n_nodes)
         Symmetric and non-negative, as from `symmetric_affinity`.
+    resolution : float, default=1.0
+        Weight of what would lie there at random, which is least for clusters of one
+        size (Reichardt and Bornholdt, 2006). At 0 the share inside alone counts.
 
     Notes
     -----
@@ -36,14 +39,16 @@ class Modularity:
     (0.5, -0.5)
     """
 
-    def __init__(self, affinities: Sequence[Any]) -> None:
+    def __init__(self, affinities: Sequence[Any], resolution: float = 1.0) -> None:
         self.n_nodes: int = affinities[0].shape[0]
         self.graphs = []
         for affinity in affinities:
             total = affinity.sum()
             if total > 0:
                 share = sp.csr_matrix(affinity, dtype=np.float64) / total
-                self.graphs.append((share, np.asarray(share.sum(axis=1)).ravel()))
+                # Degrees enter in pairs: each brings the root of the weight.
+                degrees = np.asarray(share.sum(axis=1)).ravel() * np.sqrt(resolution)
+                self.graphs.append((share, degrees))
 
     def __call__(self, labels: NDArray[np.integer]) -> float:
         """Return the modularity of a partition.
