@@ -105,7 +105,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         drawn = isinstance(random, np.random.RandomState) and self.checkpoint_dir
         state = random.get_state() if drawn else None
         try:
-            self._fit(X, y)
+            # Whatever mode of torch the caller is in, there have to be gradients.
+            with torch.inference_mode(False), torch.enable_grad():
+                self._fit(X, y)
         except BaseException as error:
             # Nothing half-fitted is left behind, whatever went wrong: either what was
             # to be gone on with, or nothing.

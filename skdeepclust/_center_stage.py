@@ -11,6 +11,7 @@ from torch import Tensor
 
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
+from skdeepclust._run import check_finite
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage, draw_seed
 from skdeepclust.views import Views
@@ -98,6 +99,7 @@ class CenterStage(Remembering):
         if hasattr(self, "centers"):
             return
         h = self.batches.map(self.embed)
+        check_finite(h.cpu().numpy(), self.params.learning_rate)
         if self.goes_on:
             # The head's own, so that clusters keep their numbers.
             assigned = self.batches.map(self.network).softmax(1)

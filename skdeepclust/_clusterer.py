@@ -85,7 +85,8 @@ class BaseDeepClusterer(
             "another one: set what it was, or warm_start=False to begin anew."
         )
         if run.network.unit_norm != self.network_.unit_norm:
-            raise ValueError(mend.format(f"pretraining={self.pretraining!r}"))
+            changed = f"{self.pretraining!r} with augmentation={self.augmentation!r}"
+            raise ValueError(mend.format(f"pretraining={changed}"))
         try:
             run.network.load_state_dict(self.network_.state_dict())
         except RuntimeError as error:

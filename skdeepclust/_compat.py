@@ -1,7 +1,10 @@
 """Every name of scikit-learn that is private or differs between versions."""
 
+import inspect
 from typing import Any
 
+import numpy as np
+from scipy.sparse.linalg import eigsh
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -21,9 +24,27 @@ __all__ = [
     "CallbackSupportMixin",
     "Interval",
     "StrOptions",
+    "eigsh_seed",
     "fit_context",
     "has_callbacks",
 ]
+
+
+def eigsh_seed(seed: int) -> dict[str, Any]:
+    """Return what seeds the restarts of SciPy's `eigsh`, to be passed to it.
+
+    Parameters
+    ----------
+    seed : int
+        The seed.
+
+    Returns
+    -------
+    dict
+        Empty where SciPy is too old to be told.
+    """
+    known = inspect.signature(eigsh).parameters
+    return {"rng": np.random.default_rng(seed)} if "rng" in known else {}
 
 
 def has_callbacks(estimator: Any) -> bool:

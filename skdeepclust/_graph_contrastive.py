@@ -133,7 +133,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         The temperature of eq. 4.7.
     balance_weight : float, default=1.0
         Weight of log K minus the entropy of the mean assignment, which keeps clusters
-        from running empty.
+        from running empty. Below 1 it is also the resolution (at least 0.25) of the
+        modularity by which first clusters are chosen: for clusters of unequal size.
     consensus : bool, default=True
         Whether the final clusters are the consensus of the cluster head, k-means in
         the embedding, and its graph, instead of those of the cluster head alone. It
@@ -160,7 +161,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         What the loss must go down by, to count as lower.
     n_init : int, default=1
         Number of runs from different seeds. The consensus of their clusters is taken,
-        and the run that is nearest to it is kept and taught it.
+        and the run that is nearest to it is kept and, unless `head_epochs` is 0,
+        taught it.
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.

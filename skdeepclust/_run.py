@@ -1,5 +1,6 @@
 """One training run, of one network from one seed."""
 
+import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -8,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from threadpoolctl import threadpool_limits  # comes with scikit-learn
+from threadpoolctl import ThreadpoolController  # comes with scikit-learn
 from torch import nn
 
 from skdeepclust.networks import ClusterNetwork
@@ -121,6 +122,46 @@ def run_once(
     return run
 
 
+class _OneThread:
+    """The scopes that compute on one thread: their numbers are the whole process's.
+
+    Several threads may be in. Only the last one puts back what the first one found:
+    what another found is the one thread of those that were in before.
+    """
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.n_open = 0
+
+    def __enter__(self) -> None:
+        with self.lock:
+            if self.n_open == 0:
+                self.n_threads = torch.get_num_threads()
+                # NumPy's and SciPy's products and eigenvectors, too.
+                self.libraries = ThreadpoolController().lib_controllers
+                self.found = [library.num_threads for library in self.libraries]
+            self.n_open += 1
+            # Where OpenMP counts, it does so for each thread.
+            self._set(1, [1] * len(self.libraries))
+
+    def __exit__(self, *error: object) -> None:
+        with self.lock:
+            self.n_open -= 1
+            if self.n_open == 0:
+                self._set(self.n_threads, self.found)
+
+    def _set(self, n_threads: int, numbers: list[int]) -> None:
+        torch.set_num_threads(n_threads)
+        for library, number in zip(self.libraries, numbers, strict=True):
+            # From threadpoolctl 3.7 on only the thread that came first may set some.
+            if hasattr(library, "clear_controlling_thread"):
+                library.clear_controlling_thread(force=True)
+            library.set_num_threads(number)
+
+
+_ONE_THREAD = _OneThread()
+
+
 def run_on_one_thread(*arguments: Any) -> Run:
     """Train as in a worker, which has one thread: n_jobs must not change a digit.
 
@@ -134,14 +175,8 @@ def run_on_one_thread(*arguments: Any) -> Run:
     Run
         What has been learnt.
     """
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        # NumPy's and SciPy's products and eigenvectors, too.
-        with threadpool_limits(1):
-            run = run_once(*arguments)
-    finally:
-        torch.set_num_threads(n_threads)
+    with _ONE_THREAD:
+        run = run_once(*arguments)
     *_, task = arguments
     task.end()
     return run
@@ -165,11 +200,17 @@ def check_trainable(network: ClusterNetwork) -> None:
     weights = [*network.autoencoder.encoder.parameters()]
     if any(weight.requires_grad for weight in weights):
         return
-    if weights or network.unit_norm:
+    after = "set encoder_trainable=False, which trains layers of its own after it."
+    if weights:
         raise ValueError(
             "encoder has no weights that may be trained: requires_grad is False for "
             f"all of its {len(weights)} parameters. Call encoder.requires_grad_(True), "
-            "or set encoder_trainable=False, which trains layers of its own after it."
+            f"or {after}"
+        )
+    if network.unit_norm:
+        raise ValueError(
+            "encoder has no weights, which contrastive pretraining could train: set "
+            f"pretraining='reconstruction', or {after}"
         )
 
 

@@ -99,9 +99,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
     head_epochs : int, default=5
-        Epochs that teach the head the assignments of stage 1, and after stage 2 its
-        own, once samples have moved to the clusters of neighbours; 0 starts stage 2
-        from a random head.
+        Epochs that teach the head the assignments of stage 1, and, with
+        ``init="neighbors"``, its own after stage 2, once samples have moved to the
+        clusters of neighbours; 0 starts stage 2 from a random head.
     min_head_steps : int, default=200
         Least number of optimiser steps for each.
     contrastive_epochs : int, default=2
@@ -122,7 +122,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Epochs between two refreshes of the pairs, T2.
     balance_weight : float, default=1.0
         Weight of log K minus the entropy of the mean assignment in stage 2, which
-        keeps clusters from running empty.
+        keeps clusters from running empty. Below 1 it is also the resolution (at least
+        0.25) of the modularity that starts are compared by: for clusters of unequal
+        size.
     batch_size : int, default=256
         Least number of samples of a batch.
     learning_rate : float, default=3e-3
@@ -144,7 +146,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         What the loss must go down by, to count as lower.
     n_init : int, default=1
         Number of runs from different seeds. The consensus of their clusters is taken,
-        and the run that is nearest to it is kept and taught it.
+        and the run that is nearest to it is kept and, unless `head_epochs` is 0,
+        taught it.
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
@@ -202,7 +205,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     the start of k-means that nearest neighbours agree with, not from that of least
     inertia. Similarities come from the assignments. The head starts from the clusters
     of stage 1, not at random, which would leave clusters empty for good. After stage
-    2 it is taught its clusters again, samples moved to those of their neighbours.
+    2 it is taught its clusters again, samples moved to those of their neighbours, but
+    with ``init="kmeans"``.
     :data:`skdeepclust.LITERAL_PARAMETERS` has the thesis's own reading.
 
     References

@@ -12,6 +12,7 @@ from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
 from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
 from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._run import check_finite
 from skdeepclust._warm_start import resolution_for
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
@@ -126,6 +127,7 @@ class SelfPacedStages(Remembering):
         """
         if self.agreement is None or self.params.head_epochs == 0:
             return assigned
+        check_finite(h.cpu().numpy(), self.params.learning_rate)
         labels = self.agreement.refine(h, assigned.argmax(1).cpu().numpy())
         return torch.from_numpy(self.batches.group.same(labels)).to(assigned.device)
 

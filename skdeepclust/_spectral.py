@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
 
+from skdeepclust._compat import eigsh_seed
+
 _DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
 
 
@@ -138,6 +140,7 @@ def leading_eigenpairs(
             which="LA",
             v0=np.random.default_rng(seed).uniform(0.5, 1.0, size=n),
             tol=1e-4,
+            **eigsh_seed(seed),
         )
     leading = np.argsort(-values)[:n_components]
     return values[leading], vectors[:, leading]

@@ -7,6 +7,7 @@ from typing import Any, Self
 
 import torch
 from sklearn.base import BaseEstimator
+from torch import nn
 
 from skdeepclust._compat import CALLBACKS
 from skdeepclust._container import SCHEMA, migrate, parsing, read, write
@@ -39,6 +40,7 @@ class StatefulEstimator(BaseEstimator):
 
     _spec: InputSpec
     _built: dict[str, Any]
+    encoder: Any
     network_: Any
     device: Any
 
@@ -49,11 +51,10 @@ class StatefulEstimator(BaseEstimator):
         """Keep what the network is rebuilt from; code stays with the parameters."""
         given = self.get_params(deep=False)
         self._spec = spec
-        self._built = {
-            name: given[name]
-            for name in _BUILT_FROM
-            if name in given and not callable(given[name])
-        }
+        self._built = {name: given[name] for name in _BUILT_FROM if name in given}
+        if self._built.get("augmentation") is not None:
+            # All that matters to a network is whether there are views.
+            self._built["augmentation"] = "auto"
 
     # ------------------------------------------------------------------- in a pickle
 
@@ -82,8 +83,9 @@ class StatefulEstimator(BaseEstimator):
         if arrays is None:
             return
         # As it was at `fit`, whatever its parameters are by now.
+        self._built = {"encoder": self.encoder, **state.get("_built", {})}
         fitted = object.__new__(type(self))
-        fitted.__dict__.update({**vars(self), **state.get("_built", {})})
+        fitted.__dict__.update({**vars(self), **self._built})
         with seeded_globals(0, torch.device("cpu")):
             network = fitted._build_network(self._spec)
         network.load_state_dict(
@@ -111,6 +113,8 @@ class StatefulEstimator(BaseEstimator):
         ------
         TypeError
             If a parameter or an attribute is neither a plain value nor an array.
+        ValueError
+            If the encoder was a module in `fit`, and `encoder` is another one now.
         OSError
             If the file cannot be written.
 
@@ -120,6 +124,12 @@ class StatefulEstimator(BaseEstimator):
         encoder that is a module, and an augmentation that is a function, again.
         Callbacks are not in it.
         """
+        built = vars(self).get("_built", {}).get("encoder")
+        if isinstance(built, nn.Module) and built is not self.encoder:
+            raise ValueError(
+                f"encoder={self.encoder!r} is not the module that was fitted, and a "
+                "file holds no code: set_params(encoder=...) what it was first."
+            )
         state = self.__getstate__()
         for name in ("_schema", "_version", CALLBACKS):
             state.pop(name, None)
@@ -127,6 +137,9 @@ class StatefulEstimator(BaseEstimator):
             name: _described(value) for name, value in state.items() if callable(value)
         }
         state = {name: value for name, value in state.items() if name not in code}
+        if "_built" in state:
+            built = state["_built"]
+            state["_built"] = {k: v for k, v in built.items() if not callable(v)}
         content = {"_class": type(self).__name__, "_code": code, **state}
         write(Path(path), _KIND, content)
 

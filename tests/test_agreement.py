@@ -10,9 +10,12 @@ from sklearn.exceptions import ConvergenceWarning
 import skdeepclust._agreement as module
 from skdeepclust import SelfPacedContrastiveClustering
 from skdeepclust._agreement import Agreement
+from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.graph import Modularity
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
+
+CPU = torch.device("cpu")
 
 
 def seeded():
@@ -21,7 +24,7 @@ def seeded():
 
 def agreement(X):
     spec = InputSpec.from_data(X, X.shape[1:])
-    batches = Batches(X, spec, torch.device("cpu"))
+    batches = Batches(X, spec, CPU)
     return Agreement(batches, seeded())
 
 
@@ -45,6 +48,23 @@ def test_refine_brings_stray_samples_back(blobs):
     refined = agreement(X).refine(h, stray)
     assert clustering_accuracy(y, stray) < 0.95
     np.testing.assert_array_equal(refined, y)
+
+
+def test_refine_keeps_clusters_of_unequal_size():
+    X, y = make_blobs([500, 60, 40], 8, random_state=0)
+    refined = agreement(X).refine(torch.from_numpy(X).float(), y)
+    np.testing.assert_array_equal(refined, y)
+
+
+def test_balance_weight_is_the_resolution_of_starts(blobs):
+    found = {}
+    for balance_weight in (0.0, 0.5, 1.0, 3.0):
+        model = SelfPacedContrastiveClustering(balance_weight=balance_weight)
+        batches = Batches(blobs[0], InputSpec.from_data(blobs[0], (3,)), CPU)
+        network = model._build_network(batches.spec)
+        stages = SelfPacedStages(model, network, batches, None, seeded())
+        found[balance_weight] = stages.agreement.resolution
+    assert found == {0.0: 0.25, 0.5: 0.5, 1.0: 1.0, 3.0: 1.0}
 
 
 def test_refine_keeps_numbers_with_gaps(blobs):

@@ -497,6 +497,7 @@ def test_describe_tells_parameters_apart():
         torch.relu,
         linear,
         nn.Linear(2, 2),
+        nn.Linear(2, 2).bfloat16(),
         nn.Sequential(linear),
         nn.Sequential(linear, nn.ReLU()),
         nn.Sequential(linear, nn.Tanh()),

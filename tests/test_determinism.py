@@ -8,12 +8,15 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Barrier, Event
 
 import numpy as np
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
+from skdeepclust._run import _OneThread
 from skdeepclust.features import FeatureExtractor
 
 pytestmark = [
@@ -231,6 +234,56 @@ def test_estimators_fitted_in_threads_do_not_disturb_each_other(
     assert_untouched(before)
     for model, other in zip(fitted, serial, strict=True):
         assert_same(model, other)
+
+
+def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
+    def n_threads():
+        return [torch.get_num_threads(), *(p["num_threads"] for p in threadpool_info())]
+
+    scope, inside = _OneThread(), Barrier(2)
+    first_is_out, found = Event(), []
+
+    def work(is_first):
+        with scope:
+            inside.wait()
+            found.append(n_threads())
+            if not is_first:
+                first_is_out.wait()
+                found.append(n_threads())
+        first_is_out.set()
+
+    with threadpool_limits(2):
+        torch.set_num_threads(2)
+        before = n_threads()
+        with ThreadPoolExecutor(2) as pool:
+            [*pool.map(work, [True, False])]
+            assert max(map(max, found)) == 1
+            # In a thread that has not been there yet.
+            assert n_threads() == before
+        torch.set_num_threads(1)
+
+
+@pytest.mark.parametrize("default", [torch.float64, torch.float16])
+def test_default_type_of_torch_may_be_another(make, blobs, default):
+    torch.set_default_dtype(default)
+    try:
+        # Layers start from other draws, and are float32 all the same.
+        model = make().fit(blobs[0])
+        assert_same(make().fit(blobs[0]), model)
+        again = pickle.loads(pickle.dumps(model))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert_same(again, model)
+    if hasattr(model, "network_"):
+        assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+def test_modes_of_torch_change_no_digit(make, blobs, mode):
+    expected = make(n_init=2).fit(blobs[0])
+    with mode():
+        model = make(n_init=2).fit(blobs[0])
+    assert_same(model, expected)
 
 
 @pytest.mark.parametrize("encoder", ["mlp", Drawing()], ids=["mlp", "drawing"])

@@ -413,6 +413,25 @@ def test_images_of_another_size(make):
         model.predict(np.zeros((2, 63)))
 
 
+@fault("Images in another unit than those fitted")
+@predicting
+def test_images_in_another_unit(make):
+    as_bytes = (IMAGES * 255).astype(np.uint8)
+    as_floats = as_bytes / np.float32(255)
+    model = make(encoder="mlp").fit(as_floats)
+    with pytest.raises(
+        ValueError, match=r"uint8 with values up to 25.*divide X by 255"
+    ):
+        model.predict(as_bytes)
+    # Black, or 0 and 1 alone, as masks are.
+    assert model.predict((IMAGES > 0.5).astype(np.uint8)).shape == (12,)
+    other = make(encoder="mlp").fit(as_bytes)
+    with pytest.raises(ValueError, match=r"up to 0\.99.*went up to 255: multiply X"):
+        other.predict(as_floats)
+    np.testing.assert_array_equal(other.predict(as_bytes * 1.0), other.labels_)
+    assert other.predict(np.zeros((2, 8, 8))).shape == (2,)
+
+
 @fault("Data without names, where those fitted had some")
 @predicting
 def test_names_that_are_missing(fitted):
@@ -482,7 +501,8 @@ def test_encoder_without_weights_to_train(fitted, pretraining):
     if pretraining == "reconstruction":
         fitted.fit(GOOD)
     else:
-        assert_refused(fitted, GOOD, ValueError, "no weights that may be trained")
+        match = "encoder has no weights, .*reconstruction.*encoder_trainable=False"
+        assert_refused(fitted, GOOD, ValueError, match)
 
 
 @fault("An encoder that gives NaN")
@@ -494,6 +514,14 @@ def test_encoder_that_gives_nan(fitted, after):
         assert_refused(
             fitted.set_params(encoder=encoder), GOOD, ValueError, "NaN in an encoder"
         )
+
+
+@pytest.mark.parametrize("init", ["neighbors", "kmeans"])
+def test_encoder_that_gives_nan_without_pretraining(tiny, init):
+    encoder = Encoder(lambda h: h * torch.nan, -1)
+    model = tiny(encoder=encoder, init=init, pretrain_epochs=0, center_epochs=0)
+    with pytest.raises(ValueError, match="NaN in an encoder"):
+        model.set_params(min_pretrain_steps=0).fit(GOOD)
 
 
 @fault("An encoder of which the output changes its size")

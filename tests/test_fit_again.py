@@ -100,7 +100,14 @@ def test_warm_start_center_stage_before_the_graph(fitted, blobs):
         ({"n_init": 2}, "n_init=2 makes several runs"),
         ({"n_components": 5}, "encoder, n_components or hidden_layer_sizes"),
         ({"hidden_layer_sizes": (8,)}, "set what it was"),
-        ({"pretraining": "reconstruction"}, "pretraining='reconstruction' would make"),
+        (
+            {"pretraining": "reconstruction"},
+            "pretraining='reconstruction' with augmentation='auto' would make",
+        ),
+        (
+            {"augmentation": None},
+            "pretraining='auto' with augmentation=None would make",
+        ),
         ({"batch_size": 0}, "batch_size"),
     ],
 )

@@ -131,6 +131,12 @@ def test_low_rank_affinity_by_lanczos_matches_all_eigenvectors(monkeypatch):
     np.testing.assert_array_equal(actual, again)
 
 
+def test_low_rank_affinity_of_many_pairs_is_the_same_every_time():
+    pairs = sp.block_diag([[[0, 1], [1, 0]]] * 600).tocsr()
+    first = graph.low_rank_affinity(pairs, 3)
+    np.testing.assert_array_equal(graph.low_rank_affinity(pairs, 3), first)
+
+
 @pytest.mark.parametrize(("least", "dimension"), [(1000, 3), (1000, 20), (10, 3)])
 def test_low_rank_affinity_of_a_disconnected_graph(least, dimension, monkeypatch):
     monkeypatch.setattr(affinity_module, "_SPARSE_EIGENVECTORS", least)

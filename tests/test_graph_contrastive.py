@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.model_selection import GridSearchCV
@@ -322,3 +323,11 @@ def test_fit_non_finite_loss_keeps_last_good_epoch_and_has_a_graph(tiny_graph, i
         model.fit(X)
     assert np.isfinite(model.embedding_).all()
     assert model.affinity_matrix_.shape == (len(X), len(X))
+
+
+def test_without_balance_clusters_may_differ_in_size(tiny_graph):
+    X, y = make_blobs([200, 24, 16], 8, random_state=0)
+    for balance_weight, least, most in ((0.0, 0.99, 1.0), (1.0, 0.0, 0.6)):
+        model = tiny_graph(3, balance_weight=balance_weight, joint_epochs=0)
+        labels = model.set_params(consensus=False, min_head_steps=200).fit(X).labels_
+        assert least <= adjusted_rand_score(y, labels) <= most

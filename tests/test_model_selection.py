@@ -207,6 +207,18 @@ def test_stability_scorer_leaves_everything_as_it_was(tiny, blobs, tmp_path):
     np.testing.assert_array_equal(model.labels_, labels)
 
 
+def test_stability_scorer_of_an_encoder_that_draws(tiny, blobs):
+    class Drawing(torch.nn.Linear):
+        def forward(self, x):
+            return super().forward(x) + 0.3 * torch.randn(len(x), 4)
+
+    model = tiny(encoder=Drawing(6, 4)).fit(blobs[0])
+    state = torch.get_rng_state()
+    scorer = StabilityScorer(n_refits=0)
+    assert scorer(model, blobs[0]) == scorer(model, blobs[0])
+    assert torch.equal(torch.get_rng_state(), state)
+
+
 def test_stability_scorer_calls_no_callbacks(tiny, blobs):
     pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brought callbacks")
 

@@ -3,6 +3,9 @@ import itertools
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.datasets import make_blobs
+from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import kneighbors_graph
 from test_spectral import blocks
 
 from skdeepclust.graph import Modularity
@@ -33,6 +36,27 @@ def test_value_is_the_sum_over_graphs(two_graphs):
     for labels in (y, rng.integers(3, size=len(y)), np.arange(len(y))):
         expected = sum(slow_modularity(graph, labels) for graph in graphs)
         assert Modularity(graphs)(labels) == pytest.approx(expected, abs=1e-12)
+
+
+def test_resolution_weighs_what_lies_inside_at_random(two_graphs):
+    graphs, y = two_graphs
+    inside = Modularity(graphs, resolution=0.0)(y)
+    assert inside == pytest.approx(
+        sum(g.multiply(y[:, None] == y).sum() / g.sum() for g in graphs)
+    )
+    for resolution in (0.25, 2.0):
+        expected = inside + resolution * (Modularity(graphs)(y) - inside)
+        assert Modularity(graphs, resolution)(y) == pytest.approx(expected)
+
+
+def test_refine_at_low_resolution_minds_sizes_less():
+    X, y = make_blobs([300, 30, 20], 2, cluster_std=0.8, random_state=3)
+    graph = kneighbors_graph(X, 10)
+    affinity, start = sp.csr_matrix(graph + graph.T), y.copy()
+    start[:30] = 1
+    for resolution, least, most in ((0.0, 1, 1), (0.25, 1, 1), (1.0, 0, 0.5)):
+        refined = Modularity([affinity], resolution).refine(start, seed=0)
+        assert least <= adjusted_rand_score(y, refined) <= most
 
 
 def test_value_does_not_depend_on_the_scale_of_a_graph(two_graphs):

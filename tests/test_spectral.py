@@ -55,6 +55,13 @@ def test_leading_eigenvectors_are_those_of_the_tied_matrix(monkeypatch):
     assert values[-1] == pytest.approx(1)
 
 
+def test_eigenvectors_of_a_degenerate_graph_are_the_same_every_time():
+    # Lanczos iterations come to an end at once, and begin anew at random.
+    for affinity in (sp.csr_matrix((600, 600)), sp.eye(600, format="csr")):
+        first = leading_eigenvectors(affinity, 3, seed=0)
+        np.testing.assert_array_equal(leading_eigenvectors(affinity, 3, seed=0), first)
+
+
 def test_spectral_labels_of_a_graph_without_edges():
     labels = spectral_labels(sp.csr_matrix((6, 6)), 2, seed=0)
     assert labels.shape == (6,)

@@ -264,6 +264,24 @@ def test_parameters_changed_after_fit_leave_the_network(
         assert getattr(again, name) == value
 
 
+@pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
+def test_code_changed_after_fit_leaves_the_network(make, blobs, path, tmp_path):
+    X, _ = blobs
+    encoder = nn.Sequential(nn.Linear(6, 12), nn.Tanh())
+    model = make(encoder=encoder, augmentation=activate).fit(X)
+    expected = model.transform(X)
+    model.save(path)
+    loaded = skdeepclust.load(path, encoder=encoder, augmentation=activate)
+    for fitted in (model, loaded, pickle.loads(pickle.dumps(model))):
+        fitted.set_params(encoder="mlp", augmentation=None)
+        again = copy.deepcopy(fitted)
+        np.testing.assert_array_equal(again.transform(X), expected)
+        assert again.encoder == "mlp"
+        with pytest.raises(ValueError, match="encoder='mlp' is not the module that"):
+            fitted.save(tmp_path / "other.npz")
+        assert not (tmp_path / "other.npz").exists()
+
+
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_missing_device_is_replaced_by_the_cpu(make, blobs, tmp_path):
     X, _ = blobs

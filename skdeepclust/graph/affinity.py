@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.sparse.linalg import eigsh
 from torch import Tensor
 
+from skdeepclust._compat import eigsh_seed
 from skdeepclust.losses._checks import _check_positive, _check_rows
 
 from ._checks import _check_count, _check_n_neighbors
@@ -255,7 +256,7 @@ def _leading(
         return values[-k:], vectors[:, -k:]
     # Lanczos iterations are random only in where they start.
     start = np.random.default_rng(0).uniform(0.5, 1.5, n)
-    values, vectors = eigsh(matrix, k=k, which="LA", v0=start)
+    values, vectors = eigsh(matrix, k=k, which="LA", v0=start, **eigsh_seed(0))
     return values, vectors
 
 

@@ -224,12 +224,13 @@ def _labels_of_views(
     if views is None:
         return []
     generator = torch.Generator(batches.device).manual_seed(seed)
-    return [
-        batches.map(lambda x: model.network_(views(x, generator)).argmax(1))
-        .cpu()
-        .numpy()
-        for _ in range(n_views)
-    ]
+    with model._seeded(seed, batches.device):
+        return [
+            batches.map(lambda x: model.network_(views(x, generator)).argmax(1))
+            .cpu()
+            .numpy()
+            for _ in range(n_views)
+        ]
 
 
 def _refit(model: Any, X: Any, seed: int) -> Any:

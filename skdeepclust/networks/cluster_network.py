@@ -48,6 +48,7 @@ class ClusterNetwork(nn.Module):
         self.head = head
         self.unit_norm = unit_norm
         self.precision = precision
+        self.float()  # whatever torch's default type is
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the embedding of a batch.

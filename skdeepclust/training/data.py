@@ -103,11 +103,19 @@ class InputSpec:
         -------
         Tensor of shape (n_samples, *shape)
             On the CPU.
+
+        Raises
+        ------
+        ValueError
+            If images come as bytes and were fitted as floats within [0, 1], or the
+            other way round, or if a value lies beyond the range of float32.
         """
-        ready = X.dtype == np.uint8
+        ready, smallest, largest = X.dtype == np.uint8, float(X.min()), float(X.max())
+        unscaled = self.scale == 1.0 and not self.offset.any()
+        if self.is_image:
+            self._check_unit(largest, is_bytes=ready, unscaled=unscaled)
         if not ready:
-            _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-            unscaled = self.scale == 1.0 and not self.offset.any()
+            _check_range(max(abs(smallest), abs(largest)))
             ready = X.dtype == np.float32 and unscaled
         if not ready:
             blocks, X = _blocks(X), np.empty(X.shape, np.float32)
@@ -118,6 +126,20 @@ class InputSpec:
         elif not X.flags.writeable:
             X = X.copy()
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
+
+    def _check_unit(self, largest: float, *, is_bytes: bool, unscaled: bool) -> None:
+        # 1 is black to one of the two and white to the other; 0 is black to both.
+        if is_bytes and unscaled and largest > 1.0:
+            raise ValueError(
+                f"X holds images of type uint8 with values up to {largest:.0f}, but "
+                "those that were fitted were floats within [0, 1]: divide X by 255."
+            )
+        of_bytes = self.scale == 255.0 and not self.offset.any()
+        if not is_bytes and of_bytes and 0.0 < largest <= 1.0:
+            raise ValueError(
+                f"X holds images of floats with values up to {largest:.3g}, but those "
+                "that were fitted went up to 255: multiply X by 255."
+            )
 
 
 def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:

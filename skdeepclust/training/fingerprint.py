@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
+import torch
 from numpy.typing import NDArray
 from torch import nn
 
@@ -51,8 +52,8 @@ def describe(value: Any) -> str:
         Equal for equal values, in this process and in others.
     """
     if isinstance(value, nn.Module):
-        weights = {k: v.detach().cpu().numpy() for k, v in value.state_dict().items()}
-        inside = "".join(f"{k} {_hashed(v)}" for k, v in weights.items())
+        weights = value.state_dict().items()
+        inside = "".join(f"{k} {v.dtype} {_hashed(_array(v))}" for k, v in weights)
         return f"{_name_of(type(value))}, {_digest(_shown(value) + inside)}"
     if sp.issparse(value):
         parts = sp.csr_matrix(value)
@@ -66,6 +67,13 @@ def describe(value: Any) -> str:
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(describe, value))}]"
     return _shown(value)
+
+
+def _array(value: torch.Tensor) -> np.ndarray:
+    value = value.detach().cpu()
+    if value.is_floating_point() and value.dtype.itemsize < 4:
+        value = value.float()  # NumPy has no bfloat16 and no float8
+    return value.numpy()
 
 
 def _shown(value: Any) -> str:
