@@ -62,11 +62,28 @@ def stored(name, n_samples=None):
     return (X.astype(np.float32) if X.dtype == np.float16 else X), y
 
 
+def uneven(X, y):
+    """Return a part in which classes get smaller, one by one, down to a tenth.
+
+    Which of them are large is drawn, as are the samples.
+    """
+    rng = np.random.default_rng(0)
+    classes = rng.permutation(np.unique(y))
+    kept = [
+        rng.choice(np.flatnonzero(y == c), int(share * np.sum(y == c)), replace=False)
+        for c, share in zip(classes, np.geomspace(1, 0.1, len(classes)), strict=True)
+    ]
+    index = np.sort(np.concatenate(kept))
+    return X[index], y[index]
+
+
 LOADERS = {
     "digits": _digits,
     "digits_table": _digits_table,
+    "digits_uneven": lambda: uneven(*_digits()),
     "coil20": lambda: stored("coil20"),
     "mnist_10k": lambda: stored("mnist_10k"),
+    "mnist_uneven": lambda: uneven(*stored("mnist_10k")),
     "cifar10_10k": lambda: stored("cifar10", 10_000),
     "cifar10_features": lambda: stored("cifar10_features"),
     "fashion_10k": lambda: stored("fashion_mnist", 10_000),

@@ -34,6 +34,7 @@ DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
 ONLY_PRETRAINING |= {"pretrain_epochs": 10, "min_pretrain_steps": 400}
 ONLY_PRETRAINING |= {"init": "kmeans"}
+UNEVEN = {"balance_weight": 0.0}
 # Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
 NO_ANCHOR = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
 
@@ -45,7 +46,7 @@ class Method:
     `parameters` are those of our estimator that differ from its defaults; None where
     it takes no part. `cluster` maps what it is given (raw rows without an estimator,
     else the embedding), K and a seed to labels; without it the estimator's own labels
-    are taken.
+    are taken. What is `uneven` is for clusters of unequal size.
     """
 
     label: str
@@ -56,6 +57,7 @@ class Method:
     limit: int | None = None
     package: str | None = None
     values: tuple[float, float] | None = None
+    uneven: bool = False
     estimator_class: type = SelfPacedContrastiveClustering
 
     def estimator(self, n_clusters, seed, overrides=None):
@@ -119,6 +121,7 @@ METHODS = {
     ),
     "literal": Method("self-paced, literal", LITERAL_PARAMETERS),
     "ours": Method("self-paced", {}),
+    "ours_uneven": Method("self-paced, balance_weight=0", UNEVEN, uneven=True),
     "ours_joint": Method("self-paced, joint", {"training": "joint"}),
     "center_only": Method(
         "centre loss alone", {**NO_ANCHOR, "consistency_weight": 0.0}, ablation=True
@@ -138,6 +141,12 @@ METHODS = {
         estimator_class=GraphContrastiveClustering,
     ),
     "graph": Method("graph", {}, estimator_class=GraphContrastiveClustering),
+    "graph_uneven": Method(
+        "graph, balance_weight=0",
+        UNEVEN,
+        uneven=True,
+        estimator_class=GraphContrastiveClustering,
+    ),
     "graph_instance": Method(
         "graph, instance head alone",
         {"level": "instance"},

@@ -202,6 +202,8 @@ def is_present(records, wanted):
 
 def why_not(data, method):
     """Return why a method is not run on a data set; an empty string if it is."""
+    if method.uneven and not data.name.endswith("_uneven"):
+        return "classes are of about one size"
     if method.limit and len(data.y) > method.limit:
         return f"more than {method.limit:,} samples"
     if method.held_out and len(data.y) < MIN_HELD_OUT:
