@@ -1,7 +1,5 @@
 """Clusters that nearest neighbours agree with: a better start, and a last word."""
 
-from typing import Any
-
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -10,12 +8,7 @@ from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skdeepclust._warm_start import (
-    LEAST_RESOLUTION,
-    build_affinities,
-    input_affinity,
-    uncenter,
-)
+from skdeepclust._warm_start import build_affinities, input_affinity, uncenter
 from skdeepclust.graph import Modularity
 from skdeepclust.training import Batches, Remembering, draw_seed
 
@@ -32,9 +25,8 @@ class Agreement(Remembering):
 
     Starts of k-means end in clusters of much the same inertia, some of which tear apart
     what lies close. The modularity on two graphs together tells them: of the nearest
-    neighbours in the embedding, and of those among the samples themselves. Samples then
-    move to the clusters of most of their neighbours, hardly minding how large they are.
-    Of more than 20,000 samples, or 2**25 values, a random part is looked at.
+    neighbours in the embedding, and of those among the samples themselves. Of more than
+    20,000 samples, or 2**25 values, a random part is looked at.
 
     Parameters
     ----------
@@ -43,7 +35,7 @@ class Agreement(Remembering):
     generator : torch.Generator
         Draws a seed when it is needed first.
     resolution : float, default=1.0
-        Of the modularity that starts are compared by.
+        Of the modularity.
 
     Attributes
     ----------
@@ -78,15 +70,14 @@ class Agreement(Remembering):
             Means of the clusters, once refined; fewer if fewer rows are distinct.
         """
         h = h[self._seek()]
-        graphs, rows = self._graphs(h), h.cpu().numpy()
+        criterion, rows = self._criterion(h), h.cpu().numpy()
         n_clusters = min(n_clusters, len(np.unique(rows, axis=0)))
         rng = np.random.RandomState(self.seed)
         runs = [
             KMeans(n_clusters, n_init=1, random_state=rng).fit(rows).labels_
             for _ in range(_STARTS)
         ]
-        best = max(runs, key=Modularity(graphs, self.resolution))
-        labels = self._refined(graphs, best)
+        labels = self._refined(criterion, max(runs, key=criterion))
         member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)
         return member @ h / member.sum(1, keepdim=True)
 
@@ -108,21 +99,21 @@ class Agreement(Remembering):
         index = self._seek()
         place = index.cpu().numpy()
         moved = labels.copy()
-        moved[place] = self._refined(self._graphs(h[index]), labels[place])
+        moved[place] = self._refined(self._criterion(h[index]), labels[place])
         return moved
 
     def _refined(
-        self, graphs: list[Any], labels: NDArray[np.integer]
+        self, criterion: Modularity, labels: NDArray[np.integer]
     ) -> NDArray[np.int64]:
         # Without gaps, which the criterion could not keep.
         names, labels = np.unique(labels, return_inverse=True)
-        criterion = Modularity(graphs, LEAST_RESOLUTION)
         refined: NDArray[np.int64] = names[criterion.refine(labels, seed=self.seed)]
         return refined
 
-    def _graphs(self, h: Tensor) -> list[Any]:
+    def _criterion(self, h: Tensor) -> Modularity:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
+        own = build_affinities(h, "knn", [n_neighbors])
+        return Modularity([*own, self.input_graph], self.resolution)
 
     def _seek(self) -> Tensor:
         """Return the samples that are looked at; at first, link them."""

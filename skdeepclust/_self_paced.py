@@ -123,8 +123,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     balance_weight : float, default=1.0
         Weight of log K minus the entropy of the mean assignment in stage 2, which
         keeps clusters from running empty. Below 1 it is also the resolution (at least
-        0.25) of the modularity that starts are compared by: for clusters of unequal
-        size.
+        0.25) of the modularity by which starts are compared and samples moved: for
+        clusters of unequal size.
     batch_size : int, default=256
         Least number of samples of a batch.
     learning_rate : float, default=3e-3

@@ -29,7 +29,7 @@ from skdeepclust.training import InputSpec
 # Clusters that a graph is cut into before merging, in units of K, and starts of k-means
 # for each: what is merged needs fewer.
 _PARTS = {1: 10, 2: 3}
-LEAST_RESOLUTION = 0.25  # below it cuts of a graph join whole clusters
+_LEAST_RESOLUTION = 0.25  # below it cuts of a graph join whole clusters
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
@@ -229,7 +229,7 @@ def resolution_for(balance_weight: float) -> float:
     float
         From 0.25 to 1.
     """
-    return min(max(balance_weight, LEAST_RESOLUTION), 1.0)
+    return min(max(balance_weight, _LEAST_RESOLUTION), 1.0)
 
 
 def spectral_start(

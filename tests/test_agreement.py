@@ -11,7 +11,6 @@ import skdeepclust._agreement as module
 from skdeepclust import SelfPacedContrastiveClustering
 from skdeepclust._agreement import Agreement
 from skdeepclust._self_paced_stages import SelfPacedStages
-from skdeepclust.graph import Modularity
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 
@@ -50,10 +49,12 @@ def test_refine_brings_stray_samples_back(blobs):
     np.testing.assert_array_equal(refined, y)
 
 
-def test_refine_keeps_clusters_of_unequal_size():
+def test_refine_at_low_resolution_keeps_clusters_of_unequal_size():
     X, y = make_blobs([500, 60, 40], 8, random_state=0)
-    refined = agreement(X).refine(torch.from_numpy(X).float(), y)
-    np.testing.assert_array_equal(refined, y)
+    judge, h = agreement(X), torch.from_numpy(X).float()
+    assert (judge.refine(h, y) != y).any()
+    judge.resolution = 0.25
+    np.testing.assert_array_equal(judge.refine(h, y), y)
 
 
 def test_balance_weight_is_the_resolution_of_starts(blobs):
@@ -126,10 +127,10 @@ def test_of_the_starts_the_one_with_most_modularity_is_taken(monkeypatch):
     monkeypatch.setattr(
         Agreement,
         "_refined",
-        lambda self, graphs, labels: kept.append(labels) or labels,
+        lambda self, criterion, labels: kept.append(labels) or labels,
     )
     judge.kmeans_centers(h, 10)
-    criterion = Modularity(judge._graphs(h))
+    criterion = judge._criterion(h)
     rng = np.random.RandomState(judge.seed)
     values = [
         criterion(KMeans(10, n_init=1, random_state=rng).fit(X.astype("f4")).labels_)
