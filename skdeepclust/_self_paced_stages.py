@@ -18,6 +18,8 @@ from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Remembering, Stage
 from skdeepclust.views import Views
 
+_AT_ONCE = 4096  # samples that the head maps
+
 
 class SelfPacedStages(Remembering):
     """Builds each stage when its turn comes, and holds what passes between them.
@@ -118,7 +120,7 @@ class SelfPacedStages(Remembering):
         h : Tensor of shape (n_samples, n_components)
             Embedding.
         assigned : Tensor of shape (n_samples, n_clusters)
-            Assignments of stage 1, or the head's own at the end.
+            Assignments of stage 1, or the head's logits at the end.
 
         Returns
         -------
@@ -215,8 +217,9 @@ class SelfPacedStages(Remembering):
         if self.lesson is None:
             h = self.batches.map(self.easy.embed)
             with torch.no_grad():
-                assigned = self.network.assign(h).softmax(1)
-            self.lesson = h, self.teach(h, assigned)
+                # In parts: the head is wider than what it maps.
+                parts = [self.network.assign(part) for part in h.split(_AT_ONCE)]
+            self.lesson = h, self.teach(h, torch.cat(parts))
         return self._head_stage(self.lesson)
 
     def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
