@@ -1,4 +1,4 @@
-"""Every name of scikit-learn that is private or differs between versions."""
+"""What is private in scikit-learn, or differs between versions of it or of SciPy."""
 
 import inspect
 from typing import Any

@@ -153,7 +153,7 @@ class _OneThread:
     def _set(self, n_threads: int, numbers: list[int]) -> None:
         torch.set_num_threads(n_threads)
         for library, number in zip(self.libraries, numbers, strict=True):
-            # From threadpoolctl 3.7 on only the thread that came first may set some.
+            # Newer threadpoolctl lets only the thread that came first set some of them.
             if hasattr(library, "clear_controlling_thread"):
                 library.clear_controlling_thread(force=True)
             library.set_num_threads(number)
