@@ -360,11 +360,17 @@ def test_training_display_draws_every_term():
 
 def test_training_display_from_estimator(fitted):
     result = TrainingCurveDisplay.from_estimator(fitted)
-    stages = dict.fromkeys(row["stage"] for row in fitted.history_)
-    assert [*dict.fromkeys(panel[0] for panel in result.panels_)] == [*stages]
-    assert result.panels_[-1] == ("contrastive", *PAIRS)
-    last = [line.get_ydata()[-1] for line in result.lines_[-1]]
-    assert last == [fitted.history_[-1][name] for name in PAIRS]
+    stages = [
+        stage for stage, _ in itertools.groupby(row["stage"] for row in fitted.history_)
+    ]
+    # The head is taught twice.
+    assert stages.pop() == "head"
+    shown = [*dict.fromkeys(panel[0] for panel in result.panels_)]
+    assert shown == [*stages, "head (2)"]
+    pairs = result.panels_.index(("contrastive", *PAIRS))
+    last = [line.get_ydata()[-1] for line in result.lines_[pairs]]
+    (*_, row) = (r for r in fitted.history_ if r["stage"] == "contrastive")
+    assert last == [row[name] for name in PAIRS]
     with pytest.raises(TypeError, match="history_; KMeans has none"):
         TrainingCurveDisplay.from_estimator(KMeans(2).fit([[0.0], [1.0]]))
 
