@@ -1,5 +1,7 @@
 """Clusters that nearest neighbours agree with: a better start, and a last word."""
 
+from typing import Any
+
 import numpy as np
 import scipy.sparse as sp
 import torch
@@ -102,6 +104,37 @@ class Agreement(Remembering):
         moved[place] = self._refined(self._criterion(h[index]), labels[place])
         return moved
 
+    def votes(
+        self, h: Tensor, labels: NDArray[np.int64], n_clusters: int
+    ) -> NDArray[np.float32]:
+        """Return how sure a cluster is: the share of neighbours that are in it, too.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+        labels : ndarray of shape (n_samples,)
+            Clusters, from 0.
+        n_clusters : int
+            Number of clusters K.
+
+        Returns
+        -------
+        ndarray of shape (n_samples, n_clusters)
+            Rows sum to 1: half for the sample's own cluster, half for those of its
+            neighbours in both graphs. Samples that are not looked at have no doubts.
+        """
+        shares = np.eye(n_clusters, dtype=np.float32)[labels]
+        index = self._seek()
+        place = index.cpu().numpy()
+        own, graphs = shares[place], self._graphs(h[index])
+        for graph in graphs:
+            votes, n_votes = graph @ own, graph.sum(axis=1)
+            # Who has no neighbours is not contradicted.
+            votes = np.where(n_votes > 0, votes / np.maximum(n_votes, 1e-12), own)
+            shares[place] += votes / len(graphs)
+        return shares / shares.sum(axis=1, keepdims=True)
+
     def _refined(
         self, criterion: Modularity, labels: NDArray[np.integer]
     ) -> NDArray[np.int64]:
@@ -111,9 +144,11 @@ class Agreement(Remembering):
         return refined
 
     def _criterion(self, h: Tensor) -> Modularity:
+        return Modularity(self._graphs(h), self.resolution)
+
+    def _graphs(self, h: Tensor) -> list[Any]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        own = build_affinities(h, "knn", [n_neighbors])
-        return Modularity([*own, self.input_graph], self.resolution)
+        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
 
     def _seek(self) -> Tensor:
         """Return the samples that are looked at; at first, link them."""

@@ -110,7 +110,10 @@ class SelfPacedStages(Remembering):
             h = self.batches.map(easy.embed)
             easy.warn_coinciding(h)
             self.lesson = h, self.teach(h, easy.assign(h))
-        return self._head_stage(self.lesson)
+        smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
+        return head_stage(
+            self.params, self.network, *self.lesson, label_smoothing=smoothing
+        )
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
         """Return what the head is taught.
@@ -213,18 +216,18 @@ class SelfPacedStages(Remembering):
         return {"loss": loss, **terms}
 
     def teach_end(self) -> Stage:
-        """Teach the head its own clusters, samples moved to those of neighbours."""
+        """Teach the head its own clusters, moved and doubted as neighbours say."""
         if self.lesson is None:
+            assert self.agreement is not None
             h = self.batches.map(self.easy.embed)
             with torch.no_grad():
                 # In parts: the head is wider than what it maps.
                 parts = [self.network.assign(part) for part in h.split(_AT_ONCE)]
-            self.lesson = h, self.teach(h, torch.cat(parts))
-        return self._head_stage(self.lesson)
-
-    def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
-        smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
-        return head_stage(self.params, self.network, *lesson, label_smoothing=smoothing)
+            labels = self.teach(h, torch.cat(parts)).cpu().numpy()
+            votes = self.agreement.votes(h, labels, self.params.n_clusters)
+            target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
+            self.lesson = h, target
+        return head_stage(self.params, self.network, *self.lesson)
 
     # ----------------------------------------------- both at once (outlook, 5.2)
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 import torch
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs
@@ -66,6 +67,51 @@ def test_balance_weight_is_the_resolution_of_starts(blobs):
         stages = SelfPacedStages(model, network, batches, None, seeded())
         found[balance_weight] = stages.agreement.resolution
     assert found == {0.0: 0.25, 0.5: 0.5, 1.0: 1.0, 3.0: 1.0}
+
+
+def test_votes_doubt_what_neighbors_contradict(blobs):
+    X, y = blobs
+    h, alone = torch.from_numpy(X).float(), y.copy()
+    alone[0] = (y[0] + 1) % 4
+    votes = agreement(X).votes(h, alone, 5)
+    assert votes.dtype == np.float32
+    np.testing.assert_allclose(votes.sum(1), 1, rtol=1e-6)
+    # All its neighbours are in another cluster; half of the vote is its own.
+    np.testing.assert_allclose(votes[0, [alone[0], y[0]]], 0.5)
+    # The blobs lie apart: who is not its neighbour has none to contradict it.
+    graphs = agreement(X)
+    graphs._seek()
+    near = sum(abs(graph[:, [0]]).toarray() for graph in graphs._graphs(h))[:, 0] > 0
+    certain = ~near & (np.arange(len(y)) > 0)
+    np.testing.assert_allclose(votes[certain, alone[certain]], 1)
+    assert (votes[near, alone[near]] < 1).all()
+    assert not votes[:, 4].any()
+
+
+def test_votes_of_samples_without_neighbors_are_their_own():
+    judge = agreement(np.zeros((4, 3)))
+    judge._seek()
+    judge.input_graph = sp.csr_matrix((4, 4))
+    judge._graphs = lambda h: [judge.input_graph]
+    votes = judge.votes(torch.zeros(4, 3), np.array([0, 1, 1, 0]), 2)
+    np.testing.assert_array_equal(votes, np.eye(2)[[0, 1, 1, 0]])
+
+
+def test_head_is_less_sure_where_neighbors_disagree(monkeypatch):
+    X, _ = load_digits(n_class=5, return_X_y=True)
+    votes, seen = Agreement.votes, []
+
+    def keep(self, *arguments):
+        seen.append(votes(self, *arguments))
+        return seen[0]
+
+    monkeypatch.setattr(Agreement, "votes", keep)
+    quick = {"hidden_layer_sizes": (32,), "min_pretrain_steps": 100}
+    model = SelfPacedContrastiveClustering(5, random_state=0, **quick).fit(X)
+    (taught,) = seen
+    sure, doubted = model.predict_proba(X).max(1), taught.max(1) < 0.9
+    assert 0.01 < doubted.mean() < 0.5
+    assert sure[doubted].mean() < 0.95 < 0.98 < sure[~doubted].mean()
 
 
 def test_refine_keeps_numbers_with_gaps(blobs):
