@@ -244,7 +244,7 @@ def test_n_init_keeps_the_run_nearest_to_the_consensus_for_any_n_jobs(tiny, imag
     seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
     quick = {**QUICK, "encoder": "mlp"}
     # Enough for a head to learn what it is taught.
-    quick |= {"min_head_steps": 50, "head_learning_rate": 1e-3}
+    quick |= {"min_head_steps": 200, "head_learning_rate": 1e-3}
     n_threads = torch.get_num_threads()
     with _one_thread():
         singles = [
