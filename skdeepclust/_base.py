@@ -39,6 +39,7 @@ from skdeepclust.training import (
     fingerprint,
     fit_task,
     resolve_device,
+    without_autocast,
 )
 from skdeepclust.training.inputs import sample_shape
 from skdeepclust.views import seeded_globals
@@ -181,6 +182,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             # Those that train together do so one run after the other.
             runs = Parallel(n_jobs=self.n_jobs if group.n_processes == 1 else 1)(
                 delayed(run_on_one_thread)(
+                    torch.get_default_dtype(),
                     self,
                     X,
                     spec,
@@ -193,7 +195,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                 for number, seed in enumerate(seeds)
             )
         self._remember(spec)
-        with self._seeded(seeds[0], device):
+        with self._seeded(seeds[0], device), without_autocast(device):
             batches = Batches(X, spec, device, group)
             self._keep(runs, batches, float_dtype(X.dtype), task)
         task.end({} if predicts else None)
@@ -246,6 +248,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             ensure_min_samples=min_samples,
         )
         if not reset:
+            self._spec.check_unit(X)
             return X, self._spec.shape
         return X, sample_shape(X.shape[1], array_shape, self.image_shape)
 
@@ -254,7 +257,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
         Our own networks draw nothing, and leave them to other threads.
         """
-        if isinstance(self.encoder, nn.Module):
+        if isinstance(self._built.get("encoder"), nn.Module):
             return seeded_globals(seed, device)
         return nullcontext()
 

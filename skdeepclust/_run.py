@@ -23,6 +23,7 @@ from skdeepclust.training import (
     compiled,
     repeatable,
     run_stages,
+    without_autocast,
 )
 from skdeepclust.views import seeded_globals
 
@@ -115,7 +116,7 @@ def run_once(
         if estimator.compile:
             network.compiled = compiled(network.autoencoder.encoder, device)
         try:
-            with repeatable(device):
+            with repeatable(device), without_autocast(device):
                 run.fitted = estimator._train(network, batches, generator, train)
         finally:
             network.compiled = None
@@ -126,7 +127,8 @@ class _OneThread:
     """The scopes that compute on one thread: their numbers are the whole process's.
 
     Several threads may be in. Only the last one puts back what the first one found:
-    what another found is the one thread of those that were in before.
+    what another found is the one thread of those that were in before. OpenMP counts
+    for each thread, so that there every one puts it back for itself.
     """
 
     def __init__(self) -> None:
@@ -141,7 +143,6 @@ class _OneThread:
                 self.libraries = ThreadpoolController().lib_controllers
                 self.found = [library.num_threads for library in self.libraries]
             self.n_open += 1
-            # Where OpenMP counts, it does so for each thread.
             self._set(1, [1] * len(self.libraries))
 
     def __exit__(self, *error: object) -> None:
@@ -149,6 +150,10 @@ class _OneThread:
             self.n_open -= 1
             if self.n_open == 0:
                 self._set(self.n_threads, self.found)
+                return
+            for library, number in zip(self.libraries, self.found, strict=True):
+                if library.internal_api == "openmp":
+                    library.set_num_threads(number)
 
     def _set(self, n_threads: int, numbers: list[int]) -> None:
         torch.set_num_threads(n_threads)
@@ -162,11 +167,13 @@ class _OneThread:
 _ONE_THREAD = _OneThread()
 
 
-def run_on_one_thread(*arguments: Any) -> Run:
+def run_on_one_thread(dtype: torch.dtype, *arguments: Any) -> Run:
     """Train as in a worker, which has one thread: n_jobs must not change a digit.
 
     Parameters
     ----------
+    dtype : torch.dtype
+        The default one of torch, which a worker does not inherit.
     *arguments : object
         Of `run_once`.
 
@@ -175,8 +182,13 @@ def run_on_one_thread(*arguments: Any) -> Run:
     Run
         What has been learnt.
     """
-    with _ONE_THREAD:
-        run = run_once(*arguments)
+    found = torch.get_default_dtype()
+    torch.set_default_dtype(dtype)
+    try:
+        with _ONE_THREAD:
+            run = run_once(*arguments)
+    finally:
+        torch.set_default_dtype(found)
     *_, task = arguments
     task.end()
     return run

@@ -28,6 +28,7 @@ _BUILT_FROM = (
     "hidden_layer_sizes",
     "augmentation",
     "pretraining",
+    "precision",
 )
 
 

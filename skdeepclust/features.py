@@ -174,7 +174,9 @@ class FeatureExtractor(
                 rows = torch.tensor(X[start : start + batch_size], dtype=dtype)
                 # Of one size: in float32 the last digit depends on how many samples
                 # are computed at once.
-                batch = torch.zeros(batch_size, *shape, device=device)
+                batch = torch.zeros(
+                    batch_size, *shape, dtype=torch.float32, device=device
+                )
                 batch[: len(rows)] = rows.to(device).reshape(-1, *shape)
                 if dtype == torch.uint8:
                     batch /= 255

@@ -237,29 +237,40 @@ def test_estimators_fitted_in_threads_do_not_disturb_each_other(
 
 
 def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
-    def n_threads():
-        return [torch.get_num_threads(), *(p["num_threads"] for p in threadpool_info())]
+    def n_threads(api=""):
+        libraries = [p for p in threadpool_info() if api in p["internal_api"]]
+        return [torch.get_num_threads(), *(p["num_threads"] for p in libraries)]
 
-    scope, inside = _OneThread(), Barrier(2)
+    scope, together = _OneThread(), Barrier(2)
     first_is_out, found = Event(), []
 
     def work(is_first):
+        # OpenMP counts for each thread.
+        threadpool_limits(2)
+        torch.set_num_threads(2)
+        before = n_threads("openmp")
+        together.wait()
         with scope:
-            inside.wait()
+            together.wait()
             found.append(n_threads())
             if not is_first:
                 first_is_out.wait()
                 found.append(n_threads())
+        after = n_threads("openmp")
         first_is_out.set()
+        assert after == before
 
     with threadpool_limits(2):
         torch.set_num_threads(2)
         before = n_threads()
+        assert before[0] == max(before) == 2
         with ThreadPoolExecutor(2) as pool:
             [*pool.map(work, [True, False])]
-            assert max(map(max, found)) == 1
-            # In a thread that has not been there yet.
-            assert n_threads() == before
+        assert max(map(max, found)) == 1
+        assert n_threads() == before
+        with ThreadPoolExecutor(1) as pool:
+            # In a thread that is new.
+            assert pool.submit(torch.get_num_threads).result() == 2
         torch.set_num_threads(1)
 
 
@@ -276,6 +287,46 @@ def test_default_type_of_torch_may_be_another(make, blobs, default):
     assert_same(again, model)
     if hasattr(model, "network_"):
         assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+
+
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_default_type_of_torch_may_be_another_for_modules_and_workers(make, blobs):
+    module = nn.Linear(6, 4)
+    expected = FeatureExtractor(module).fit_transform(blobs[0])
+    torch.set_default_dtype(torch.float64)
+    try:
+        make(encoder=module).fit(blobs[0])
+        extracted = FeatureExtractor(module).fit_transform(blobs[0])
+        one, two = (make(n_init=2, n_jobs=n_jobs).fit(blobs[0]) for n_jobs in (1, 2))
+    finally:
+        torch.set_default_dtype(torch.float32)
+    np.testing.assert_array_equal(extracted, expected)
+    assert_same(one, two)
+
+
+@pytest.mark.parametrize("encoder", ["mlp", nn.Linear(6, 4)], ids=["mlp", "module"])
+def test_autocast_of_the_caller_changes_no_digit(make, blobs, encoder):
+    def fitted():
+        model = make(encoder=encoder, n_init=2).fit(blobs[0])
+        return model, model.transform(blobs[0]) if hasattr(model, "transform") else 0
+
+    expected, embedded = fitted()
+    with torch.autocast("cpu", torch.bfloat16):
+        model, other = fitted()
+        again = pickle.loads(pickle.dumps(model))
+    assert_same(model, expected)
+    assert_same(again, expected)
+    np.testing.assert_array_equal(other, embedded)
+
+
+@predicting
+def test_fitted_module_is_seeded_whatever_encoder_is_now(make, blobs):
+    model = make(encoder=Drawing()).fit(blobs[0])
+    embedded = model.transform(blobs[0])
+    before = states()
+    model.set_params(encoder="mlp")
+    np.testing.assert_array_equal(model.transform(blobs[0]), embedded)
+    assert_untouched(before)
 
 
 @pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])

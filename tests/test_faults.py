@@ -426,10 +426,26 @@ def test_images_in_another_unit(make):
     # Black, or 0 and 1 alone, as masks are.
     assert model.predict((IMAGES > 0.5).astype(np.uint8)).shape == (12,)
     other = make(encoder="mlp").fit(as_bytes)
-    with pytest.raises(ValueError, match=r"up to 0\.99.*went up to 255: multiply X"):
+    with pytest.raises(ValueError, match=r"up to 0\.99.*went up to 25\d: multiply X"):
         other.predict(as_floats)
     np.testing.assert_array_equal(other.predict(as_bytes * 1.0), other.labels_)
     assert other.predict(np.zeros((2, 8, 8))).shape == (2,)
+
+
+@predicting
+def test_images_in_the_unit_of_those_fitted(make, tmp_path):
+    dark = np.round(IMAGES * 255).astype(np.float32)
+    dark[0] = IMAGES[0] > 0.5
+    # Read image by image, and by workers for which joblib writes it to a file.
+    on_disk = np.memmap(tmp_path / "dark", np.float32, "w+", shape=dark.shape)
+    on_disk[:] = dark
+    for X in (dark, on_disk):
+        model = make(encoder="mlp").fit(X)
+        np.testing.assert_array_equal(model.predict(X[:1]), model.labels_[:1])
+    masks = IMAGES > 0.5
+    model = make(encoder="mlp").fit(masks.astype(np.uint8))
+    for X in (masks, masks * 1.0, masks.astype(np.float32)):
+        np.testing.assert_array_equal(model.predict(X), model.labels_)
 
 
 @fault("Data without names, where those fitted had some")

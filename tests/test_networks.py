@@ -263,19 +263,24 @@ def test_conv_autoencoder_computes_channels_last(n_channels):
 
 
 @pytest.mark.parametrize("device", ["cpu", "meta"])
-def test_views_are_embedded_at_once_but_on_a_cpu(device):
+def test_views_are_drawn_apart_and_embedded_at_once_but_on_a_cpu(device):
     autoencoder = build_autoencoder("conv", (1, 8, 8), 4)
     network = ClusterNetwork(autoencoder, ClusterHead(4, 3), unit_norm=True).to(device)
     batches = [torch.rand(6, 1, 8, 8).to(device) for _ in range(2)]
-    seen = []
+    viewed, embedded_at_once = [], []
 
     def view(x):
-        seen.append(len(x))
+        # Drawn once for all samples, as many callables do.
+        viewed.append(len(x))
         return x.flip(3)
 
+    network.autoencoder.encoder.register_forward_pre_hook(
+        lambda module, x: embedded_at_once.append(len(x[0]))
+    )
     embedded = network.embed_views(batches, view)
     assert [h.shape for h in embedded] == [(6, 4), (6, 4)]
-    assert seen == ([6, 6] if device == "cpu" else [12])
+    assert viewed == [6, 6]
+    assert embedded_at_once == ([6, 6] if device == "cpu" else [12])
     if device == "cpu":
         expected = network.embed(batches[1].flip(3))
         torch.testing.assert_close(embedded[1], expected)

@@ -250,7 +250,12 @@ def test_output_format_is_saved(make, frame, tmp_path):
 @pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
 @pytest.mark.parametrize(
     "changed",
-    [{"n_clusters": 5}, {"augmentation": None}, {"n_components": 2, "encoder": "conv"}],
+    [
+        {"n_clusters": 5},
+        {"augmentation": None},
+        {"n_components": 2, "encoder": "conv"},
+        {"precision": "bfloat16"},
+    ],
 )
 def test_parameters_changed_after_fit_leave_the_network(
     make, blobs, tmp_path, way, changed

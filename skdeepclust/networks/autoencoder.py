@@ -272,8 +272,13 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            output = module(torch.zeros(2, *shape))
+        with (
+            torch.no_grad(),
+            torch.autocast("cpu", enabled=False),
+            torch.random.fork_rng(devices=[]),
+        ):
+            x = torch.zeros(2, *shape, dtype=torch.float32, device="cpu")
+            output = module(x)
     except Exception as error:
         raise ValueError(
             f"encoder {name} fails on a batch of shape {(2, *shape)} (n_samples, "

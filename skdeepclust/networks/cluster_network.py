@@ -74,7 +74,9 @@ class ClusterNetwork(nn.Module):
 
         On a CPU one batch after the other, since fewer activations stay nearer to the
         processor. Elsewhere all at once, batch normalisation included: to launch each
-        layer once more would take longer than what it computes.
+        layer once more would take longer than what it computes. The views are made
+        one batch after the other in any case: a callable that draws once for all
+        samples has to draw once for each view of them.
 
         Parameters
         ----------
@@ -90,7 +92,7 @@ class ClusterNetwork(nn.Module):
         """
         if batches[0].device.type == "cpu":
             return [self.embed(view(x)) for x in batches]
-        return [*self.embed(view(torch.cat([*batches]))).chunk(len(batches))]
+        return [*self.embed(torch.cat([view(x) for x in batches])).chunk(len(batches))]
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the cluster logits of a batch.

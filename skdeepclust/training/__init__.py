@@ -8,6 +8,7 @@ from skdeepclust.training.device import (
     compiled,
     repeatable,
     resolve_device,
+    without_autocast,
 )
 from skdeepclust.training.distributed import ALONE, Alone, current_group
 from skdeepclust.training.events import EarlyStopping, History, Observer
@@ -41,4 +42,5 @@ __all__ = [
     "resolve_device",
     "run_stages",
     "sample_shape",
+    "without_autocast",
 ]

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from skdeepclust.training.device import without_autocast
 from skdeepclust.training.distributed import ALONE, Alone
 
 INFERENCE_ROWS = 512
@@ -32,11 +33,14 @@ class InputSpec:
     scale : float
         Then divided by; one value for all columns, which keeps the distances
         between rows in proportion.
+    largest_byte : int, default=0
+        The largest value of images of type uint8; 0 for all other data.
     """
 
     shape: tuple[int, ...]
     offset: NDArray[np.float64]
     scale: float
+    largest_byte: int = 0
 
     @property
     def is_image(self) -> bool:
@@ -71,7 +75,7 @@ class InputSpec:
         """
         if len(shape) == 3:
             if X.dtype == np.uint8:
-                return cls(shape, np.zeros(1), 255.0)
+                return cls(shape, np.zeros(1), 255.0, int(X.max()))
             low, high = float(X.min()), float(X.max())
             _check_range(max(abs(low), abs(high)))
             if low >= 0.0 and high <= 1.0:
@@ -107,16 +111,12 @@ class InputSpec:
         Raises
         ------
         ValueError
-            If images come as bytes and were fitted as floats within [0, 1], or the
-            other way round, or if a value lies beyond the range of float32.
+            If a value lies beyond the range of float32.
         """
-        ready, smallest, largest = X.dtype == np.uint8, float(X.min()), float(X.max())
-        unscaled = self.scale == 1.0 and not self.offset.any()
-        if self.is_image:
-            self._check_unit(largest, is_bytes=ready, unscaled=unscaled)
+        ready = X.dtype == np.uint8
         if not ready:
-            _check_range(max(abs(smallest), abs(largest)))
-            ready = X.dtype == np.float32 and unscaled
+            _check_range(max(abs(float(X.min())), abs(float(X.max()))))
+            ready = X.dtype == np.float32 and self._is_unit
         if not ready:
             blocks, X = _blocks(X), np.empty(X.shape, np.float32)
             for rows, scaled in zip(blocks, _blocks(X), strict=True):
@@ -127,19 +127,39 @@ class InputSpec:
             X = X.copy()
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
 
-    def _check_unit(self, largest: float, *, is_bytes: bool, unscaled: bool) -> None:
-        # 1 is black to one of the two and white to the other; 0 is black to both.
-        if is_bytes and unscaled and largest > 1.0:
+    def check_unit(self, X: NDArray[Any]) -> None:
+        """Raise if new images are bytes and the fitted ones within [0, 1], or reversed.
+
+        1 is black to one of the two and white to the other; 0 is black to both.
+
+        Parameters
+        ----------
+        X : ndarray of shape (n_samples, n_features)
+            All of what is given at once: a single image may be nearly black.
+
+        Raises
+        ------
+        ValueError
+            If they are.
+        """
+        if not self.is_image:
+            return
+        if X.dtype == np.uint8 and self._is_unit and X.max() > 1:
             raise ValueError(
-                f"X holds images of type uint8 with values up to {largest:.0f}, but "
+                f"X holds images of type uint8 with values up to {X.max()}, but "
                 "those that were fitted were floats within [0, 1]: divide X by 255."
             )
-        of_bytes = self.scale == 255.0 and not self.offset.any()
-        if not is_bytes and of_bytes and 0.0 < largest <= 1.0:
+        if X.dtype != np.uint8 and self.largest_byte > 1 and 0 < X.max() <= 1:
             raise ValueError(
-                f"X holds images of floats with values up to {largest:.3g}, but those "
-                "that were fitted went up to 255: multiply X by 255."
+                f"X holds images of floats with values up to {X.max():.3g}, but those "
+                f"that were fitted were of type uint8 and went up to "
+                f"{self.largest_byte}: multiply X by 255 or, if it is that dark, cast "
+                "it to uint8."
             )
+
+    @property
+    def _is_unit(self) -> bool:
+        return self.scale == 1.0 and not self.offset.any()
 
 
 def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
@@ -261,7 +281,7 @@ class Batches:
         starts = range(0, len(self.data), n_rows)
         group = self.group if len(starts) >= self.group.n_processes else ALONE
         own = group.share(starts)
-        with torch.no_grad():
+        with torch.no_grad(), without_autocast(self.device):
             for i, start in enumerate(own):
                 place = slice(start, start + n_rows)
                 if isinstance(self.data, Tensor):

@@ -2,7 +2,8 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -107,6 +108,24 @@ def repeatable(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _SCOPES.leave()
+
+
+def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
+    """Return the scope that a caller's ``torch.autocast`` does not reach into.
+
+    Parameters
+    ----------
+    device : torch.device
+        Where the computation runs.
+
+    Returns
+    -------
+    context manager
+        `precision` alone says in it what is computed in.
+    """
+    if not torch.amp.is_autocast_available(device.type):
+        return nullcontext()
+    return torch.autocast(device.type, enabled=False)
 
 
 def compiled(module: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
