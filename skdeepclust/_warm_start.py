@@ -307,8 +307,13 @@ def spectral_start(
         labels = criterion.refine(start.labels, seed=seed)
         refined.append(replace(start, labels=labels, modularity=criterion(labels)))
     best = max(refined, key=lambda start: start.modularity)
-    # The graph to train on has the neighbours that were asked for.
-    return replace(best, affinity=own) if best.source[:9] == "embedding" else best
+    if best.source.startswith("embedding"):
+        # The graph to train on has the neighbours that were asked for.
+        return replace(best, affinity=own)
+    if best.source == "walks":
+        # Cut with the walks that come back; but none is its own neighbour.
+        return replace(best, affinity=symmetrized(best.affinity))
+    return best
 
 
 def _cuts(
