@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
+from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
@@ -100,6 +101,17 @@ def test_spectral_start_takes_both_graphs_where_the_embedding_has_lost_a_class()
     assert adjusted_rand_score(y, alone.labels) < 0.6
     assert both.source in ("sum", "walks")
     assert both.affinity.nnz > own.nnz
+
+
+def test_walks_that_come_back_tie_no_sample_to_itself():
+    X = load_digits().data[:400]
+    embedding = X @ np.random.default_rng(0).normal(size=(64, 4))
+    rows = [torch.from_numpy(Z.astype(np.float32)) for Z in (embedding, X)]
+    own, given = (input_affinity(Z, 5, project=False, seed=0) for Z in rows)
+    start = spectral_start(embedding, [own], given, 10, may_replace=False, seed=0)
+    assert start.source == "walks"
+    assert start.affinity.nnz > own.nnz
+    assert not start.affinity.diagonal().any()
 
 
 @pytest.mark.parametrize("lost", [False, True])
