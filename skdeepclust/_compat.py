@@ -4,7 +4,9 @@ import inspect
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from scipy.sparse.linalg import eigsh
+from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
 
@@ -23,11 +25,28 @@ __all__ = [
     "CALLBACKS",
     "CallbackSupportMixin",
     "Interval",
+    "SparseParamsMixin",
     "StrOptions",
     "eigsh_seed",
     "fit_context",
     "has_callbacks",
 ]
+
+
+class SparseParamsMixin(BaseEstimator):
+    """Shows parameters that are sparse matrices in a notebook."""
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        # scikit-learn 1.9 asks whether each value is that of the signature, and SciPy
+        # raises an error when a matrix is compared with text.
+        params = self.get_params(deep=False)
+        matrices = {name: value for name, value in params.items() if issparse(value)}
+        if not matrices:
+            return super()._get_params_html(*args, **kwargs)
+        others = type(self)(**{**params, **dict.fromkeys(matrices, "a matrix")})
+        shown = others._get_params_html(*args, **kwargs)
+        shown.update(matrices)
+        return shown
 
 
 def eigsh_seed(seed: int) -> dict[str, Any]:

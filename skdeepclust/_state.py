@@ -6,10 +6,9 @@ from pathlib import Path
 from typing import Any, Self
 
 import torch
-from sklearn.base import BaseEstimator
 from torch import nn
 
-from skdeepclust._compat import CALLBACKS
+from skdeepclust._compat import CALLBACKS, SparseParamsMixin
 from skdeepclust._container import SCHEMA, migrate, parsing, read, write
 from skdeepclust._plain import plain, rich
 from skdeepclust._version import __version__
@@ -32,7 +31,7 @@ _BUILT_FROM = (
 )
 
 
-class StatefulEstimator(BaseEstimator):
+class StatefulEstimator(SparseParamsMixin):
     """Base of estimators whose state is arrays and plain values.
 
     A subclass gives `_build_network`, keeps the network as ``network_``, and tells

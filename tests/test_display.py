@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import re
 import subprocess
 import sys
 
@@ -153,6 +154,13 @@ def test_embedding_display_draws_two_components_as_they_are(points):
     assert result.ax_ is ax
 
 
+def test_embedding_display_takes_bfloat16(points):
+    X, y = points
+    rows = torch.tensor(X[:, :2], dtype=torch.bfloat16, requires_grad=True)
+    result = EmbeddingDisplay.from_predictions(rows, y)
+    np.testing.assert_array_equal(result.points, rows.detach().float())
+
+
 def test_embedding_display_subset_is_random_and_seeded(points):
     X, y = points
     draw = EmbeddingDisplay.from_predictions
@@ -174,6 +182,17 @@ def test_embedding_display_by_tsne_is_seeded(points, n):
     )
     np.testing.assert_array_equal(first.points, second.points)
     assert first.ax_.get_ylabel() == "t-SNE 2"
+
+
+@pytest.mark.parametrize("scale", [0, 1e-25, 1e25])
+def test_embedding_display_of_rows_of_any_scale(points, scale):
+    # What is 0 in float32 ends the interpreter in scikit-learn's own start of t-SNE.
+    X, y = points
+    rows = scale * X if scale else np.full_like(X, 0.1)
+    draw = EmbeddingDisplay.from_predictions
+    assert np.isfinite(draw(rows, y, method="tsne", random_state=0).points).all()
+    share = "0%" if scale == 0 else "[1-9][0-9]*%"
+    assert re.search(rf"\({share} of", draw(rows, y).ax_.get_xlabel())
 
 
 def test_embedding_display_takes_a_transformer(points):
@@ -479,6 +498,14 @@ def test_affinity_display_bins_keep_the_weight(graph):
     dense = AffinityDisplay.from_predictions(affinity.toarray(), labels, n_bins=7)
     assert dense.weights.shape == (7, 7)
     assert dense.weights.sum() == pytest.approx(affinity.sum())
+
+
+@pytest.mark.parametrize("kind", ["bsr", "coo", "csc", "dia", "dok", "lil"])
+def test_affinity_display_takes_every_sparse_format(graph, kind):
+    affinity, labels = graph
+    expected = AffinityDisplay.from_predictions(affinity, labels)
+    result = AffinityDisplay.from_predictions(affinity.asformat(kind), labels)
+    np.testing.assert_allclose(result.weights, expected.weights)
 
 
 def test_affinity_display_never_makes_a_large_graph_dense():

@@ -4,6 +4,7 @@ import warnings
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.base import BaseEstimator
 from sklearn.datasets import make_blobs
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
@@ -207,6 +208,17 @@ def test_predict_needs_no_graph_and_agrees(tiny_graph, images):
     probabilities = model.predict_proba(X)
     assert probabilities.shape == (len(X), 3)
     np.testing.assert_array_equal(probabilities.argmax(1), model.predict(X))
+
+
+@pytest.mark.parametrize("kind", ["bsr", "coo", "csc", "csr", "dia", "dok", "lil"])
+def test_a_given_graph_is_shown_in_notebooks(kind):
+    graph = sp.eye_array(5).asformat(kind)
+    model = GraphContrastiveClustering(3, graph=graph)
+    assert "GraphContrastiveClustering" in model._repr_html_()
+    if hasattr(BaseEstimator, "_get_params_html"):  # not before scikit-learn 1.7
+        shown = model._get_params_html()
+        assert shown["graph"] is graph
+        assert set(shown.non_default) == {"n_clusters", "graph"}
 
 
 # ------------------------------------------------------------------- reproducible

@@ -72,13 +72,31 @@ def test_it_is_transductive(tiny_subspace):
         assert not hasattr(tiny_subspace(), method)
 
 
-def test_expressed_is_the_closed_form_without_the_matrix(tiny_subspace):
-    h = torch.randn(30, 5, generator=torch.Generator().manual_seed(0)).double()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(
+    ("n_samples", "rank", "weight"),
+    [(30, 5, 0.7), (200, 2, 10.0), (200, 2, 1e8), (12, 3, 1e4), (9, 4, 1e8)],
+)
+def test_expressed_is_the_closed_form_without_the_matrix(
+    tiny_subspace, n_samples, rank, weight, dtype
+):
+    # Rows of a low rank are those of an encoder from fewer inputs than n_components.
+    generator = torch.Generator().manual_seed(0)
+    low = torch.randn(n_samples, rank, generator=generator, dtype=torch.float64)
+    h = low @ torch.randn(rank, 5, generator=generator, dtype=torch.float64)
     stages = _SubspaceStages(
-        tiny_subspace(self_expression_weight=0.7), None, None, torch.Generator()
+        tiny_subspace(self_expression_weight=weight), None, None, generator
     )
-    expected = self_expression_coefficients(h, weight=0.7) @ h
-    torch.testing.assert_close(stages.expressed(h), expected)
+    expected = self_expression_coefficients(h, weight=weight) @ h
+    torch.testing.assert_close(stages.expressed(h.to(dtype)), expected.to(dtype))
+
+
+def test_expressed_of_equal_rows_is_finite(tiny_subspace):
+    model = tiny_subspace(self_expression_weight=1e8)
+    stages = _SubspaceStages(model, None, None, torch.Generator())
+    h = torch.full((50, 10), 0.3)
+    torch.testing.assert_close(stages.expressed(h), h)
+    assert not stages.expressed(torch.zeros(50, 10)).any()
 
 
 GOOD = np.random.default_rng(0).normal(size=(30, 6))

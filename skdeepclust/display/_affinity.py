@@ -275,14 +275,15 @@ def _name_clusters(
 
 def _check_affinity(affinity: Any) -> Any:
     """Return the matrix in coordinates, its weights finite and not negative."""
-    if not sparse.issparse(affinity):
-        affinity = to_numpy(affinity)
+    # Of the sparse formats, not all hold their weights in one array.
+    is_sparse = sparse.issparse(affinity)
+    affinity = sparse.coo_array(affinity) if is_sparse else to_numpy(affinity)
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise ValueError(
             "affinity must have shape (n_samples, n_samples); got shape "
             f"{affinity.shape}: pass one weight for each pair of samples."
         )
-    check_finite("affinity", affinity.data if sparse.issparse(affinity) else affinity)
+    check_finite("affinity", affinity.data if is_sparse else affinity)
     matrix = sparse.coo_array(affinity, dtype=float)
     if matrix.nnz and matrix.data.min() < 0:
         raise ValueError(

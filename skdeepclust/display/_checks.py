@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
+from torch import Tensor
+
+from skdeepclust.training.inputs import as_array
 
 # Ten colours, none of them grey, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
@@ -51,8 +54,8 @@ def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
 
 def to_numpy(values: Any) -> NDArray[Any]:
     """Return an array; a tensor may need a gradient or live on another device."""
-    if hasattr(values, "detach"):
-        values = values.detach().cpu()
+    if isinstance(values, Tensor):
+        return as_array(values)
     return np.asarray(values)
 
 

@@ -4,9 +4,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import clone
-from sklearn.decomposition import PCA
-from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from skdeepclust.graph._checks import _check_count
@@ -20,6 +17,7 @@ from ._checks import (
     check_rows,
     fitted_value,
 )
+from ._plane import to_plane
 
 # With ten colours, shapes tell up to 60 clusters apart. Neighbours in the list differ
 # most, since clusters 0 and 10 have one colour.
@@ -222,7 +220,7 @@ class EmbeddingDisplay:
             "max_samples", max_samples
         ):
             indices = np.sort(random.choice(len(rows), max_samples, replace=False))
-        points, (xlabel, ylabel) = _to_plane(rows[indices], method, random)
+        points, (xlabel, ylabel) = to_plane(rows[indices], method, random)
         display = cls(
             points,
             names[clusters[indices]],
@@ -291,42 +289,6 @@ class EmbeddingDisplay:
         self.ax_ = ax
         self.figure_ = ax.figure
         return self
-
-
-def _to_plane(
-    rows: NDArray[Any], method: Any, random: np.random.RandomState
-) -> tuple[NDArray[Any], tuple[str, str]]:
-    """Return two columns and their names."""
-    if not hasattr(method, "fit_transform") and method not in ("pca", "tsne"):
-        raise ValueError(
-            "method must be 'pca', 'tsne' or a transformer with fit_transform; got "
-            f"{method!r}: pass one of these."
-        )
-    n, d = rows.shape
-    if d == 2:
-        return rows, ("component 1", "component 2")
-    if isinstance(method, str) and n < 3:
-        raise ValueError(
-            f"embedding must have 3 samples or more for method={method!r}; got {n}: "
-            "pass more samples."
-        )
-    if method == "pca":
-        pca = PCA(2, random_state=random)
-        points = pca.fit_transform(rows)
-        first, second = (f"{share:.0%}" for share in pca.explained_variance_ratio_)
-        return points, (
-            f"principal component 1 ({first} of the variance)",
-            f"principal component 2 ({second})",
-        )
-    name = "t-SNE"
-    if method == "tsne":
-        method = TSNE(perplexity=min(30, (n - 1) / 3), init="pca", random_state=random)
-    else:
-        name, method = type(method).__name__, clone(method)
-    points = check_rows(
-        "method.fit_transform(embedding)", method.fit_transform(rows), 2
-    )
-    return points[:, :2], (f"{name} 1", f"{name} 2")
 
 
 def _looks(names: NDArray[Any]) -> NDArray[Any]:

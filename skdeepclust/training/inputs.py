@@ -35,7 +35,7 @@ def as_rows(X: Any) -> tuple[Any, tuple[int, ...] | None]:
         If it is a tensor that has no dense values.
     """
     if isinstance(X, torch.Tensor):
-        X = _as_array(X)
+        X = as_array(X)
     if isinstance(X, list | tuple):
         X = _images_of_lists(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
@@ -70,7 +70,24 @@ def _images_of_lists(X: Any) -> Any:
     return array if array.ndim > 2 else X
 
 
-def _as_array(X: torch.Tensor) -> NDArray[Any]:
+def as_array(X: torch.Tensor) -> NDArray[Any]:
+    """Bring a tensor to NumPy.
+
+    Parameters
+    ----------
+    X : Tensor
+        It may need a gradient, live on any device, and be of any type.
+
+    Returns
+    -------
+    ndarray
+        Types that NumPy does not have become float32.
+
+    Raises
+    ------
+    TypeError
+        If it has no dense values.
+    """
     X = X.detach()
     if X.layout != torch.strided or X.is_meta:
         raise TypeError(
