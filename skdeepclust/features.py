@@ -3,7 +3,6 @@
 import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from numbers import Integral
 from typing import Any
 
@@ -16,9 +15,15 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
-from skdeepclust.training import as_rows, resolve_device, sample_shape
+from skdeepclust.training import (
+    as_rows,
+    resolve_device,
+    sample_shape,
+    without_autocast,
+)
 from skdeepclust.views import seeded_globals
 
 __all__ = ["FeatureExtractor"]
@@ -169,7 +174,7 @@ class FeatureExtractor(
         dtype = torch.uint8 if X.dtype == np.uint8 else torch.float32
         features = []
         # The module may draw from the global generators.
-        with torch.no_grad(), seeded_globals(0, device):
+        with torch.no_grad(), seeded_globals(0, device), without_autocast(device):
             for start in range(0, len(X), batch_size):
                 rows = torch.tensor(X[start : start + batch_size], dtype=dtype)
                 # Of one size: in float32 the last digit depends on how many samples
@@ -229,11 +234,9 @@ class FeatureExtractor(
             state["module"] = _packed(self.module)
         return state
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        """Put the weights back, on the CPU."""
-        super().__setstate__(state)
-        if isinstance(self.module, nn.Module):
-            _unpack(self.module)
+    def __copy__(self) -> "FeatureExtractor":
+        """Return a copy with weights of its own."""
+        return copy.deepcopy(self)
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
@@ -246,7 +249,10 @@ class FeatureExtractor(
 
 @dataclass(eq=False)
 class _Packed:
-    """A tensor of a module as an array: the same bytes in every process."""
+    """A tensor of a module as an array: the same bytes in every process.
+
+    Copied or loaded, it is a tensor again, on the CPU.
+    """
 
     array: np.ndarray
     dtype: str
@@ -254,21 +260,27 @@ class _Packed:
     requires_grad: bool | None
     """None for a buffer, which is not trained."""
 
-    @cached_property
-    def tensor(self) -> Tensor:
-        # In the layout that it had: the last digits of what is computed depend on it.
-        dtype = getattr(torch, self.dtype)
-        tensor = torch.empty_strided(self.array.shape, self.strides, dtype=dtype)
-        tensor.copy_(torch.from_numpy(self.array))
-        if self.requires_grad is None:
-            return tensor
-        return nn.Parameter(tensor, requires_grad=self.requires_grad)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (self.array, self.dtype, self.strides, self.requires_grad)
+
+
+def _unpacked(
+    array: np.ndarray, dtype: str, strides: tuple[int, ...], requires_grad: bool | None
+) -> Tensor:
+    # In the layout that it had: the last digits of what is computed depend on it.
+    tensor = torch.empty_strided(array.shape, strides, dtype=getattr(torch, dtype))
+    tensor.copy_(torch.from_numpy(array))
+    if requires_grad is None:
+        return tensor
+    return nn.Parameter(tensor, requires_grad=requires_grad)
 
 
 def _packed(module: nn.Module) -> nn.Module:
     """Copy a module with `_Packed` in place of its tensors."""
     memo: dict[int, Any] = {}
     for tensor in (*module.parameters(), *module.buffers()):
+        if is_lazy(tensor):
+            continue  # without values
         # A copy, which has no gaps, in whichever layout it is.
         bare = tensor.detach().cpu().clone()
         # NumPy has no bfloat16; every one is a float32.
@@ -282,12 +294,3 @@ def _packed(module: nn.Module) -> nn.Module:
         )
     # What the memo knows is taken from it, and not copied. Shared tensors stay so.
     return copy.deepcopy(module, memo)
-
-
-def _unpack(module: nn.Module) -> None:
-    """Put tensors back in place of `_Packed`."""
-    for part in module.modules():
-        for held in (part._parameters, part._buffers):
-            for name, value in held.items():
-                if isinstance(value, _Packed):
-                    held[name] = value.tensor

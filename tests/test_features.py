@@ -178,6 +178,13 @@ def test_features_leave_the_module_alone(photos, net):
         assert value.dtype == before[name].dtype
 
 
+def test_features_do_not_depend_on_autocast(photos, net):
+    extractor = FeatureExtractor(net, output=pooled)
+    expected = extractor.transform(photos)
+    with torch.autocast("cpu"):
+        np.testing.assert_array_equal(extractor.transform(photos), expected)
+
+
 def test_features_have_names(photos, net):
     extractor = FeatureExtractor(net, output=pooled).set_output(transform="pandas")
     frame = extractor.fit_transform(photos)
@@ -280,6 +287,40 @@ def test_copies_have_weights_of_their_own(photos, net):
         net.conv.weight.zero_()
     for other in others:
         np.testing.assert_array_equal(other.transform(photos), expected)
+
+
+class _Listed(nn.Linear):
+    """Holds its weight also in a list, where torch does not look for it."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.listed = [self.weight]
+
+    def forward(self, x):
+        return x @ self.listed[0]
+
+
+def copied(extractor):
+    return [
+        pickle.loads(pickle.dumps(extractor)),
+        copy.deepcopy(extractor),
+        copy.copy(extractor),
+    ]
+
+
+def test_copies_keep_weights_in_lists():
+    X = np.ones((4, 2), dtype=np.float32)
+    extractor = FeatureExtractor(seeded(_Listed)).fit(X)
+    for other in copied(extractor):
+        np.testing.assert_array_equal(other.transform(X), extractor.transform(X))
+        assert other.module.listed[0] is other.module.weight
+
+
+def test_copies_of_a_lazy_module():
+    X = np.ones((4, 2), dtype=np.float32)
+    extractor = FeatureExtractor(nn.LazyLinear(3)).fit(X)
+    for other in copied(extractor):
+        np.testing.assert_array_equal(other.transform(X), extractor.transform(X))
 
 
 def test_hash_tells_modules_apart(photos, net):
