@@ -271,8 +271,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             or (name.endswith("_") and not name.startswith("_"))
         ]
 
-    def _forget(self) -> None:
-        for name in self._fitted_names():
+    def _forget(self, *spared: str) -> None:
+        for name in {*self._fitted_names()}.difference(spared):
             delattr(self, name)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -307,8 +307,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         batches: Batches,
         generator: torch.Generator,
         train: Train,
-    ) -> dict[str, Any]:
-        """Train `network` by `train`; return further fitted attributes by name."""
+        fitted: dict[str, Any],
+    ) -> None:
+        """Train `network` by `train`; note further fitted attributes by name."""
         raise NotImplementedError
 
     def _keep(

@@ -420,15 +420,15 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         batches: Batches,
         generator: torch.Generator,
         train: Train,
-    ) -> dict[str, Any]:
+        fitted: dict[str, Any],
+    ) -> None:
         # Before the first epoch, not after the last one of pretraining.
         check_graph(self.graph, self.n_neighbors, len(batches))
         views = make_views(self.augmentation, batches.spec.shape)
         stages = GraphStages(
-            self, network, batches, views, generator, goes_on=self._goes_on()
+            self, network, batches, views, generator, fitted, goes_on=self._goes_on()
         )
         train(network, stages, len(batches))
         if stages.affinity is None:
             # Training has stopped before: the graph of what there is.
             stages.start()
-        return {"affinity_matrix_": stages.affinity}

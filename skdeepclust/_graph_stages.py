@@ -51,14 +51,14 @@ class GraphStages(Remembering):
         Random views.
     generator : torch.Generator
         Draws everything that is random.
+    fitted : dict
+        Where the estimator's ``affinity_matrix_`` is put.
     goes_on : bool, default=False
         Whether `network` has been fitted before: nothing is pretrained, and its head
         has its clusters.
 
     Attributes
     ----------
-    affinity : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        The graph that is trained on first.
     neighbors : Tensor of shape (n_samples, n_neighbors)
         Positives of each sample.
     lesson : tuple of Tensors, or None
@@ -81,6 +81,7 @@ class GraphStages(Remembering):
         batches: Batches,
         views: Views | None,
         generator: torch.Generator,
+        fitted: dict[str, Any],
         *,
         goes_on: bool = False,
     ) -> None:
@@ -90,12 +91,23 @@ class GraphStages(Remembering):
         self.batches = batches
         self.views = views
         self.generator = generator
-        self.affinity: sp.csr_matrix | None = None
+        self.fitted = fitted
         self.input_graph: sp.csr_matrix | None = None  # where it is trained on
         self.lesson: tuple[Tensor, Tensor] | None = None
         self.easy = CenterStage(
             estimator, network, batches, views, generator, goes_on=goes_on
         )
+
+    @property
+    def affinity(self) -> sp.csr_matrix | None:
+        """The graph that is trained on first, once it is built."""
+        return self.fitted.get("affinity_matrix_")
+
+    @affinity.setter
+    def affinity(self, value: sp.csr_matrix | None) -> None:
+        # A checkpoint from before it is built holds None.
+        if value is not None:
+            self.fitted["affinity_matrix_"] = value
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)

@@ -44,7 +44,7 @@ class Run:
     history : list of dict
         A row per epoch.
     fitted : dict
-        Further fitted attributes by their names.
+        Further fitted attributes by their names, as soon as they are known.
     """
 
     network: ClusterNetwork
@@ -117,7 +117,7 @@ def run_once(
             network.compiled = compiled(network.autoencoder.encoder, device)
         try:
             with repeatable(device), without_autocast(device):
-                run.fitted = estimator._train(network, batches, generator, train)
+                estimator._train(network, batches, generator, train, run.fitted)
         finally:
             network.compiled = None
     return run

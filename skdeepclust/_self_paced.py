@@ -397,10 +397,10 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         batches: Batches,
         generator: torch.Generator,
         train: Train,
-    ) -> dict[str, Any]:
+        fitted: dict[str, Any],
+    ) -> None:
         views = make_views(self.augmentation, batches.spec.shape)
         stages = SelfPacedStages(
             self, network, batches, views, generator, goes_on=self._goes_on()
         )
         train(network, stages, len(batches))
-        return {}

@@ -263,7 +263,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         batches: Batches,
         generator: torch.Generator,
         train: Train,
-    ) -> dict[str, Any]:
+        fitted: dict[str, Any],
+    ) -> None:
         check_graph("self_expression", self.n_neighbors, len(batches))
         if self.coefficients == "learned":
             check_dense(
@@ -276,11 +277,9 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         check_finite(embedding, self.learning_rate)
         affinity = batches.group.same(stages.affinity(h))
         labels = spectral_labels(affinity, self.n_clusters, seed=draw_seed(generator))
-        return {
-            "affinity_matrix_": affinity,
-            "embedding_": embedding,
-            "labels_": batches.group.same(labels),
-        }
+        fitted["affinity_matrix_"] = affinity
+        fitted["embedding_"] = embedding
+        fitted["labels_"] = batches.group.same(labels)
 
     def _keep(
         self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task

@@ -289,6 +289,25 @@ def test_fitted_estimator_is_as_if_fit_had_stopped(callbacks, make, blobs):
         np.testing.assert_array_equal(fitted.labels_, model.labels_)
 
 
+@pytest.mark.parametrize("make", ["tiny_graph"], indirect=True)
+def test_fitted_estimator_has_the_graph_of_its_own_fit(callbacks, make, blobs):
+    X, y = blobs
+    spy = Spy()
+    model = make(n_neighbors=5, warm_start=True).set_callbacks(spy).fit(X, y)
+    stages = [row["stage"] for row in model.history_]
+    for stage, seen in zip(stages, spy.epochs(), strict=True):
+        # There is none in the first stage, whose embedding it is built from.
+        assert hasattr(seen[4], "affinity_matrix_") == (stage != "pretraining")
+    assert (spy.epochs()[-1][4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
+    n_before = len(spy.epochs())
+    first = model.affinity_matrix_
+    model.set_params(n_neighbors=8).fit(X, y)
+    assert model.affinity_matrix_.nnz > first.nnz
+    for seen in spy.epochs()[n_before:]:
+        assert (seen[4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
+        assert seen[4].n_features_in_ == X.shape[1]
+
+
 @pytest.mark.parametrize("make", ["tiny_subspace"], indirect=True)
 def test_fitted_estimator_is_none_without_predict(callbacks, make, blobs):
     spy = Spy()
