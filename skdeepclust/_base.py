@@ -231,7 +231,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     def _validate(
         self, X: Any, *, reset: bool, min_samples: int = 1
     ) -> tuple[np.ndarray, tuple[int, ...]]:
-        X, array_shape = as_rows(X)
+        X, array_shape = as_rows(X, any_order=self.image_shape is not None)
         if not reset and array_shape is not None:
             fitted = self._spec.shape
             if array_shape != fitted and len(fitted) == 3:

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
@@ -169,12 +170,15 @@ def consensus_labels(
     ndarray of shape (n_samples,)
         The consensus.
     """
-    columns = [np.eye(labels.max() + 1)[labels] for labels in partitions]
+    columns = [
+        sp.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
+        for labels in partitions
+    ]
     if len(columns) == 1:
-        return columns[0].argmax(axis=1)
-    table = np.hstack(columns)
+        return columns[0].indices.astype(np.int64)
+    table = sp.hstack(columns, format="csr")
     # The table is tall: its right singular vectors come from the small Gram matrix.
-    _, vectors = np.linalg.eigh(table.T @ table)
+    _, vectors = np.linalg.eigh((table.T @ table).toarray())
     return kmeans_labels(table @ vectors[:, -n_clusters:], n_clusters, seed=seed)
 
 

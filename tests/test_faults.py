@@ -185,7 +185,7 @@ REFUSED = [
         np.zeros((12, 9, 9, 3)),
         {},
         ValueError,
-        r"channels last.*np.moveaxis\(X, -1, 1\)",
+        r"channels last.*np.moveaxis\(X, -1, 1\).*image_shape=\(9, 9, 3\)",
     ),
     (
         "``image_shape`` that does not fit",

@@ -55,6 +55,17 @@ def test_symmetric_affinity_takes_half_precision(dtype):
         assert actual[0, 1] == 0.75
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int64, bool])
+def test_symmetric_affinity_takes_integers(dtype):
+    # 100 + 100 is no int8, 200 + 200 no uint8.
+    most = {np.uint8: 200, np.int8: 100, np.int64: 2**62, bool: 1}[dtype]
+    weights = np.full((2, 1), most, dtype=dtype)
+    for values in (weights, torch.from_numpy(weights)):
+        actual = graph.symmetric_affinity([[1], [0]], values, 2)
+        assert actual.dtype == np.float64
+        assert actual[0, 1] == 2.0 * most
+
+
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_dense_affinity_takes_half_precision(dtype):
     actual = graph.dense_affinity(torch.tensor([[0.0, 0.5], [-0.25, 0.0]], dtype=dtype))
@@ -184,5 +195,6 @@ def test_low_rank_affinity_of_pairs_is_the_pairs():
     np.testing.assert_allclose(actual, pairs, atol=1e-12)
 
 
-def test_low_rank_affinity_of_an_empty_graph():
-    assert (graph.low_rank_affinity(np.zeros((3, 3)), 2) == 0).all()
+@pytest.mark.parametrize("n", [3, 1000])
+def test_low_rank_affinity_of_an_empty_graph(n):
+    assert (graph.low_rank_affinity(sp.csr_matrix((n, n)), 2) == 0).all()

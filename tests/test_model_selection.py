@@ -6,11 +6,13 @@ import random
 import numpy as np
 import pytest
 import torch
+from scipy import sparse
 from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score, silhouette_score
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from skdeepclust.model_selection import (
@@ -77,6 +79,24 @@ def test_silhouette_scorer_of_other_clusterers_looks_at_the_samples(blobs):
     scaled = make_pipeline(StandardScaler(), kmeans).fit(X)
     rows = scaled[:-1].transform(X)
     assert silhouette_scorer(scaled, X) == silhouette_score(rows, scaled[-1].labels_)
+
+
+def test_silhouette_scorer_takes_sparse_samples(blobs, monkeypatch):
+    X = np.where(np.abs(blobs[0]) < 1, 0, blobs[0])
+    kmeans = KMeans(3, n_init=2, random_state=0).fit(X)
+    for most in (len(X), 40):
+        monkeypatch.setattr(_scorers, "_SILHOUETTE_SAMPLES", most)
+        score = silhouette_scorer(kmeans, sparse.csc_array(X))
+        assert score == pytest.approx(silhouette_scorer(kmeans, X))
+
+
+@pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
+def test_scorers_look_into_frozen_estimators(scorer, piped, model, blobs):
+    X, _ = blobs
+    assert scorer(FrozenEstimator(model), X) == scorer(model, X)
+    assert scorer(FrozenEstimator(piped), X) == scorer(piped, X)
+    ends = Pipeline([*piped.steps[:-1], ("last", FrozenEstimator(piped[-1]))])
+    assert scorer(ends, X) == scorer(piped, X)
 
 
 @pytest.mark.parametrize(

@@ -176,6 +176,14 @@ def test_image_forms_are_the_same_data(tiny, images):
         np.testing.assert_array_equal(model.predict(flat), reference)
 
 
+def test_narrow_images_are_taken_where_image_shape_names_them(tiny, images):
+    X = images[0].reshape(-1, 8, 8)[:, :6, :3].repeat(5, axis=0).reshape(-1, 5, 6, 3)
+    model = tiny(image_shape=(5, 6, 3), encoder="mlp", **QUICK).fit(X)
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
+    with pytest.raises(ValueError, match=r"image_shape=\(5, 6, 3\)"):
+        tiny(encoder="mlp", **QUICK).fit(X)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.uint8])
 def test_transform_keeps_float_dtype(tiny, images, dtype):
     X, _ = images

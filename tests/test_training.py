@@ -1,5 +1,7 @@
 import logging
 import math
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -196,6 +198,26 @@ def test_history_verbose_logs_one_line_an_epoch(caplog):
     assert len(caplog.records) == 3
 
 
+def test_history_lines_come_once_wherever_logging_is_configured():
+    script = (
+        "import logging, sys\n"
+        "from skdeepclust.training import History, Stage\n"
+        "def line(name):\n"
+        "    history = History(verbose=1)\n"
+        "    history._stage = name\n"
+        "    history.epoch_end(1, {'loss': 0.5})\n"
+        "line('first')\n"
+        "line('second')\n"
+        "logging.basicConfig(format='%(message)s')\n"
+        "line('third')\n"
+    )
+    run = [sys.executable, "-c", script]
+    lines = subprocess.run(run, capture_output=True, text=True, check=True).stderr
+    assert lines.splitlines() == [
+        f"{name} epoch 1: loss 0.5" for name in ("first", "second", "third")
+    ]
+
+
 def test_resolve_device_names_those_there_are():
     assert resolve_device("cpu") == CPU
     assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
@@ -293,6 +315,9 @@ def test_as_rows_flattens_images_and_tensors():
     assert rows.dtype == np.float32
     assert shape == (2, 4, 3)
     assert as_rows([[1, 2]]) == ([[1, 2]], None)
+    rows, shape = as_rows(np.zeros((5, 8, 16, 4)), any_order=True)
+    assert rows.shape == (5, 8 * 16 * 4)
+    assert shape == (8, 16, 4)
     with pytest.raises(ValueError, match="dim 5"):
         as_rows(np.zeros((1, 1, 1, 1, 1)))
     with pytest.raises(ValueError, match="masked"):

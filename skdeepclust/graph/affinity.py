@@ -71,6 +71,9 @@ def symmetric_affinity(
             f"weights must have the shape of indices, {columns.shape}; got "
             f"{values.shape}: pass one weight per neighbour."
         )
+    if values.dtype.kind in "biu":
+        # Small types would not hold the sums.
+        values = values.astype(np.float64)
     if columns.size > 0 and (columns.min() < 0 or columns.max() >= n):
         raise ValueError(
             f"indices must lie between 0 and n - 1 = {n - 1}; got {columns.min()} to "
@@ -251,6 +254,9 @@ def _leading(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the k largest eigenvalues and, in columns, their eigenvectors."""
     n = matrix.shape[0]
+    if matrix.count_nonzero() == 0:
+        # Any vectors do; Lanczos iterations find none.
+        return np.zeros(k), np.eye(n, k)
     if n < _SPARSE_EIGENVECTORS or 8 * k > n:
         values, vectors = np.linalg.eigh(matrix.toarray())
         return values[-k:], vectors[:, -k:]

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
@@ -57,15 +58,20 @@ def silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     model, X = _last_step(estimator, X)
     labels = model.predict(X)
     embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
-    rows = check_array(embedding, dtype=[np.float64, np.float32], input_name="X")
-    if len(rows) > _SILHOUETTE_SAMPLES:
+    rows = check_array(
+        embedding,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        input_name="X",
+    )
+    if len(labels) > _SILHOUETTE_SAMPLES:
         rng = np.random.default_rng(0)
-        drawn = rng.choice(len(rows), _SILHOUETTE_SAMPLES, replace=False)
+        drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
         rows, labels = rows[drawn], labels[drawn]
     n_clusters = len(np.unique(labels))
     if n_clusters == 1:
         return -1.0
-    if n_clusters == len(rows):
+    if n_clusters == len(labels):
         return 0.0  # that of a sample alone in its cluster, by definition
     return float(silhouette_score(rows, labels))
 
@@ -201,10 +207,12 @@ def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
 
 def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return what clusters, and the samples as they get there."""
-    while isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            X = estimator[:-1].transform(X)
-        estimator = estimator[-1]
+    while isinstance(estimator, Pipeline | FrozenEstimator):
+        if isinstance(estimator, Pipeline):
+            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
+            estimator = estimator[-1]
+        else:
+            estimator = estimator.estimator
     if not hasattr(estimator, "predict"):
         raise TypeError(
             f"estimator must predict clusters; got {type(estimator).__name__}, which "

@@ -97,9 +97,11 @@ class History(Observer):
         self.verbose = verbose
         self.rows: list[dict[str, Any]] = [] if rows is None else rows
         if verbose and not logger.handlers and not logging.getLogger().handlers:
-            # A user who asked for lines and configured no logging still sees
-            # them; a configured root logger is left alone.
-            logger.addHandler(logging.StreamHandler())
+            # A user who asked for lines and configured no logging still sees them,
+            # and sees them once where logging is configured later.
+            handler = logging.StreamHandler()
+            handler.addFilter(lambda record: not logging.getLogger().handlers)
+            logger.addHandler(handler)
         if verbose and logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
 
