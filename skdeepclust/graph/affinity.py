@@ -42,7 +42,7 @@ def symmetric_affinity(
     -------
     scipy.sparse.csr_matrix of shape (n, n)
         The affinity: symmetric, non-negative, with a zero diagonal, sorted indices
-        and no stored zeros; float64, or float32 if `weights` are no wider.
+        and no stored zeros; float64, or float32 if `weights` are floats no wider.
 
     Raises
     ------
