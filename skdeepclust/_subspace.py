@@ -69,8 +69,9 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     self_expression_weight : float, default=1.0
         Weight of the residual ||Z - C Z||^2 against the norm of C, and in joint
         training against the reconstruction.
-    n_neighbors : int, default=10
-        Strongest coefficients of each sample that enter the affinity.
+    n_neighbors : int, default=None
+        Strongest coefficients of each sample that enter the affinity. None takes 10, or
+        those of all others of up to 10 samples.
     pretrain_epochs : int, default=10
         Epochs of the autoencoder alone; 0 skips them.
     min_pretrain_steps : int, default=400
@@ -174,7 +175,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         "coefficients": [StrOptions({"closed_form", "learned"})],
         "norm": [StrOptions({"fro2", "l1"})],
         "self_expression_weight": _POSITIVE,
-        "n_neighbors": [Interval(Integral, 1, None, closed="left")],
+        "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
         "pretrain_epochs": _COUNT,
         "min_pretrain_steps": _COUNT,
         "joint_epochs": _COUNT,
@@ -194,7 +195,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         coefficients: str = "closed_form",
         norm: str = "fro2",
         self_expression_weight: float = 1.0,
-        n_neighbors: int = 10,
+        n_neighbors: int | None = None,
         pretrain_epochs: int = 10,
         min_pretrain_steps: int = 400,
         joint_epochs: int = 5,
@@ -265,7 +266,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         train: Train,
         fitted: dict[str, Any],
     ) -> None:
-        check_graph("self_expression", self.n_neighbors, len(batches))
+        if self.n_neighbors is not None:
+            check_graph("self_expression", self.n_neighbors, len(batches))
         if self.coefficients == "learned":
             check_dense(
                 "coefficients='learned'", "coefficients='closed_form'", len(batches)
@@ -374,7 +376,7 @@ class _SubspaceStages:
 
     def affinity(self, h: Tensor) -> csr_matrix:
         """``|C| + |C|^T`` of the strongest coefficients."""
-        k = self.params.n_neighbors
+        k = self.params.n_neighbors or min(10, len(h) - 1)
         if self.params.coefficients == "learned":
             return dense_affinity(self.learn(h), k)
         n, d = h.shape

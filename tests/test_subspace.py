@@ -123,6 +123,14 @@ def test_fit_bad_parameter_says_what_and_leaves_nothing(
     assert not [name for name in vars(model) if name.endswith("_")]
 
 
+def test_default_neighbors_of_few_samples(tiny_subspace):
+    for n in (2, 10):
+        model = tiny_subspace(2, n_neighbors=None).fit(GOOD[:n])
+        assert model.affinity_matrix_.nnz == n * (n - 1)
+    with pytest.raises(ValueError, match="n_neighbors=10 must be below n_samples=10"):
+        tiny_subspace(2, n_neighbors=10).fit(GOOD[:10])
+
+
 def test_learned_refuses_many_samples(tiny_subspace, monkeypatch):
     monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
     with pytest.raises(ValueError, match=r"coefficients='learned'.*at most 20"):
