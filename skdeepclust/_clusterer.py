@@ -220,7 +220,8 @@ class BaseDeepClusterer(
         Returns
         -------
         ndarray of shape (n_samples, n_components)
-            The latent representation; float64 for float64 data, else float32.
+            The latent representation; of type float32 for data of type float32 or
+            uint8, else float64.
         """
         check_is_fitted(self)
         X, _ = self._validate(X, reset=False)

@@ -70,6 +70,8 @@ def rich(value: Any) -> Any:
     object
         As it was; tensors are on the CPU.
     """
+    if sp.issparse(value):
+        return value  # put together before; some kinds are dicts
     if isinstance(value, dict):
         if len(value) == 1:
             ((tag, content),) = value.items()

@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -495,6 +496,10 @@ def test_describe_tells_parameters_apart():
         0.5,
         [1, 2],
         torch.relu,
+        partial(torch.relu),
+        partial(torch.tanh),
+        partial(torch.clamp, min=0),
+        partial(torch.clamp, min=1),
         linear,
         nn.Linear(2, 2),
         nn.Linear(2, 2).bfloat16(),

@@ -135,6 +135,17 @@ def test_refine_moves_a_single_node_at_once(two_graphs):
         np.testing.assert_array_equal(refined, y)
 
 
+def test_refine_does_not_mind_self_loops():
+    clique = np.ones((4, 4)) - np.eye(4)
+    affinity = np.kron(np.eye(2), clique) + 3 * np.eye(8)
+    start = np.array([0, 0, 0, 1, 1, 1, 1, 0])
+    modularity = Modularity([sp.csr_matrix(affinity)])
+    expected = np.repeat([0, 1], 4)
+    assert modularity(expected) > modularity(start)
+    found = modularity.refine(start, seed=0)
+    np.testing.assert_array_equal(found, expected)
+
+
 def test_refine_moves_those_that_gain_to_where_they_gain_most():
     rng = np.random.default_rng(0)
     for _ in range(5):

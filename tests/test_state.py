@@ -321,6 +321,7 @@ def test_plain_and_rich_are_inverse():
         assert type(found) is kind
         assert found.dtype == np.float32
         np.testing.assert_array_equal(found.toarray(), matrix.toarray())
+        assert rich(found) is found
     value = {"a": (torch.ones(2, 3).T, [TableViews()]), "b": {3: None}}
     found = rich(plain(value))
     assert torch.equal(found["a"][0], value["a"][0])

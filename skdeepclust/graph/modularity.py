@@ -139,8 +139,8 @@ class Modularity:
             for share, degrees in self.graphs:
                 volume = member.T @ degrees
                 gain += (share @ member).toarray() - np.outer(degrees, volume)
-                # Its own degree is no part of what a node would join.
-                gain[nodes, current] += degrees**2
+                # What ties a node to itself is no part of what it would join.
+                gain[nodes, current] += degrees**2 - share.diagonal()
             target = gain.argmax(axis=1)
             better = gain[nodes, target] > gain[nodes, current] + 1e-15
             movers = np.flatnonzero(better)

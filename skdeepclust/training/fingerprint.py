@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,9 @@ def describe(value: Any) -> str:
         return f"RandomState, {_digest(repr([*_flat(state)]))}"
     if isinstance(value, np.ndarray | np.generic):
         return describe(value.tolist())
+    if isinstance(value, partial):
+        keywords = [[name, value.keywords[name]] for name in sorted(value.keywords)]
+        return f"partial of {describe([value.func, *value.args, keywords])}"
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(describe, value))}]"
     return _shown(value)
