@@ -399,6 +399,10 @@ def test_make_views_names_the_input_shape():
     "fields",
     [
         {"crop": (0.0, 1.0)},
+        {"crop": (0.4,)},
+        {"crop": (0.4, 1.0, 1.0)},
+        {"degrees": float("nan")},
+        {"jitter": float("inf")},
         {"scale": 1.0},
         {"grey": 1.5},
         {"blur": -0.1},
@@ -412,7 +416,10 @@ def test_image_views_name_the_bad_field(fields):
         ImageViews(**fields)
 
 
-@pytest.mark.parametrize("fields", [{"noise": -1.0}, {"mask": 2.0}, {"fill": "mean"}])
+@pytest.mark.parametrize(
+    "fields",
+    [{"noise": -1.0}, {"noise": float("nan")}, {"mask": 2.0}, {"fill": "mean"}],
+)
 def test_table_views_name_the_bad_field(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         TableViews(**fields)

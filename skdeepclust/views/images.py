@@ -340,7 +340,9 @@ class ImageViews:
 
     def __post_init__(self) -> None:
         """Reject ranges that have no meaning."""
-        if self.crop is not None and not 0 < self.crop[0] <= self.crop[1] <= 1:
+        if self.crop is not None and not (
+            len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1
+        ):
             raise ValueError(
                 f"crop must be (low, high) with 0 < low <= high <= 1, got {self.crop}."
             )
@@ -352,10 +354,9 @@ class ImageViews:
                     f"{name} must be a probability, got {getattr(self, name)}."
                 )
         for name in ("degrees", "shift", "jitter", "noise", "saturation", "hue"):
-            if getattr(self, name) < 0:
-                raise ValueError(
-                    f"{name} must not be negative, got {getattr(self, name)}."
-                )
+            value = getattr(self, name)
+            if not 0 <= value < math.inf:
+                raise ValueError(f"{name} must be finite and >= 0, got {value}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return one random view of each image.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -91,8 +92,8 @@ class TableViews:
 
     def __post_init__(self) -> None:
         """Reject values that have no meaning."""
-        if self.noise < 0:
-            raise ValueError(f"noise must not be negative, got {self.noise}.")
+        if not 0 <= self.noise < math.inf:
+            raise ValueError(f"noise must be finite and >= 0, got {self.noise}.")
         if not 0 <= self.mask <= 1:
             raise ValueError(f"mask must be a fraction, got {self.mask}.")
         if self.fill not in ("swap", "zero"):
