@@ -47,6 +47,11 @@ from skdeepclust.views import seeded_globals
 _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_start")
 _OWN = (*_UNTOLD, "device", "encoder", "random_state")
 """What each of several processes may have of its own: the first one's counts."""
+_GONE_ON_WITH = (
+    *("network_", "history_", "labels_", "_spec", "_built"),
+    *("n_features_in_", "feature_names_in_"),
+)
+"""What a fit with ``warm_start`` needs of the one before."""
 
 
 class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
@@ -100,8 +105,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """
         fitted = {name: getattr(self, name) for name in self._fitted_names()}
         kept = fitted if self._goes_on() else {}
-        if not kept:
-            self._forget()
+        # Callbacks are shown this fit, not the graph of an earlier one.
+        self._forget(*(_GONE_ON_WITH if kept else ()))
         random = self.random_state
         drawn = isinstance(random, np.random.RandomState) and self.checkpoint_dir
         state = random.get_state() if drawn else None
@@ -231,7 +236,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     def _validate(
         self, X: Any, *, reset: bool, min_samples: int = 1
     ) -> tuple[np.ndarray, tuple[int, ...]]:
-        X, array_shape = as_rows(X, any_order=self.image_shape is not None)
+        X, array_shape = as_rows(X, image_shape=self.image_shape)
         if not reset and array_shape is not None:
             fitted = self._spec.shape
             if array_shape != fitted and len(fitted) == 3:

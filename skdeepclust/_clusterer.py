@@ -163,8 +163,6 @@ class BaseDeepClusterer(
         network.load_state_dict(run.network.state_dict())
         stopped = Run(network, run.seed, [*run.history], run.fitted)
         fitted = copy(self)
-        # Nothing of an earlier fit, where warm_start=True goes on.
-        fitted._forget("n_features_in_", "feature_names_in_")
         fitted._remember(batches.spec)
         with warnings.catch_warnings():
             # Clusters may well be empty before the head has been taught.

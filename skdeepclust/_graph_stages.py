@@ -389,18 +389,7 @@ class GraphStages(Remembering):
         return consensus_labels(votes, params.n_clusters, seed=seed)
 
     def embed(self, x: Tensor) -> Tensor:
-        """Embed a batch as after training.
-
-        Parameters
-        ----------
-        x : Tensor
-            The batch.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, n_components)
-            The embedding.
-        """
+        """Embed a batch as after training."""
         self.network.eval()
         return self.network.embed(x)
 

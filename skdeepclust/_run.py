@@ -226,7 +226,9 @@ def check_trainable(network: ClusterNetwork) -> None:
         )
 
 
-def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
+def check_finite(
+    embedding: np.ndarray, learning_rate: float, name: str = "learning_rate"
+) -> None:
     """Raise unless the trained network gives finite values.
 
     Parameters
@@ -235,6 +237,8 @@ def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
         Of the training data.
     learning_rate : float
         What the message asks to lower.
+    name : str, default="learning_rate"
+        Of that parameter.
 
     Raises
     ------
@@ -244,8 +248,8 @@ def check_finite(embedding: np.ndarray, learning_rate: float) -> None:
     if not np.isfinite(embedding).all():
         raise ValueError(
             "The trained network maps X to values that are not finite: lower "
-            f"learning_rate={learning_rate}, scale X, or look for NaN in an encoder "
-            "of your own."
+            f"{name}={learning_rate}, scale X, or look for NaN in an encoder of your "
+            "own."
         )
 
 

@@ -24,7 +24,7 @@ from skdeepclust.graph import (
     self_expression_neighbors,
     symmetric_affinity,
 )
-from skdeepclust.graph._checks import _double
+from skdeepclust.graph.self_expression import _expressed
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
 from skdeepclust.training import Batches, InputSpec, Stage, Task, draw_seed
 
@@ -337,7 +337,8 @@ class _SubspaceStages:
     def solve(self, epoch: int) -> dict[str, float]:
         """Express the embedding, as it is, through itself."""
         h = self.batches.map(self.embed)
-        check_finite(h.cpu().numpy(), self.params.learning_rate)
+        name = "joint_learning_rate" if epoch > 0 else "learning_rate"
+        check_finite(h.cpu().numpy(), getattr(self.params, name), name)
         self.target = self.expressed(h)
         return {}
 
@@ -346,18 +347,7 @@ class _SubspaceStages:
         weight = self.params.self_expression_weight
         if self.params.coefficients == "learned":
             return self.learn(h) @ h
-        rows = _double(h)
-        values, vectors = torch.linalg.eigh(rows.T @ rows)
-        # What is 0 but for rounding, as many are where the embedding is of low rank,
-        # must not be divided by 1 / weight, which may be as small.
-        eps = torch.finfo(rows.dtype).eps
-        kept = values > eps * len(rows) * values[-1]
-        values, scores = values[kept], rows @ vectors[:, kept]
-        hat = scores / (values + 1 / weight)
-        own = (hat * scores).sum(1, keepdim=True)
-        # Without the diagonal, C = H / (1 - diag H).
-        others = (hat * values) @ vectors[:, kept].T - own * rows
-        return (others / (1 - own).clamp_min(eps**0.5)).to(h.dtype)
+        return _expressed(h, weight)
 
     def terms(self, index: Tensor) -> dict[str, Tensor]:
         """Reconstruction and residual of a batch."""

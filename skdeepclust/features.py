@@ -154,7 +154,7 @@ class FeatureExtractor(
     # ---------------------------------------------------------------- computation
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
-        X, array_shape = as_rows(X, any_order=self.image_shape is not None)
+        X, array_shape = as_rows(X, image_shape=self.image_shape)
         fitted = None if reset else getattr(self, "_shape", None)
         if fitted is not None and array_shape not in (None, fitted):
             raise ValueError(

@@ -301,11 +301,16 @@ def test_fitted_estimator_has_the_graph_of_its_own_fit(callbacks, make, blobs):
     assert (spy.epochs()[-1][4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
     n_before = len(spy.epochs())
     first = model.affinity_matrix_
-    model.set_params(n_neighbors=8).fit(X, y)
+    model.set_params(n_neighbors=8, center_epochs=1, min_center_steps=1).fit(X, y)
     assert model.affinity_matrix_.nnz > first.nnz
-    for seen in spy.epochs()[n_before:]:
-        assert (seen[4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
+    stages = [row["stage"] for row in model.history_[n_before:]]
+    assert stages[0] == "center"
+    for stage, seen in zip(stages, spy.epochs()[n_before:], strict=True):
         assert seen[4].n_features_in_ == X.shape[1]
+        if stage == "center":
+            assert not hasattr(seen[4], "affinity_matrix_")
+        else:
+            assert (seen[4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
 
 
 @pytest.mark.parametrize("make", ["tiny_subspace"], indirect=True)

@@ -75,7 +75,16 @@ def test_it_is_transductive(tiny_subspace):
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize(
     ("n_samples", "rank", "weight"),
-    [(30, 5, 0.7), (200, 2, 10.0), (200, 2, 1e8), (12, 3, 1e4), (9, 4, 1e8)],
+    [
+        (30, 5, 0.7),
+        (200, 2, 10.0),
+        (200, 2, 1e8),
+        (12, 3, 1e4),
+        (9, 4, 1e8),
+        # As many dimensions as samples, or one more: each sample stands alone.
+        (5, 5, 1e6),
+        (4, 4, 1e6),
+    ],
 )
 def test_expressed_is_the_closed_form_without_the_matrix(
     tiny_subspace, n_samples, rank, weight, dtype
@@ -89,6 +98,17 @@ def test_expressed_is_the_closed_form_without_the_matrix(
     )
     expected = self_expression_coefficients(h, weight=weight) @ h
     torch.testing.assert_close(stages.expressed(h.to(dtype)), expected.to(dtype))
+
+
+@pytest.mark.parametrize("weight", [1.0, 1e4, 1e8])
+def test_expressed_where_one_row_has_a_direction_of_its_own(tiny_subspace, weight):
+    h = torch.randn(50, 5, generator=torch.Generator().manual_seed(0)).double()
+    h[:, 4] = 0
+    h[0, 4] = 3
+    model = tiny_subspace(self_expression_weight=weight)
+    stages = _SubspaceStages(model, None, None, torch.Generator())
+    expected = self_expression_coefficients(h, weight=weight) @ h
+    torch.testing.assert_close(stages.expressed(h), expected)
 
 
 def test_expressed_of_equal_rows_is_finite(tiny_subspace):

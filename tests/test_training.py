@@ -208,14 +208,24 @@ def test_history_lines_come_once_wherever_logging_is_configured():
         "    history.epoch_end(1, {'loss': 0.5})\n"
         "line('first')\n"
         "line('second')\n"
-        "logging.basicConfig(format='%(message)s')\n"
-        "line('third')\n"
+        "root, own = logging.getLogger(), logging.getLogger('skdeepclust')\n"
+        "root.addHandler(logging.NullHandler())\n"
+        "line('beside none')\n"
+        "logging.basicConfig(format='%(message)s', force=True)\n"
+        "line('root')\n"
+        "root.handlers[0].setLevel('WARNING')\n"
+        "line('beside warnings')\n"
+        "root.handlers[0].setLevel('INFO')\n"
+        "own.propagate = False\n"
+        "line('alone')\n"
+        "own.addHandler(logging.StreamHandler())\n"
+        "line('own')\n"
     )
     run = [sys.executable, "-c", script]
     lines = subprocess.run(run, capture_output=True, text=True, check=True).stderr
-    assert lines.splitlines() == [
-        f"{name} epoch 1: loss 0.5" for name in ("first", "second", "third")
-    ]
+    names = ["first", "second", "beside none", "root", "beside warnings"]
+    expected = [f"{name} epoch 1: loss 0.5" for name in [*names, "alone", "own"]]
+    assert lines.splitlines() == expected
 
 
 def test_resolve_device_names_those_there_are():
@@ -315,9 +325,12 @@ def test_as_rows_flattens_images_and_tensors():
     assert rows.dtype == np.float32
     assert shape == (2, 4, 3)
     assert as_rows([[1, 2]]) == ([[1, 2]], None)
-    rows, shape = as_rows(np.zeros((5, 8, 16, 4)), any_order=True)
+    rows, shape = as_rows(np.zeros((5, 8, 16, 4)), image_shape=[8, 16, 4])
     assert rows.shape == (5, 8 * 16 * 4)
     assert shape == (8, 16, 4)
+    for other in (None, (4, 8, 16), (8, 16)):
+        with pytest.raises(ValueError, match="moveaxis"):
+            as_rows(np.zeros((5, 8, 16, 4)), image_shape=other)
     with pytest.raises(ValueError, match="dim 5"):
         as_rows(np.zeros((1, 1, 1, 1, 1)))
     with pytest.raises(ValueError, match="masked"):

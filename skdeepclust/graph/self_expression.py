@@ -251,6 +251,25 @@ def _closed_form(z: Tensor, ridge: float) -> Tensor:
     return coefficients
 
 
+def _expressed(z: Tensor, weight: float) -> Tensor:
+    """Return C Z, for the C of `self_expression_coefficients`, without C.
+
+    Row i is ``z_i - ((I - H) Z)_i / (1 - H_ii)``. Both parts of the fraction are sums
+    over singular values, in which nothing cancels where a sample stands alone.
+    """
+    rows = _double(z)
+    left, singular, right = _decompose(rows)
+    shrink = 1 / (1 + weight * singular.square())
+    remainder = (left.square() * shrink).sum(1, keepdim=True)
+    if len(singular) < len(rows):
+        outside = 1 - left.square().sum(1, keepdim=True)
+        remainder = remainder + outside.clamp_min(0)
+    residual = (left * (singular * shrink)) @ right
+    return (rows - residual / remainder.clamp_min(torch.finfo(rows.dtype).tiny)).to(
+        z.dtype
+    )
+
+
 def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
     """Rows of the closed form, up to the diagonal, of samples that stand alone.
 

@@ -118,7 +118,7 @@ def estimate_n_clusters(
     5
     """
     rows = check_array(
-        as_rows(X, any_order=True)[0],
+        as_rows(X)[0],
         dtype=[np.float64, np.float32],
         ensure_min_samples=4,
         input_name="X",

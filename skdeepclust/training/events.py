@@ -75,6 +75,20 @@ class Observer:
         """
 
 
+class _Lines(logging.StreamHandler[Any]):
+    """Shows the lines that no other handler shows."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        others = [handler for handler in logger.handlers if handler is not self]
+        if logger.propagate:
+            others += logging.getLogger().handlers
+        return not any(
+            record.levelno >= handler.level
+            and not isinstance(handler, logging.NullHandler)
+            for handler in others
+        )
+
+
 class History(Observer):
     """Rows of named numbers, one per epoch.
 
@@ -99,9 +113,7 @@ class History(Observer):
         if verbose and not logger.handlers and not logging.getLogger().handlers:
             # A user who asked for lines and configured no logging still sees them,
             # and sees them once where logging is configured later.
-            handler = logging.StreamHandler()
-            handler.addFilter(lambda record: not logging.getLogger().handlers)
-            logger.addHandler(handler)
+            logger.addHandler(_Lines())
         if verbose and logger.level == logging.NOTSET:
             logger.setLevel(logging.INFO)
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 
 
-def as_rows(X: Any, *, any_order: bool = False) -> tuple[Any, tuple[int, ...] | None]:
+def as_rows(X: Any, *, image_shape: Any = None) -> tuple[Any, tuple[int, ...] | None]:
     """Flatten images to rows and bring tensors to NumPy.
 
     Parameters
@@ -17,8 +17,8 @@ def as_rows(X: Any, *, any_order: bool = False) -> tuple[Any, tuple[int, ...] | 
     X : array-like or Tensor
         A table, or images of shape (n_samples, height, width) or
         (n_samples, channels, height, width).
-    any_order : bool, default=False
-        Whether to take also images that look as if the channels came last.
+    image_shape : sequence of int, default=None
+        The parameter. Images of just this shape are taken whatever they look like.
 
     Returns
     -------
@@ -53,12 +53,13 @@ def as_rows(X: Any, *, any_order: bool = False) -> tuple[Any, tuple[int, ...] | 
     if n_dims < 3:
         return X, None
     shape = (1, *X.shape[1:]) if n_dims == 3 else tuple(X.shape[1:])
-    if not any_order and n_dims == 4 and shape[2] <= 4 < min(shape[:2]):
+    named = () if image_shape is None else tuple(image_shape)
+    if n_dims == 4 and shape[2] <= 4 < min(shape[:2]) and shape != named:
         raise ValueError(
             f"X of shape {tuple(X.shape)} looks like images with the channels last; "
             "pass (n_samples, channels, height, width), for instance with "
-            "np.moveaxis(X, -1, 1). If they are that narrow and have that many "
-            f"channels, say so by image_shape={shape}."
+            "np.moveaxis(X, -1, 1). Flatten images that are that narrow and have that "
+            f"many channels, or name image_shape={shape}."
         )
     return X.reshape(X.shape[0], math.prod(shape)), shape
 
