@@ -1,6 +1,7 @@
 """Features of a torch module, as a transformer of scikit-learn."""
 
 import copy
+import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Integral
@@ -74,7 +75,8 @@ class FeatureExtractor(
     -----
     A pickle holds the weights as NumPy arrays, whatever the device. So does the hash
     by which joblib finds cached results: in a pipeline with ``memory``, features are
-    computed once for each module and data.
+    computed once for each module and data. Modules that were traced or scripted are
+    kept as ``torch.jit.save`` writes them; a copy of one counts as another module.
 
     Examples
     --------
@@ -275,10 +277,32 @@ def _unpacked(
     return nn.Parameter(tensor, requires_grad=requires_grad)
 
 
+@dataclass(eq=False)
+class _Scripted:
+    """A module that was traced or scripted, which pickle knows nothing of, as bytes."""
+
+    content: bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unscripted, (self.content,)
+
+
+def _unscripted(content: bytes) -> nn.Module:
+    module: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    return module
+
+
 def _packed(module: nn.Module) -> nn.Module:
     """Copy a module with `_Packed` in place of its tensors."""
     memo: dict[int, Any] = {}
-    for tensor in (*module.parameters(), *module.buffers()):
+    tensors = [*module.parameters(), *module.buffers()]
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            torch.jit.save(part, buffer := io.BytesIO())
+            memo[id(part)] = _Scripted(buffer.getvalue())
+        else:
+            tensors += [v for v in vars(part).values() if isinstance(v, Tensor)]
+    for tensor in tensors:
         if is_lazy(tensor):
             continue  # without values
         # A copy, which has no gaps, in whichever layout it is.

@@ -323,6 +323,37 @@ def test_copies_of_a_lazy_module():
         np.testing.assert_array_equal(other.transform(X), extractor.transform(X))
 
 
+class _Shifted(nn.Linear):
+    """Holds a tensor that is neither a parameter nor a buffer."""
+
+    def __init__(self):
+        super().__init__(2, 2)
+        self.shift = torch.ones(2)
+
+    def forward(self, x):
+        return super().forward(x) + self.shift
+
+
+def traced():
+    return torch.jit.trace(nn.Linear(2, 2), torch.ones(1, 2))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [_Shifted, traced, lambda: nn.Sequential(traced(), nn.ReLU())],
+    ids=["plain tensor", "traced", "traced within"],
+)
+def test_hash_is_that_of_all_weights(make):
+    X = np.ones((4, 2), dtype=np.float32)
+    extractor = FeatureExtractor(seeded(make)).fit(X)
+    expected = extractor.transform(X)
+    for other in copied(extractor):
+        np.testing.assert_array_equal(other.transform(X), expected)
+    assert joblib.hash(extractor) == joblib.hash(extractor)
+    another = FeatureExtractor(make())
+    assert joblib.hash(another) != joblib.hash(extractor)
+
+
 def test_hash_tells_modules_apart(photos, net):
     net.conv.to(memory_format=torch.channels_last)
     extractor = FeatureExtractor(net, output=pooled)

@@ -164,3 +164,10 @@ def test_fit_exploding_learning_rate_is_refused(blobs):
         pytest.raises(ValueError, match="lower learning_rate=1e"),
     ):
         DeepSubspaceClustering(3, learning_rate=1e30, random_state=0).fit(X)
+
+
+def test_fit_exploding_joint_learning_rate_is_named(blobs):
+    X, _ = blobs
+    model = DeepSubspaceClustering(3, joint_learning_rate=1e20, random_state=0)
+    with pytest.raises(ValueError, match="lower joint_learning_rate=1e"):
+        model.fit(X)

@@ -265,9 +265,8 @@ def _expressed(z: Tensor, weight: float) -> Tensor:
         outside = 1 - left.square().sum(1, keepdim=True)
         remainder = remainder + outside.clamp_min(0)
     residual = (left * (singular * shrink)) @ right
-    return (rows - residual / remainder.clamp_min(torch.finfo(rows.dtype).tiny)).to(
-        z.dtype
-    )
+    tiny = torch.finfo(rows.dtype).tiny
+    return (rows - residual / remainder.clamp_min(tiny)).to(z.dtype)
 
 
 def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
