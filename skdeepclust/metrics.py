@@ -44,7 +44,7 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     Raises
     ------
     ValueError
-        If an argument is empty or not 1-D, or their lengths differ.
+        If an argument is empty or not 1-D, lacks labels, or their lengths differ.
 
     References
     ----------
@@ -91,8 +91,8 @@ def normalized_mutual_info(
     Raises
     ------
     ValueError
-        If an argument is empty or not 1-D, their lengths differ, or `average_method`
-        is unknown.
+        If an argument is empty or not 1-D, lacks labels, their lengths differ, or
+        `average_method` is unknown.
 
     References
     ----------
@@ -131,8 +131,8 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
     Raises
     ------
     ValueError
-        If an argument is empty or not 1-D, their lengths differ, or `y_true` does not
-        hold integers.
+        If an argument is empty or not 1-D, lacks labels, their lengths differ, or
+        `y_true` does not hold integers, or some too large for more to follow.
 
     Examples
     --------
@@ -146,15 +146,21 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
             f"y_true must hold integers; got dtype {y_true.dtype}: encode the classes "
             f"with sklearn.preprocessing.LabelEncoder."
         )
-    classes = np.unique(y_true).astype(np.int64)
     clusters, inverse = np.unique(y_pred, return_inverse=True)
     rows, columns = linear_sum_assignment(
         contingency_matrix(y_true, y_pred), maximize=True
     )
-    names = np.full(clusters.shape[0], -1, dtype=np.int64)
-    names[columns] = classes[rows]
     unmatched = np.setdiff1d(np.arange(clusters.shape[0]), columns)
-    names[unmatched] = classes[-1] + 1 + np.arange(unmatched.shape[0])
+    largest = int(y_true.max())
+    if largest + len(unmatched) > np.iinfo(np.int64).max:
+        raise ValueError(
+            f"y_true holds the class {largest}, which with {len(unmatched)} clusters "
+            f"to be numbered after it is too large for int64: encode the classes with "
+            f"sklearn.preprocessing.LabelEncoder."
+        )
+    names = np.empty(clusters.shape[0], dtype=np.int64)
+    names[columns] = np.unique(y_true)[rows]
+    names[unmatched] = range(largest + 1, largest + 1 + len(unmatched))
     return names[inverse]
 
 
@@ -185,8 +191,8 @@ def neighbor_modularity(
     ------
     ValueError
         If `embedding` is not 2-D with 2 rows or more, holds a value that is not
-        finite, `labels` is not 1-D of the same length, or `n_neighbors` is not a
-        positive integer.
+        finite, `labels` is not 1-D of the same length or lacks some, or `n_neighbors`
+        is not a positive integer.
 
     References
     ----------
@@ -201,7 +207,7 @@ def neighbor_modularity(
     """
     embedding = check_array(
         embedding,
-        dtype=[np.float64, np.float32],
+        dtype=np.float64,
         ensure_min_samples=2,
         input_name="embedding",
     )
@@ -212,6 +218,11 @@ def neighbor_modularity(
             f"n_neighbors must be a positive integer; got {n_neighbors!r}: pass 1 or "
             f"more."
         )
+    # In many columns scikit-learn takes |a|^2 + |b|^2 - 2 a b, which loses its digits
+    # far from the origin.
+    embedding = embedding / (np.abs(embedding).max() or 1.0)
+    embedding -= embedding.mean(axis=0)
+    embedding /= np.abs(embedding).max() or 1.0
     graph = kneighbors_graph(embedding, min(int(n_neighbors), len(labels) - 1))
     graph = graph.maximum(graph.T).tocoo()
     _, cluster = np.unique(labels, return_inverse=True)
@@ -354,8 +365,31 @@ def _check_column(name: str, value: Any) -> NDArray[Any]:
             f"{name} must be 1-D, one label per sample; got shape {shape}: take the "
             f"argmax of probabilities or one-hot rows first."
         )
-    column: NDArray[Any] = column_or_1d(value)
+    # NumPy makes floats or objects of what pandas keeps as integers.
+    column: NDArray[Any] = column_or_1d(getattr(value, "to_numpy", lambda: value)())
+    missing = _is_missing(column)
+    if missing.any():
+        raise ValueError(
+            f"{name} has {missing.sum()} labels that are missing or not finite, the "
+            f"first at index {missing.argmax()}: drop these samples, or give them a "
+            f"label of their own."
+        )
+    if column.dtype == object and all(isinstance(v, Integral) for v in column):
+        column = np.array(column.tolist())
     return column
+
+
+def _is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+    if column.dtype.kind in "fc":
+        return ~np.isfinite(column)
+    if column.dtype.kind in "mM":
+        return np.isnat(column)
+    if column.dtype.kind != "O":
+        return np.zeros(len(column), dtype=bool)
+    # pandas.NA is neither equal to itself nor different.
+    return np.array(
+        [v is None or type(v).__name__ == "NAType" or v != v for v in column], bool
+    )
 
 
 def _check_lengths(**arrays: Any) -> None:

@@ -1,6 +1,7 @@
 """Metrics against the slow reference, and scorers inside scikit-learn."""
 
 import numpy as np
+import pandas as pd
 import pytest
 import reference
 from hypothesis import given, settings
@@ -146,6 +147,50 @@ def test_label_metrics_reject_what_is_not_one_dimensional(function, wrong):
 
 
 @pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        [0.0, np.nan, 1.0],
+        [0.0, np.inf, 1.0],
+        [0, None, 1],
+        ["a", None, "b"],
+        np.array([0, np.nan, 1], dtype=object),
+        pd.Series([0, None, 1], dtype="Int64"),
+        pd.Series([True, None, False], dtype="boolean"),
+        pd.Series(["a", None, "b"], dtype="string"),
+        pd.Series(["a", None, "b"], dtype="category"),
+        pd.to_datetime(pd.Series(["2026-01-01", None, "2026-01-02"])),
+    ],
+    ids=lambda value: str(getattr(value, "dtype", value)),
+)
+def test_label_metrics_reject_missing_labels(function, wrong):
+    message = "has 1 labels that are missing or not finite, the first at index 1"
+    with pytest.raises(ValueError, match=f"^y_true {message}"):
+        function(wrong, [0, 1, 2])
+    with pytest.raises(ValueError, match=f"^y_pred {message}"):
+        function([0, 1, 2], wrong)
+    with pytest.raises(ValueError, match=f"^labels {message}"):
+        metrics.neighbor_modularity([[0.0], [1.0], [2.0]], wrong)
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+@pytest.mark.parametrize("dtype", ["Int64", "UInt8", "int8"])
+def test_label_metrics_take_integers_of_pandas(function, dtype):
+    actual = function(pd.Series([3, 5, 5], dtype=dtype), [0, 1, 2])
+    np.testing.assert_array_equal(actual, function([3, 5, 5], [0, 1, 2]))
+
+
+def test_align_labels_rejects_classes_beyond_its_integers():
+    largest = 2**63 - 1
+    np.testing.assert_array_equal(
+        metrics.align_labels([largest, 0], [7, 8]), [largest, 0]
+    )
+    for classes, clusters in ([largest, 0, 0], [7, 8, 9]), ([2**63, 0], [7, 8]):
+        with pytest.raises(ValueError, match=r"^y_true .*too large for int64"):
+            metrics.align_labels(np.array(classes, dtype=np.uint64), clusters)
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
 def test_label_metrics_reject_different_lengths(function):
     with pytest.raises(ValueError, match=r"^y_true and y_pred .*'y_pred': 3"):
         function([0, 1], [0, 1, 1])
@@ -184,6 +229,19 @@ def test_neighbor_modularity_ranks_the_right_clustering_first(blobs):
 
 def test_neighbor_modularity_of_one_cluster_is_zero(blobs):
     assert metrics.neighbor_modularity(blobs[0], np.zeros(60)) == 0
+
+
+@pytest.mark.parametrize(
+    ("dtype", "constant"),
+    [("float32", 1e8), ("float32", 1e38), ("float64", 1e12), ("float64", 1e300)],
+)
+def test_neighbor_modularity_ignores_a_constant_column(dtype, constant):
+    rng = np.random.default_rng(0)
+    X, labels = rng.normal(size=(60, 20)).astype(dtype), np.arange(60) % 3
+    X[:, 0] = 0
+    expected = metrics.neighbor_modularity(X, labels)
+    X[:, 0] = constant
+    assert metrics.neighbor_modularity(X, labels) == expected
 
 
 def test_neighbor_modularity_caps_neighbors():
