@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
+from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.training import (
     as_rows,
     resolve_device,
@@ -172,7 +173,7 @@ class FeatureExtractor(
         self, X: np.ndarray, shape: tuple[int, ...], batch_size: int
     ) -> np.ndarray:
         device = resolve_device(self.device)
-        module = copy.deepcopy(self.module).to(device, torch.float32).eval()
+        module = copied_in_float32("module", self.module, device).eval()
         dtype = torch.uint8 if X.dtype == np.uint8 else torch.float32
         features = []
         # The module may draw from the global generators.

@@ -277,6 +277,44 @@ def test_load_weights_names_the_first_that_differs(tmp_path, change, message):
         assert torch.equal(value, before[name])
 
 
+def _sparse(weights):
+    weights["body.weight"] = weights["body.weight"].to_sparse()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_sparse, "body.weight has no dense values, .* in .*weights.pth'. Save"),
+        (
+            lambda w: w.update({"body.weight": w["body.weight"].to("meta")}),
+            "body.weight has no dense values, .* in .*weights.pth'. Save",
+        ),
+        (
+            lambda w: w.update({"body.weight": w["body.weight"] * 1j}),
+            "body.weight is complex in .*weights.pth', and real in _Small. Build",
+        ),
+    ],
+)
+def test_load_weights_loads_nothing_of_what_is_not_dense(tmp_path, change, message):
+    module, weights, path = _Small(), _Small().state_dict(), tmp_path / "weights.pth"
+    before = copy.deepcopy(module.state_dict())
+    change(weights)
+    torch.save(weights, path)
+    with pytest.raises(ValueError, match=message):
+        load_weights(module, path)
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("module", [_Small().to("meta"), nn.LazyLinear(2)])
+def test_load_weights_wants_a_module_with_memory(tmp_path, module):
+    path = tmp_path / "weights.pth"
+    torch.save(_Small().state_dict(), path)
+    kind = type(module).__name__
+    with pytest.raises(ValueError, match=f"no dense values, .* in {kind}. Run lazy"):
+        load_weights(module, path)
+
+
 class _Malicious:
     def __init__(self, path):
         self.path = path

@@ -486,6 +486,15 @@ def test_what_changes_nothing_may_change(make, blobs, folder, steps, tmp_path):
     assert steps.fit(model, X) == steps.fit(make(), X) - 8
 
 
+class _Extra(nn.Identity):
+    def __init__(self, state):
+        super().__init__()
+        self.state = state
+
+    def get_extra_state(self):
+        return self.state
+
+
 def test_describe_tells_parameters_apart():
     import scipy.sparse as sp
 
@@ -506,6 +515,8 @@ def test_describe_tells_parameters_apart():
         nn.Sequential(linear),
         nn.Sequential(linear, nn.ReLU()),
         nn.Sequential(linear, nn.Tanh()),
+        _Extra([1, 2]),
+        _Extra([1, 3]),
         sp.eye(3),
         2 * sp.eye(3),
         np.random.RandomState(0),

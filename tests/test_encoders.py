@@ -203,6 +203,20 @@ def test_frozen_encoder_is_cloned_and_saved(make, photos, tmp_path):
         assert_same_weights(copied.network_, model.network_)
 
 
+@pytest.mark.parametrize("trainable", [True, False])
+def test_traced_encoder_trains_as_its_module_does(make, trainable):
+    X = np.random.default_rng(0).normal(size=(30, 6)).astype(np.float32)
+    module = nn.Sequential(nn.Linear(6, 5), nn.ReLU(), nn.Linear(5, 4))
+    traced = torch.jit.trace(module, torch.zeros(2, 6))
+    model, other = (
+        clone(make(encoder=encoder, encoder_trainable=trainable)).fit(X)
+        for encoder in (module, traced)
+    )
+    np.testing.assert_array_equal(other.labels_, model.labels_)
+    for record, expected in zip(other.history_, model.history_, strict=True):
+        assert record["loss"] == pytest.approx(expected["loss"], rel=1e-4)
+
+
 def test_pipeline_is_the_path_of_the_thesis_for_photographs(photos):
     X, y = photos
     model = make_pipeline(

@@ -423,6 +423,11 @@ def test_images_in_another_unit(make):
         ValueError, match=r"uint8 with values up to 25.*divide X by 255"
     ):
         model.predict(as_bytes)
+    for dtype in (np.int64, np.float32):
+        with pytest.raises(ValueError, match=r"floats with values up to 25.*by 255"):
+            model.predict(as_bytes.astype(dtype))
+    # Somewhat beyond, by noise.
+    assert model.predict(as_floats + 0.5).shape == (12,)
     # Black, or 0 and 1 alone, as masks are.
     assert model.predict((IMAGES > 0.5).astype(np.uint8)).shape == (12,)
     other = make(encoder="mlp").fit(as_bytes)

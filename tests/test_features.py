@@ -120,6 +120,12 @@ def test_features_are_averaged_or_flattened(photos, function, expected):
     np.testing.assert_allclose(features, wanted, rtol=1e-3, atol=1e-3)
 
 
+def test_features_of_complex_weights_are_refused(photos):
+    module = nn.Sequential(nn.Flatten(), nn.Linear(216, 2, dtype=torch.complex64))
+    with pytest.raises(TypeError, match=r"module Sequential has complex .* 1\.weight"):
+        FeatureExtractor(module).fit(photos)
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.float64, np.int16])
 def test_features_scale_uint8_alone(photos, dtype):
     X = photos.astype(dtype)

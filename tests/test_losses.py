@@ -695,6 +695,23 @@ def test_losses_reject_scalars_that_are_not_positive(wrong):
         losses.gaussian_assignment(ROWS, ROWS, torch.tensor(wrong))
 
 
+@pytest.mark.parametrize(
+    "loss",
+    [
+        losses.nt_xent,
+        losses.pair_contrastive,
+        losses.cluster_contrastive,
+        lambda z, _, **given: losses.neighbor_contrastive(
+            z, (torch.arange(4)[:, None] + 1) % 4, **given
+        ),
+    ],
+)
+def test_losses_reject_a_temperature_that_is_learnt(loss):
+    wrong = torch.tensor(0.5, requires_grad=True)
+    with pytest.raises(ValueError, match=r"^temperature must be a constant; got"):
+        loss(ROWS, ROWS, temperature=wrong)
+
+
 def test_gaussian_assignment_rejects_a_scale_per_cluster():
     with pytest.raises(
         ValueError, match=r"^scale must be one number; got shape \(4,\)"

@@ -49,6 +49,12 @@ def test_resolution_weighs_what_lies_inside_at_random(two_graphs):
         assert Modularity(graphs, resolution)(y) == pytest.approx(expected)
 
 
+@pytest.mark.parametrize("wrong", [-0.1, np.nan, np.inf])
+def test_resolution_is_refused_where_it_means_nothing(two_graphs, wrong):
+    with pytest.raises(ValueError, match=f"^resolution must be .*got {wrong}"):
+        Modularity(two_graphs[0], wrong)
+
+
 def test_refine_at_low_resolution_minds_sizes_less():
     X, y = make_blobs([300, 30, 20], 2, cluster_std=0.8, random_state=3)
     graph = kneighbors_graph(X, 10)

@@ -235,6 +235,29 @@ def test_user_module_that_cannot_be_copied_is_named():
         build_autoencoder(module, (5,), 3)
 
 
+def test_user_module_with_complex_weights_is_named():
+    module = nn.Sequential(nn.Linear(5, 3), nn.Linear(3, 2, dtype=torch.complex64))
+    with pytest.raises(TypeError, match=r"encoder Sequential has complex .* 1\.weight"):
+        build_autoencoder(module, (5,), 3)
+
+
+class _Extra(nn.Linear):
+    """A layer with a state that is no tensor."""
+
+    def get_extra_state(self):
+        return {"scale": 2.0}
+
+    def set_extra_state(self, state):
+        assert state == {"scale": 2.0}
+
+
+@pytest.mark.parametrize("trainable", [True, False])
+def test_user_module_with_a_state_that_is_no_tensor_is_named(trainable):
+    module = nn.Sequential(_Extra(5, 3))
+    with pytest.raises(TypeError, match=r"encoder Sequential .* 0\._extra_state"):
+        build_autoencoder(module, (5,), 3, encoder_trainable=trainable)
+
+
 @pytest.mark.parametrize("hidden", [(128, 128, 128), (7,), ()])
 def test_cluster_head_returns_logits(hidden, generator):
     head = ClusterHead(5, 4, hidden)

@@ -325,6 +325,14 @@ def test_as_rows_flattens_images_and_tensors():
     assert rows.dtype == np.float32
     assert shape == (2, 4, 3)
     assert as_rows([[1, 2]]) == ([[1, 2]], None)
+    image = torch.rand(4, 3)
+    for given in (image.bfloat16(), image.clone().requires_grad_()):
+        rows, shape = as_rows([given, given])
+        np.testing.assert_array_equal(rows[1], given.detach().float().ravel())
+        assert shape == (1, 4, 3)
+        rows, shape = as_rows((given[0], given[1]))
+        np.testing.assert_array_equal(rows, given[:2].detach().float())
+        assert shape is None
     rows, shape = as_rows(np.zeros((5, 8, 16, 4)), image_shape=[8, 16, 4])
     assert rows.shape == (5, 8 * 16 * 4)
     assert shape == (8, 16, 4)

@@ -298,6 +298,15 @@ def test_random_colour_is_not_halved_by_autocast():
     assert torch.equal(view, expected)
 
 
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
+def test_image_views_in_half_precision_are_those_of_float32(dtype):
+    x = images(channels=3, height=40, width=300).to(dtype)
+    views = ImageViews(crop=(0.4, 1.0), flip=True, jitter=0.4, hue=0.1, blur=0.5)
+    assert torch.equal(views(x, seeded()), views(x.float(), seeded()).to(dtype))
+    none = ImageViews(degrees=0.0, shift=0.0, scale=0.0)
+    assert none(x, seeded()) is x
+
+
 def test_image_views_without_colour_ignore_saturation():
     none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "saturation": 0.5, "grey": 0.5}
     x = images(channels=2)

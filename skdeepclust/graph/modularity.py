@@ -40,6 +40,11 @@ class Modularity:
     """
 
     def __init__(self, affinities: Sequence[Any], resolution: float = 1.0) -> None:
+        if not 0 <= resolution < np.inf:
+            raise ValueError(
+                f"resolution must be finite and at least 0; got {resolution}: pass 1 "
+                f"for Newman's modularity."
+            )
         self.n_nodes: int = affinities[0].shape[0]
         self.graphs = []
         for affinity in affinities:

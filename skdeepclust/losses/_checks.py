@@ -54,6 +54,15 @@ def _check_positive(name: str, value: float | Tensor) -> None:
         )
 
 
+def _check_temperature(temperature: float | Tensor) -> None:
+    _check_positive("temperature", temperature)
+    if isinstance(temperature, Tensor) and temperature.requires_grad:
+        raise ValueError(
+            "temperature must be a constant; got a tensor that needs a gradient, which "
+            "not all losses give it: pass float(temperature)."
+        )
+
+
 def _promote(*tensors: Tensor) -> list[Tensor]:
     """Cast to the widest dtype among the tensors, at least float32."""
     dtype = torch.float32

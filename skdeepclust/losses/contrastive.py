@@ -7,7 +7,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import _check_positive, _check_rows, _check_shape, _promote, _unit_rows
+from ._checks import (
+    _check_rows,
+    _check_shape,
+    _check_temperature,
+    _promote,
+    _unit_rows,
+)
 
 _DENSE_ROWS = 64  # up to here all pairs at once is faster than blocks
 _BLOCK_ROWS = 256
@@ -86,7 +92,7 @@ def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     _check_rows("z_i", z_i)
     _check_rows("z_j", z_j)
     _check_shape("z_j", z_j, tuple(z_i.shape), "the shape of z_i")
-    _check_positive("temperature", temperature)
+    _check_temperature(temperature)
     n = z_i.shape[0]
     unit = _unit_rows(torch.cat(_promote(z_i, z_j)))
     logits = unit @ unit.T / temperature
@@ -154,7 +160,7 @@ def pair_contrastive(
     _check_rows("similarity", similarity)
     expected = (z.shape[0], similarity.shape[1])
     _check_shape("similarity", similarity, expected, "one row per row of z")
-    _check_positive("temperature", temperature)
+    _check_temperature(temperature)
     if not negative_threshold < positive_threshold:
         raise ValueError(
             f"negative_threshold must be below positive_threshold; got "

@@ -7,7 +7,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import _check_positive, _check_rows, _check_shape, _promote, _unit_rows
+from ._checks import (
+    _check_positive,
+    _check_rows,
+    _check_shape,
+    _check_temperature,
+    _promote,
+    _unit_rows,
+)
 
 _BLOCK_ROWS = 256
 
@@ -59,7 +66,7 @@ def neighbor_contrastive(
     tensor(-1.3069)
     """
     _check_rows("h", h)
-    _check_positive("temperature", temperature)
+    _check_temperature(temperature)
     indices = _checked_neighbors(neighbors, h)
     return contrast_neighbors(h, indices, temperature)
 
@@ -118,7 +125,7 @@ def cluster_contrastive(
     _check_rows("y", y)
     _check_rows("y_neighbor", y_neighbor)
     _check_shape("y_neighbor", y_neighbor, tuple(y.shape), "the shape of y")
-    _check_positive("temperature", temperature)
+    _check_temperature(temperature)
     wide, wide_neighbor = _promote(y, y_neighbor)
     logits = _unit_rows(wide.T) @ _unit_rows(wide_neighbor.T).T / temperature
     itself = torch.arange(y.shape[1], device=y.device)

@@ -6,7 +6,6 @@ on the seed, and wraps the construction in ``torch.random.fork_rng``.
 
 from __future__ import annotations
 
-import copy
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -15,7 +14,7 @@ from numbers import Integral
 import torch
 from torch import Tensor, nn
 
-from .backbone import Frozen, resnet18_for
+from .backbone import Frozen, copied_in_float32, resnet18_for
 from .convolutional import (
     channels_last,
     check_images,
@@ -257,12 +256,14 @@ class _Around(nn.Sequential):
 
 def _copied(module: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
     """Copy a user's module; return it with its number of outputs per sample."""
-    try:
-        own = copy.deepcopy(module).to(device="cpu", dtype=torch.float32)
-    except Exception as error:
-        raise ValueError(
-            f"encoder {type(module).__name__} cannot be copied: {error}"
-        ) from error
+    own = copied_in_float32("encoder", module, torch.device("cpu"))
+    for name, value in own.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"encoder {type(module).__name__} has a state that is no tensor, "
+                f"{name}, and could not be saved; keep it in buffers instead of "
+                "get_extra_state."
+            )
     return own, _count_outputs(own, shape)
 
 

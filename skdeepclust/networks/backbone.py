@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import os
 import tarfile
 from collections.abc import Mapping
@@ -10,6 +11,7 @@ from typing import Self, TypeVar
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
+from torch.nn.parameter import is_lazy
 
 _LARGEST_SMALL_SIDE = 64
 _SAVE = "Save weights by torch.save(module.state_dict(), path)."
@@ -154,7 +156,10 @@ class Frozen(nn.Module):
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
-        self.module = module.requires_grad_(False)
+        self.module = module
+        # One by one, for a module that was traced cannot do it.
+        for weight in module.parameters():
+            weight.requires_grad_(False)
         self.train(False)
 
     def train(self, mode: bool = True) -> Self:
@@ -188,6 +193,51 @@ class Frozen(nn.Module):
         with torch.no_grad():
             output: Tensor = self.module(x)
         return output
+
+
+def copied_in_float32(name: str, module: Module, device: torch.device) -> Module:
+    """Copy a user's module to a device, its weights in float32.
+
+    Parameters
+    ----------
+    name : str
+        The parameter that it came as, for messages.
+    module : torch.nn.Module
+        Any.
+    device : torch.device
+        Where the copy shall be.
+
+    Returns
+    -------
+    torch.nn.Module
+        The copy.
+
+    Raises
+    ------
+    TypeError
+        If it has complex weights.
+    ValueError
+        If it cannot be copied.
+    """
+    kind = type(module).__name__
+    for weight, value in (*module.named_parameters(), *module.named_buffers()):
+        if value.is_complex():
+            raise TypeError(
+                f"{name} {kind} has complex values in {weight}, of which float32 would "
+                "keep the real parts alone; have the module keep pairs of real "
+                "numbers, as torch.view_as_real makes them."
+            )
+    try:
+        # With gradients, the weights of a copied module that was traced would count
+        # as computed ones, which cannot be trained.
+        with torch.no_grad():
+            own = copy.deepcopy(module).to(device, torch.float32)
+    except Exception as error:
+        raise ValueError(f"{name} {kind} cannot be copied: {error}") from error
+    for own_weight, given in zip(own.parameters(), module.parameters(), strict=True):
+        if own_weight.requires_grad != given.requires_grad:
+            own_weight.requires_grad_(given.requires_grad)
+    return own
 
 
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
@@ -227,11 +277,21 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     >>> module = load_weights(ResNet18(), path)
     """
     path = os.fspath(path)
-    stored, own = _read_weights(path), module.state_dict()
-    kind = type(module).__name__
+    # Extra state of parts of it, which is no tensor, is not among weights.
+    state = module.state_dict().items()
+    own = {name: value for name, value in state if isinstance(value, Tensor)}
+    stored, kind = _read_weights(path), type(module).__name__
     mend = "Build the module as it was when the weights were saved."
+    fill = "Run lazy layers on a batch first, and others on a device with memory."
     for name, value in own.items():
+        _check_values(name, value, f"{kind}. {fill}")
         if name in stored:
+            where = f"{path!r}. {_SAVE}"
+            _check_values(name, stored[name], where)
+            if stored[name].is_complex() and not value.is_complex():
+                raise ValueError(
+                    f"{name} is complex in {path!r}, and real in {kind}. {mend}"
+                )
             found, wanted = tuple(stored[name].shape), tuple(value.shape)
             if found != wanted:
                 raise ValueError(
@@ -246,6 +306,16 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     known = {name: value for name, value in stored.items() if name in own}
     module.load_state_dict(known, strict=False)
     return module
+
+
+def _check_values(name: str, value: Tensor, where: str) -> None:
+    if (
+        is_lazy(value)
+        or value.is_meta
+        or value.is_quantized
+        or value.layout != torch.strided
+    ):
+        raise ValueError(f"{name} has no dense values, or quantised ones, in {where}")
 
 
 def _may_be_missing(name: str) -> bool:

@@ -18,6 +18,7 @@ INFERENCE_ROWS = 512
 _FEW_ROWS, _LARGE = 256, 4096  # of samples with more values than this
 _BLOCK = 2**23  # values that are brought to float64 at once
 _LARGEST = float(np.finfo(np.float32).max)
+_NO_UNIT = 16.0  # what noise brings no image to whose black is 0 and white 1
 
 
 @dataclass(frozen=True)
@@ -128,9 +129,10 @@ class InputSpec:
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
 
     def check_unit(self, X: NDArray[Any]) -> None:
-        """Raise if new images are bytes and the fitted ones within [0, 1], or reversed.
+        """Raise if new images go up to 255 and the fitted ones to 1, or reversed.
 
-        1 is black to one of the two and white to the other; 0 is black to both.
+        1 is black to one of the two and white to the other; 0 is black to both. What
+        goes further than 1, by noise or by interpolation, is left alone.
 
         Parameters
         ----------
@@ -144,14 +146,16 @@ class InputSpec:
         """
         if not self.is_image:
             return
-        if X.dtype == np.uint8 and self._is_unit and X.max() > 1:
+        kind = "type uint8" if X.dtype == np.uint8 else "floats"
+        largest = float(X.max())
+        if self._is_unit and largest > (1 if X.dtype == np.uint8 else _NO_UNIT):
             raise ValueError(
-                f"X holds images of type uint8 with values up to {X.max()}, but "
-                "those that were fitted were floats within [0, 1]: divide X by 255."
+                f"X holds images of {kind} with values up to {largest:.3g}, but those "
+                "that were fitted were floats within [0, 1]: divide X by 255."
             )
-        if X.dtype != np.uint8 and self.largest_byte > 1 and 0 < X.max() <= 1:
+        if X.dtype != np.uint8 and self.largest_byte > 1 and 0 < largest <= 1:
             raise ValueError(
-                f"X holds images of floats with values up to {X.max():.3g}, but those "
+                f"X holds images of floats with values up to {largest:.3g}, but those "
                 f"that were fitted were of type uint8 and went up to "
                 f"{self.largest_byte}: multiply X by 255 or, if it is that dark, cast "
                 "it to uint8."

@@ -54,7 +54,7 @@ def describe(value: Any) -> str:
     """
     if isinstance(value, nn.Module):
         weights = value.state_dict().items()
-        inside = "".join(f"{k} {v.dtype} {_hashed(_array(v))}" for k, v in weights)
+        inside = "".join(f"{name} {_of_state(part)}" for name, part in weights)
         return f"{_name_of(type(value))}, {_digest(_shown(value) + inside)}"
     if sp.issparse(value):
         parts = sp.csr_matrix(value)
@@ -73,11 +73,13 @@ def describe(value: Any) -> str:
     return _shown(value)
 
 
-def _array(value: torch.Tensor) -> np.ndarray:
-    value = value.detach().cpu()
+def _of_state(part: Any) -> str:
+    if not isinstance(part, torch.Tensor):
+        return describe(part)  # of get_extra_state
+    value = part.detach().cpu()
     if value.is_floating_point() and value.dtype.itemsize < 4:
         value = value.float()  # NumPy has no bfloat16 and no float8
-    return value.numpy()
+    return f"{part.dtype} {_hashed(value.numpy())}"
 
 
 def _shown(value: Any) -> str:

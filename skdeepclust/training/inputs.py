@@ -66,6 +66,7 @@ def as_rows(X: Any, *, image_shape: Any = None) -> tuple[Any, tuple[int, ...] | 
 
 def _images_of_lists(X: Any) -> Any:
     """Return nested lists of images as an array; tables are left to scikit-learn."""
+    X = [as_array(row) if isinstance(row, torch.Tensor) else row for row in X]
     try:
         array = np.asarray(X)
     except (ValueError, TypeError):

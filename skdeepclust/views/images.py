@@ -373,6 +373,11 @@ class ImageViews:
         view : Tensor of shape (n_samples, channels, height, width)
             The views; the input itself where every strength is zero.
         """
+        if x.dtype in (torch.float16, torch.bfloat16):
+            # Whose digits do not tell the places of pixels apart.
+            wide = x.float()
+            view = self(wide, generator)
+            return x if view is wide else view.to(x.dtype)
         view = random_affine(
             x,
             generator,
