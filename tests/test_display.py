@@ -5,6 +5,7 @@ import itertools
 import re
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
@@ -192,7 +193,10 @@ def test_embedding_display_of_rows_of_any_scale(points, scale):
     draw = EmbeddingDisplay.from_predictions
     assert np.isfinite(draw(rows, y, method="tsne", random_state=0).points).all()
     share = "0%" if scale == 0 else "[1-9][0-9]*%"
-    assert re.search(rf"\({share} of", draw(rows, y).ax_.get_xlabel())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        label = draw(rows, y).ax_.get_xlabel()
+    assert re.search(rf"\({share} of", label)
 
 
 def test_embedding_display_takes_a_transformer(points):

@@ -145,6 +145,11 @@ def test_features_of_all_kinds_of_input(photos):
     np.testing.assert_array_equal(extractor.transform(rows), expected)
     shaped = FeatureExtractor(nn.Flatten(), image_shape=(3, 9, 8))
     np.testing.assert_array_equal(shaped.fit_transform(rows), expected)
+    narrow = photos[:, :, :, :4].repeat(3, axis=1)
+    with pytest.raises(ValueError, match="channels last"):
+        FeatureExtractor(nn.Flatten()).fit(narrow)
+    named = FeatureExtractor(nn.Flatten(), image_shape=(9, 9, 4))
+    assert named.fit_transform(narrow).shape == (11, 9 * 9 * 4)
     grey = FeatureExtractor(nn.Conv2d(1, 2, 3))
     assert grey.fit_transform(photos[:, 0]).shape == (11, 2)
     assert FeatureExtractor(nn.Linear(4, 2)).fit_transform(np.ones((3, 4))).shape == (

@@ -84,7 +84,9 @@ def test_consensus_is_what_most_say_whatever_the_numbering():
 
 def test_consensus_of_one_is_itself():
     labels = np.array([2, 0, 1, 1])
-    np.testing.assert_array_equal(consensus_labels([labels], 3, seed=0), labels)
+    alone = consensus_labels([labels], 3, seed=0)
+    np.testing.assert_array_equal(alone, labels)
+    assert alone.dtype == consensus_labels([labels, labels], 3, seed=0).dtype
 
 
 def test_kmeans_labels_have_no_gaps_with_few_distinct_rows():
