@@ -1,5 +1,6 @@
 """What the estimators share that learn a cluster head: choice of a run, prediction."""
 
+import math
 import warnings
 from collections.abc import Callable
 from copy import copy
@@ -22,7 +23,7 @@ from skdeepclust._run import Run, check_finite, float_dtype
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, EarlyStopping, Observer, Task
+from skdeepclust.training import Batches, EarlyStopping, Observer, Task, sample_shape
 
 
 class BaseDeepClusterer(
@@ -76,6 +77,13 @@ class BaseDeepClusterer(
             raise ValueError(
                 f"n_clusters={self.n_clusters} is not the {n_clusters} of the fit that "
                 f"warm_start=True goes on from: set n_clusters={n_clusters}, or "
+                "warm_start=False to begin anew."
+            )
+        given, fitted = self.image_shape, self._spec.shape
+        if given is not None and sample_shape(math.prod(fitted), None, given) != fitted:
+            raise ValueError(
+                f"image_shape={given} is not the shape {fitted} of the samples of the "
+                "fit that warm_start=True goes on from: leave it as it was, or set "
                 "warm_start=False to begin anew."
             )
 
@@ -159,7 +167,7 @@ class BaseDeepClusterer(
     ) -> dict[str, Any]:
         # Built anew, not copied: a user's module may hold what cannot be copied. The
         # network that is trained, its mode included, is left alone.
-        network = self._build_network(batches.spec).to(batches.device)
+        network = self._new_network(batches.spec).to(batches.device)
         network.load_state_dict(run.network.state_dict())
         stopped = Run(network, run.seed, [*run.history], run.fitted)
         fitted = copy(self)

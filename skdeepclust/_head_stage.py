@@ -104,5 +104,6 @@ def teach_head(
         len(batches),
         generator=generator,
         observers=observers,
+        learnt=True,
         group=batches.group,
     )

@@ -21,6 +21,7 @@ from skdeepclust.training import (
     Stage,
     Task,
     compiled,
+    default_settings,
     repeatable,
     run_stages,
     without_autocast,
@@ -93,7 +94,8 @@ def run_once(
     with ExitStack() as scope:
         # Layers start from the global generators.
         scope.enter_context(seeded_globals(seed, device))
-        network = estimator._build_network(spec).to(device)
+        with default_settings():
+            network = estimator._build_network(spec).to(device)
         check_trainable(network)
         group.same_weights(network)
         if not own:
@@ -111,6 +113,7 @@ def run_once(
             observers=observers,
             checkpoint=checkpoint,
             seeded=own,
+            learnt=estimator._goes_on(),
             group=group,
         )
         if estimator.compile:

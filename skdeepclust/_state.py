@@ -13,7 +13,7 @@ from skdeepclust._container import SCHEMA, migrate, parsing, read, write
 from skdeepclust._plain import plain, rich
 from skdeepclust._version import __version__
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import InputSpec, resolve_device
+from skdeepclust.training import InputSpec, default_settings, resolve_device
 from skdeepclust.views import seeded_globals
 
 _KIND = "estimator"
@@ -46,6 +46,11 @@ class StatefulEstimator(SparseParamsMixin):
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
         raise NotImplementedError
+
+    def _new_network(self, spec: InputSpec) -> ClusterNetwork:
+        """Build a network that is to get its weights, and draw from no generator."""
+        with seeded_globals(0, torch.device("cpu")), default_settings():
+            return self._build_network(spec)
 
     def _remember(self, spec: InputSpec) -> None:
         """Keep what the network is rebuilt from; code stays with the parameters."""
@@ -86,8 +91,7 @@ class StatefulEstimator(SparseParamsMixin):
         self._built = {"encoder": self.encoder, **state.get("_built", {})}
         fitted = object.__new__(type(self))
         fitted.__dict__.update({**vars(self), **self._built})
-        with seeded_globals(0, torch.device("cpu")):
-            network = fitted._build_network(self._spec)
+        network = fitted._new_network(self._spec)
         network.load_state_dict(
             {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
         )

@@ -176,7 +176,7 @@ def uncenter(rows: Tensor, spec: InputSpec) -> None:
     spec : InputSpec
         Has these means.
     """
-    means = torch.as_tensor(spec.offset / spec.scale).to(rows)
+    means = torch.from_numpy(spec.offset / spec.scale).to(rows)
     if (rows.amin(0) + means).min() >= -_ROUNDING:
         rows += means
 

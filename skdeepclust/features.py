@@ -78,6 +78,8 @@ class FeatureExtractor(
     by which joblib finds cached results: in a pipeline with ``memory``, features are
     computed once for each module and data. Modules that were traced or scripted are
     kept as ``torch.jit.save`` writes them; a copy of one counts as another module.
+    Parametrizations, such as weight normalisation, cannot be pickled or hashed: remove
+    them first (`torch.nn.utils.parametrize.remove_parametrizations`).
 
     Examples
     --------
@@ -179,7 +181,9 @@ class FeatureExtractor(
         # The module may draw from the global generators.
         with torch.no_grad(), seeded_globals(0, device), without_autocast(device):
             for start in range(0, len(X), batch_size):
-                rows = torch.tensor(X[start : start + batch_size], dtype=dtype)
+                rows = torch.tensor(
+                    X[start : start + batch_size], dtype=dtype, device="cpu"
+                )
                 # Of one size: in float32 the last digit depends on how many samples
                 # are computed at once.
                 batch = torch.zeros(
@@ -188,7 +192,7 @@ class FeatureExtractor(
                 batch[: len(rows)] = rows.to(device).reshape(-1, *shape)
                 if dtype == torch.uint8:
                     batch /= 255
-                features.append(self._run(module, batch)[: len(rows)].cpu())
+                features.append(self._run(module, batch)[: len(rows)].detach().cpu())
         table: np.ndarray = torch.cat(features).numpy()
         self._check_finite(table)
         return table

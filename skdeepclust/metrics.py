@@ -10,6 +10,9 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array, check_consistent_length, column_or_1d
+from torch import Tensor
+
+from skdeepclust._arrays import as_array, is_missing
 
 __all__ = [
     "accuracy_scorer",
@@ -206,7 +209,7 @@ def neighbor_modularity(
     0.5
     """
     embedding = check_array(
-        embedding,
+        _to_numpy("embedding", embedding),
         dtype=np.float64,
         ensure_min_samples=2,
         input_name="embedding",
@@ -359,15 +362,15 @@ def _check_labels(**labels: Any) -> list[NDArray[Any]]:
 
 
 def _check_column(name: str, value: Any) -> NDArray[Any]:
+    value = _to_numpy(name, value)
     shape = np.shape(value)
     if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
         raise ValueError(
             f"{name} must be 1-D, one label per sample; got shape {shape}: take the "
             f"argmax of probabilities or one-hot rows first."
         )
-    # NumPy makes floats or objects of what pandas keeps as integers.
-    column: NDArray[Any] = column_or_1d(getattr(value, "to_numpy", lambda: value)())
-    missing = _is_missing(column)
+    column: NDArray[Any] = column_or_1d(value)
+    missing = is_missing(column)
     if missing.any():
         raise ValueError(
             f"{name} has {missing.sum()} labels that are missing or not finite, the "
@@ -379,17 +382,15 @@ def _check_column(name: str, value: Any) -> NDArray[Any]:
     return column
 
 
-def _is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
-    if column.dtype.kind in "fc":
-        return ~np.isfinite(column)
-    if column.dtype.kind in "mM":
-        return np.isnat(column)
-    if column.dtype.kind != "O":
-        return np.zeros(len(column), dtype=bool)
-    # pandas.NA is neither equal to itself nor different.
-    return np.array(
-        [v is None or type(v).__name__ == "NAType" or v != v for v in column], bool
-    )
+def _to_numpy(name: str, value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return as_array(name, value)
+    if np.ma.is_masked(value):
+        raise ValueError(
+            f"{name} is a masked array with masked values: drop these samples first."
+        )
+    # NumPy makes floats or objects of what pandas keeps as integers.
+    return value.to_numpy() if hasattr(value, "to_numpy") else value
 
 
 def _check_lengths(**arrays: Any) -> None:

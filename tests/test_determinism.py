@@ -275,18 +275,33 @@ def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
 
 
 @pytest.mark.parametrize("default", [torch.float64, torch.float16])
-def test_default_type_of_torch_may_be_another(make, blobs, default):
+def test_default_type_of_torch_changes_no_digit(make, blobs, default):
+    expected = make().fit(blobs[0])
     torch.set_default_dtype(default)
     try:
-        # Layers start from other draws, and are float32 all the same.
         model = make().fit(blobs[0])
-        assert_same(make().fit(blobs[0]), model)
         again = pickle.loads(pickle.dumps(model))
+        assert torch.get_default_dtype() == default
     finally:
         torch.set_default_dtype(torch.float32)
-    assert_same(again, model)
+    assert_same(model, expected)
+    assert_same(again, expected)
     if hasattr(model, "network_"):
         assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+
+
+def test_default_device_of_torch_changes_no_digit(make, blobs):
+    X, _ = blobs
+    expected = make().fit(X)
+    features = FeatureExtractor(nn.Identity()).fit_transform(X)
+    # Stands for a GPU: whatever is made there by mistake is no good here.
+    with torch.device("meta"):
+        model = make().fit(X)
+        again = pickle.loads(pickle.dumps(model))
+        extracted = FeatureExtractor(nn.Identity()).fit_transform(X)
+        assert_same(model, expected)
+        assert_same(again, expected)
+    np.testing.assert_array_equal(extracted, features)
 
 
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)

@@ -279,6 +279,18 @@ def test_embedding_display_takes_scatter_kwargs(points):
 
 
 @pytest.mark.parametrize(
+    "given", [{"lw": 2}, {"linewidths": 2}, {"c": "k"}, {"fc": "k"}, {"color": "k"}]
+)
+def test_embedding_display_takes_short_names(points, given):
+    X, y = points
+    scatter = EmbeddingDisplay(X[:, :2], y).plot(scatter_kwargs=given).scatters_[0]
+    if "lw" in given or "linewidths" in given:
+        assert scatter.get_linewidth() == [2]
+    else:
+        np.testing.assert_array_equal(scatter.get_facecolor()[0, :3], 0)
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"embedding": np.zeros(4)}, "embedding must have shape .* got shape"),
@@ -287,6 +299,7 @@ def test_embedding_display_takes_scatter_kwargs(points):
         ({"labels": [0, 1, 1]}, "labels must have one entry .* got 3 for 4"),
         ({"labels": np.eye(4)}, "labels must be 1-D"),
         ({"labels": [0, 1, np.nan, 1]}, "labels must be finite"),
+        ({"labels": ["a", None, "b", "b"]}, "none missing; got None at index 1"),
         ({"method": "umap"}, "method must be 'pca', 'tsne' .* got 'umap'"),
         ({"method": None}, "method must be .* got None"),
         ({"max_samples": 0}, "max_samples must be an integer of at least 1; got 0"),
@@ -304,6 +317,8 @@ def test_embedding_display_errors(change, message):
 
 
 def test_embedding_display_needs_numbers():
+    with pytest.raises(TypeError, match="embedding is a tensor of layout"):
+        EmbeddingDisplay.from_predictions(torch.eye(4).to_sparse(), [0, 0, 1, 1])
     with pytest.raises(TypeError, match="embedding must hold real numbers"):
         EmbeddingDisplay.from_predictions([["a", "b"]], [0])
 
@@ -418,9 +433,10 @@ def test_training_display_on_given_axes():
     figure, axes = plt.subplots(1, 5)
     assert [*shown.plot(axes).axes_] == [*axes]
     figure, (ax, other) = plt.subplots(1, 2, figsize=(9, 6), layout="constrained")
-    shown.plot(ax, line_kwargs={"linewidth": 3})
+    shown.plot(ax, line_kwargs={"lw": 3, "c": "red"})
     drawn(figure)
     assert shown.lines_[0][0].get_linewidth() == 3
+    assert shown.lines_[0][0].get_color() == "red"
     assert max(ax.get_window_extent().x1 for ax in shown.axes_) < (
         other.get_window_extent().x0
     )
@@ -502,6 +518,14 @@ def test_affinity_display_bins_keep_the_weight(graph):
     dense = AffinityDisplay.from_predictions(affinity.toarray(), labels, n_bins=7)
     assert dense.weights.shape == (7, 7)
     assert dense.weights.sum() == pytest.approx(affinity.sum())
+
+
+def test_affinity_display_takes_limits_of_the_colours(graph):
+    result = AffinityDisplay.from_predictions(*graph)
+    norm = result.plot(im_kwargs={"vmin": 0.5, "vmax": 2}).im_.norm
+    assert (norm.vmin, norm.vmax) == (0.5, 2)
+    norm = matplotlib.colors.Normalize(0, 3)
+    assert result.plot(im_kwargs={"norm": norm}).im_.norm is norm
 
 
 @pytest.mark.parametrize("kind", ["bsr", "coo", "csc", "dia", "dok", "lil"])

@@ -528,13 +528,36 @@ def test_encoder_without_weights_to_train(fitted, pretraining):
 
 @fault("An encoder that gives NaN")
 @pytest.mark.parametrize("after", [-1, 1])
+@pytest.mark.filterwarnings("ignore:Training stopped being finite")
 def test_encoder_that_gives_nan(fitted, after):
     # -1: from the first batch on, whatever its mode.
-    encoder = Encoder(lambda h: h * torch.nan, after)
-    with pytest.warns(ConvergenceWarning, match="stopped being finite"):
-        assert_refused(
-            fitted.set_params(encoder=encoder), GOOD, ValueError, "NaN in an encoder"
-        )
+    fitted.set_params(encoder=Encoder(lambda h: h * torch.nan, after))
+    match = "NaN in an encoder" if after == 1 else "no epoch; .*NaN in an encoder"
+    assert_refused(fitted, GOOD, ValueError, match)
+
+
+@fault("A learning rate that is too high")
+@pytest.mark.parametrize(
+    "given",
+    [{"learning_rate": 1e38}, {"augmentation": lambda batch: batch * torch.nan}],
+    ids=["rate", "augmentation"],
+)
+@predicting
+def test_no_epoch_that_is_finite(make, given):
+    match = "finite in no epoch; the first was of stage 'pretraining', with a learning"
+    assert_refused(make(pretraining="contrastive", **given), GOOD, ValueError, match)
+
+
+@predicting
+def test_no_epoch_that_is_finite_after_a_fit(make):
+    model = make(warm_start=True).fit(GOOD)
+    for name in [name for name in model.get_params() if name.endswith("learning_rate")]:
+        model.set_params(**{name: 1e38})
+    before = len(model.history_)
+    with pytest.warns(ConvergenceWarning, match="stopped being finite in epoch 1"):
+        model.fit(GOOD)
+    assert len(model.history_) == before
+    assert np.isfinite(model.embedding_).all()
 
 
 @pytest.mark.parametrize("init", ["neighbors", "kmeans"])
@@ -635,8 +658,8 @@ def test_interruption_after_the_last_stage(fitted, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(type(fitted), "_keep", interrupt)
-    monkeypatch.setattr(loop, "_run_stage", lambda *arguments: False)
-    with pytest.raises(KeyboardInterrupt):
+    monkeypatch.setattr(loop, "_run_stage", lambda *arguments: (1, False))
+    with pytest.warns(ConvergenceWarning), pytest.raises(KeyboardInterrupt):
         fitted.fit(GOOD)
     assert_unfitted(fitted)
 

@@ -108,6 +108,8 @@ def test_warm_start_center_stage_before_the_graph(fitted, blobs):
             {"augmentation": None},
             "pretraining='auto' with augmentation=None would make",
         ),
+        ({"image_shape": (2, 3)}, r"image_shape=\(2, 3\) is not the shape \(6,\)"),
+        ({"image_shape": (3, 3)}, "9 values per image, but X has 6"),
         ({"batch_size": 0}, "batch_size"),
     ],
 )

@@ -4,8 +4,10 @@ import numpy as np
 import pandas as pd
 import pytest
 import reference
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
@@ -171,6 +173,33 @@ def test_label_metrics_reject_missing_labels(function, wrong):
         function([0, 1, 2], wrong)
     with pytest.raises(ValueError, match=f"^labels {message}"):
         metrics.neighbor_modularity([[0.0], [1.0], [2.0]], wrong)
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+def test_label_metrics_reject_masked_labels(function):
+    wrong = np.ma.masked_equal([0, 1, 9], 9)
+    with pytest.raises(ValueError, match=r"^y_true is a masked array with masked"):
+        function(wrong, [0, 1, 2])
+    with pytest.raises(ValueError, match=r"^labels is a masked array with masked"):
+        metrics.neighbor_modularity([[0.0], [1.0], [2.0]], wrong)
+    rows = np.ma.masked_equal([[0.0], [1.0], [9.0]], 9)
+    with pytest.raises(ValueError, match=r"^embedding is a masked array with masked"):
+        metrics.neighbor_modularity(rows, [0, 1, 2])
+
+
+@pytest.mark.parametrize("dispatch", [False, True])
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+def test_metrics_take_tensors(function, dispatch, monkeypatch):
+    y_true, y_pred = torch.tensor([0, 0, 1]), torch.tensor([1.0, 0, 0])
+    expected = function(y_true.tolist(), y_pred.tolist())
+    rows = torch.rand(9, 2).bfloat16().requires_grad_()
+    modularity = metrics.neighbor_modularity(rows.tolist(), np.arange(9) // 3)
+    monkeypatch.setenv("SCIPY_ARRAY_API", "1")
+    with config_context(array_api_dispatch=dispatch):
+        np.testing.assert_array_equal(
+            function(y_true, y_pred.requires_grad_()), expected
+        )
+        assert metrics.neighbor_modularity(rows, torch.arange(9) // 3) == modularity
 
 
 @pytest.mark.parametrize("function", LABEL_FUNCTIONS)

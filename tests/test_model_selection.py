@@ -12,6 +12,7 @@ from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score, silhouette_score
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -189,6 +190,42 @@ def test_stability_scorer_fits_the_last_step_of_a_pipeline(piped, blobs):
     X, _ = blobs
     expected = stability_scorer(piped[-1], piped[:-1].transform(X))
     assert stability_scorer(piped, X) == expected
+
+
+@pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
+def test_scorers_of_a_search_are_those_of_its_best(tiny, images, scorer):
+    X, _ = images
+    search = GridSearchCV(tiny(min_pretrain_steps=4), {"temperature": [0.5]}, cv=2)
+    search.fit(X[:60])
+    expected = scorer(search.best_estimator_, X[:60])
+    assert scorer(search, X[:60]) == expected
+    assert scorer(FrozenEstimator(search), X[:60]) == expected
+
+
+def test_stability_scorer_seeds_what_an_estimator_holds(blobs):
+    X, _ = blobs
+    seeds = []
+
+    class Spy(KMeans):
+        def fit(self, X, y=None):
+            seeds.append(self.random_state)
+            return super().fit(X)
+
+    class Around(BaseEstimator):
+        def __init__(self, inner):
+            self.inner = inner
+
+        def fit(self, X, y=None):
+            self.inner.fit(X)
+            return self
+
+        def predict(self, X):
+            return self.inner.predict(X)
+
+    model = Around(Spy(3, n_init=1, random_state=0)).fit(X)
+    StabilityScorer(n_refits=2)(model, X)
+    assert len({*seeds}) == 3
+    assert model.inner.random_state == 0
 
 
 def test_stability_scorer_does_without_views(tiny, blobs):

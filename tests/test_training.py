@@ -230,6 +230,7 @@ def test_history_lines_come_once_wherever_logging_is_configured():
 
 def test_resolve_device_names_those_there_are():
     assert resolve_device("cpu") == CPU
+    assert resolve_device("cpu:0") == resolve_device(torch.device("cpu", 0)) == CPU
     assert resolve_device("auto").type in {"cpu", "cuda", "mps"}
     assert "cpu" in available_devices()
     with pytest.raises(ValueError, match=r"device='tpu'.*'cpu'"):
@@ -349,6 +350,9 @@ def test_sample_shape_settles_and_refuses():
     assert sample_shape(12, None, None) == (12,)
     assert sample_shape(12, None, (3, 4)) == (1, 3, 4)
     assert sample_shape(12, (1, 3, 4), (3, 4)) == (1, 3, 4)
+    for wrong in ((8.9, 8), ("8", "8"), (float("nan"), 8), [[8, 8]], (0, 8), (8,)):
+        with pytest.raises(ValueError, match=r"integers of at least 1"):
+            sample_shape(64, None, wrong)
     with pytest.raises(ValueError, match=r"12 values per image.*13 features"):
         sample_shape(13, None, (3, 4))
     with pytest.raises(ValueError, match=r"\(1, 3, 4\) differs.*\(1, 4, 3\)"):

@@ -226,16 +226,19 @@ class AffinityDisplay:
         names = np.arange(len(sizes)) if self.names is None else self.names
         ends = np.cumsum(sizes)
         n = int(ends[-1])
-        largest = np.max(self.weights)
+        given = dict(im_kwargs or {})
+        if "norm" not in given:
+            largest = given.pop("vmax", np.max(self.weights))
+            least = given.pop("vmin", largest / RANGE)
+            given["norm"] = LogNorm(least, largest, clip=True)
         self.im_ = ax.imshow(
             np.ma.masked_less_equal(self.weights, 0),
             **{
-                "norm": LogNorm(largest / RANGE, largest, clip=True),
                 "cmap": cmap,
                 "extent": (0, n, n, 0),
                 # Most bins of a sparse graph are empty: never blur them away.
                 "interpolation": "nearest",
-                **(im_kwargs or {}),
+                **given,
             },
         )
         style = {"colors": INK, "linewidths": 0.5, "alpha": 0.6}
@@ -277,7 +280,9 @@ def _check_affinity(affinity: Any) -> Any:
     """Return the matrix in coordinates, its weights finite and not negative."""
     # Of the sparse formats, not all hold their weights in one array.
     is_sparse = sparse.issparse(affinity)
-    affinity = sparse.coo_array(affinity) if is_sparse else to_numpy(affinity)
+    affinity = (
+        sparse.coo_array(affinity) if is_sparse else to_numpy("affinity", affinity)
+    )
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise ValueError(
             "affinity must have shape (n_samples, n_samples); got shape "

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from skdeepclust.training.inputs import as_array
+from skdeepclust._arrays import as_array, is_missing
 
 # Ten colours, none of them grey, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
@@ -52,16 +52,27 @@ def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
     return ax
 
 
-def to_numpy(values: Any) -> NDArray[Any]:
+def styled(artist: Any, given: dict[str, Any] | None, **defaults: Any) -> Any:
+    """Return keywords for an artist: the defaults, and instead of them what is given.
+
+    Short names count as the long ones, as they do in matplotlib.
+    """
+    from matplotlib.cbook import normalize_kwargs
+
+    long_names = normalize_kwargs(given or {}, artist)
+    return {**normalize_kwargs(defaults, artist), **long_names}
+
+
+def to_numpy(name: str, values: Any) -> NDArray[Any]:
     """Return an array; a tensor may need a gradient or live on another device."""
     if isinstance(values, Tensor):
-        return as_array(values)
+        return as_array(name, values)
     return np.asarray(values)
 
 
 def check_rows(name: str, values: Any, n_columns: int) -> NDArray[Any]:
     """Return 2-D finite numbers of at least `n_columns` columns."""
-    rows = to_numpy(values)
+    rows = to_numpy(name, values)
     if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] < n_columns:
         raise ValueError(
             f"{name} must have shape (n_samples, n_components) with one sample and "
@@ -88,7 +99,7 @@ def check_labels(
     name: str, labels: Any, of: str, n_samples: int
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the clusters' names, sorted, and the number of each sample's cluster."""
-    labels = to_numpy(labels)
+    labels = to_numpy(name, labels)
     if labels.ndim != 1:
         raise ValueError(
             f"{name} must be 1-D, one cluster per sample; got shape {labels.shape}: "
@@ -99,8 +110,12 @@ def check_labels(
             f"{name} must have one entry per sample of {of}; got {len(labels)} for "
             f"{n_samples} samples: pass both for the same samples."
         )
-    if labels.dtype.kind == "f":
-        check_finite(name, labels)
+    missing = is_missing(labels)
+    if missing.any():
+        raise ValueError(
+            f"{name} must be finite, none missing; got {labels[missing][0]} at index "
+            f"{missing.argmax()}: drop such samples."
+        )
     names, clusters = np.unique(labels, return_inverse=True)
     return names, clusters
 

@@ -16,6 +16,7 @@ from ._checks import (
     check_matplotlib,
     check_rows,
     fitted_value,
+    styled,
 )
 from ._plane import to_plane
 
@@ -265,11 +266,10 @@ class EmbeddingDisplay:
         names, clusters = check_labels("labels", self.labels, "points", len(points))
         ax = check_axes(ax)
         looks = _looks(names)
-        kwargs = scatter_kwargs or {}
         self.scatters_ = [
             ax.scatter(
                 *points[clusters == k, :2].T,
-                **{**_style(looks[k], len(points)), "label": str(name), **kwargs},
+                **_style(looks[k], len(points), scatter_kwargs, label=str(name)),
             )
             for k, name in enumerate(names)
         ]
@@ -302,18 +302,29 @@ def _looks(names: NDArray[Any]) -> NDArray[Any]:
     return np.arange(len(names))
 
 
-def _style(look: int, n_points: int) -> dict[str, Any]:
+def _style(
+    look: int, n_points: int, given: dict[str, Any] | None, label: str
+) -> dict[str, Any]:
+    from matplotlib.collections import PathCollection
+
     size = float(np.clip(500 / np.sqrt(n_points), 4, 25))
     marker = MARKERS[look // len(COLORS) % len(MARKERS)]
     # Crosses consist of lines alone, and look thinner than discs.
     crossed = marker in "x+"
-    return {
-        "color": COLORS[look % len(COLORS)],
-        "marker": marker,
-        "s": 1.5 * size if crossed else size,
-        "linewidths": 1 if crossed else 0,
-        "alpha": 0.85,
-    }
+    style: dict[str, Any] = styled(
+        PathCollection,
+        given,
+        color=COLORS[look % len(COLORS)],
+        marker=marker,
+        s=1.5 * size if crossed else size,
+        linewidth=1 if crossed else 0,
+        alpha=0.85,
+        label=label,
+    )
+    if "c" in style:
+        # Another name of it to `scatter`, which does not take both.
+        del style["color"]
+    return style
 
 
 def _write(ax: Any, place: NDArray[Any], name: Any, look: int) -> Any:

@@ -175,7 +175,7 @@ class ClusterImagesDisplay:
         check_matplotlib(cls)
         images = _check_images("images", images, image_shape)
         n_images = _check_count("n_images", n_images)
-        scores = to_numpy(y_pred)
+        scores = to_numpy("y_pred", y_pred)
         if scores.ndim == 2:
             check_finite("y_pred", scores)
             names, clusters = check_labels(
@@ -245,7 +245,7 @@ def _n_first(n_members: int, n_images: int, n_groups: int) -> int:
 
 def _check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
     """Return images without a channel, or with three in front."""
-    images = to_numpy(images)
+    images = to_numpy(name, images)
     if images.dtype.kind not in "buif":
         raise TypeError(
             f"{name} must hold real numbers; got type {images.dtype}: convert it."

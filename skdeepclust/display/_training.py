@@ -6,7 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import COLORS, INK, check_axes, check_matplotlib, fitted_value
+from ._checks import (
+    COLORS,
+    INK,
+    check_axes,
+    check_matplotlib,
+    fitted_value,
+    styled,
+)
 from ._history import PAIRS, Stage, choose_stages, read_history
 
 PAIR_COLORS = dict(zip(PAIRS, (*COLORS[:2], "#767676"), strict=True))
@@ -172,6 +179,8 @@ class TrainingCurveDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
+        from matplotlib.lines import Line2D
+
         runs = read_history(self.history)
         chosen = choose_stages(runs, stages, terms)
         panels = [(stage, names) for stage in chosen for names in stage.panels()]
@@ -180,19 +189,20 @@ class TrainingCurveDisplay:
         colors = _term_colors(runs)
         self.lines_ = []
         for place, (stage, names) in zip(axes, panels, strict=True):
-            style = {"linewidth": 1.6, **(line_kwargs or {})}
-            if len(stage.epochs) < FEW:
-                style = {"marker": "o", "markersize": 3, **style}
+            dots = {"marker": "o", "markersize": 3} if len(stage.epochs) < FEW else {}
             self.lines_.append(
                 [
                     place.plot(
                         stage.epochs,
                         stage.terms[name],
-                        **{
-                            "color": colors[name],
-                            "label": name.removesuffix("_pairs"),
-                            **style,
-                        },
+                        **styled(
+                            Line2D,
+                            line_kwargs,
+                            linewidth=1.6,
+                            color=colors[name],
+                            label=name.removesuffix("_pairs"),
+                            **dots,
+                        ),
                     )[0]
                     for name in names
                 ]

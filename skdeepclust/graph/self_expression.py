@@ -145,10 +145,12 @@ def learned_self_expression(
     left, singular, _ = torch.linalg.svd(_double(rows), full_matrices=False)
     shrink = ((1 + weight * singular.square()).rsqrt() - 1).to(rows.dtype)
     left = left.to(rows.dtype)
-    start = torch.randn(n, n, generator=generator, device=generator.device) * 0.01 / n
+    start = torch.randn(
+        (n, n), generator=generator, device=generator.device, dtype=torch.float32
+    )
     size = float((1 + weight * singular.square().sum() / n).sqrt())
     with torch.enable_grad():
-        free = start.to(rows).requires_grad_()
+        free = (start * 0.01 / n).to(rows).requires_grad_()
         optimizer = torch.optim.Adam([free], lr=learning_rate * size, fused=True)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, n_steps)
         for _ in range(n_steps):

@@ -5,11 +5,11 @@ Contrastive Learning", master's thesis, Shanxi University of Finance & Economics
 Half-precision input is computed in float32; every result has the dtype of the first
 argument. A row of zeros has cosine 0 to everything and receives a zero gradient.
 
-Squared distances to centres are sums and products of what is left of `h` and the centres
-without the mean of `h`. They are wrong by about the rounding error, 1e-7 in float32, of
-the largest square of a distance from that mean: a single sample far away costs the others
-their digits. Matrix products obey a caller's ``torch.autocast``: call the losses outside
-of it, as `fit` does.
+Squared distances to centres are sums and products of what is left of `h` and the
+centres without the mean of `h`. They are wrong by about the rounding error, 1e-7 in
+float32, of the largest square of a distance from that mean: a single sample far away
+costs the others their digits. Matrix products obey a caller's ``torch.autocast``: call
+the losses outside of it, as `fit` does.
 """
 
 from .autoencoding import reconstruction

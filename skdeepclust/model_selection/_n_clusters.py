@@ -61,7 +61,7 @@ def estimate_n_clusters(
 
     The graph of nearest neighbours is cut into each number of clusters by its leading
     eigenvectors, and the number K of the largest score is taken. It is a hint: on real
-    data it is often off by a third. Look at the scores, too, and at
+    data it is often off. Look at the scores, too, and at
     :ref:`what has been measured <n_clusters>`.
 
     Parameters

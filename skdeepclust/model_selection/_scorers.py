@@ -132,7 +132,8 @@ class StabilityScorer:
         ----------
         estimator : object
             Fitted, with `predict`; or a pipeline that ends with such a one, of which
-            the last step alone is fitted again.
+            the last step alone is fitted again. Of a search, the best estimator is
+            scored.
         X : array-like of shape (n_samples, ...)
             Samples.
         y : object, default=None
@@ -207,12 +208,16 @@ def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
 
 def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return what clusters, and the samples as they get there."""
-    while isinstance(estimator, Pipeline | FrozenEstimator):
+    while True:
         if isinstance(estimator, Pipeline):
             X = estimator[:-1].transform(X) if len(estimator) > 1 else X
             estimator = estimator[-1]
-        else:
+        elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):  # of a search
+            estimator = estimator.best_estimator_
+        else:
+            break
     if not hasattr(estimator, "predict"):
         raise TypeError(
             f"estimator must predict clusters; got {type(estimator).__name__}, which "
@@ -245,9 +250,12 @@ def _refit(model: Any, X: Any, seed: int) -> Any:
     """Fit a clone from another seed."""
     # Made from the parameters, so that callbacks do not hear of it.
     parameters = clone(model).get_params(deep=False)
+    fresh = type(model)(**parameters)
+    # Of what it holds, too.
     others = {"random_state": seed, "checkpoint_dir": None}
-    parameters |= {k: v for k, v in others.items() if k in parameters}
-    return type(model)(**parameters).fit(X)
+    names = {name: name.rsplit("__", 1)[-1] for name in fresh.get_params()}
+    fresh.set_params(**{k: others[v] for k, v in names.items() if v in others})
+    return fresh.fit(X)
 
 
 def _agreement(labels: NDArray[Any], others: NDArray[Any]) -> float:

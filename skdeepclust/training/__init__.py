@@ -6,6 +6,7 @@ from skdeepclust.training.data import Batches, InputSpec
 from skdeepclust.training.device import (
     available_devices,
     compiled,
+    default_settings,
     repeatable,
     resolve_device,
     without_autocast,
@@ -35,6 +36,7 @@ __all__ = [
     "available_devices",
     "compiled",
     "current_group",
+    "default_settings",
     "draw_seed",
     "fingerprint",
     "fit_task",

@@ -48,6 +48,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         names = available_devices()
         return torch.device(names[1] if len(names) > 1 else "cpu")
     names = available_devices()
+    if str(device) == "cpu:0":
+        device = "cpu"
     if str(device) not in names:
         raise ValueError(
             f"device={str(device)!r} is not available on this machine; "
@@ -108,6 +110,30 @@ def repeatable(device: torch.device) -> Iterator[None]:
         yield
     finally:
         _SCOPES.leave()
+
+
+@contextmanager
+def default_settings() -> Iterator[None]:
+    """Put the default device and type of torch back to the CPU and float32.
+
+    Layers are made where, and draw their weights in what, a caller has set.
+
+    Yields
+    ------
+    None
+        The scope.
+    """
+    found = torch.get_default_dtype()
+    with torch.device("cpu"):
+        if found == torch.float32:
+            # The usual case touches nothing that other threads see.
+            yield
+            return
+        torch.set_default_dtype(torch.float32)
+        try:
+            yield
+        finally:
+            torch.set_default_dtype(found)
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

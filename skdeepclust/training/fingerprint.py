@@ -11,6 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from skdeepclust._arrays import as_array
+
 _ROWS = 4096
 _SHOWN = 12  # digits of a hash
 
@@ -76,10 +78,7 @@ def describe(value: Any) -> str:
 def _of_state(part: Any) -> str:
     if not isinstance(part, torch.Tensor):
         return describe(part)  # of get_extra_state
-    value = part.detach().cpu()
-    if value.is_floating_point() and value.dtype.itemsize < 4:
-        value = value.float()  # NumPy has no bfloat16 and no float8
-    return f"{part.dtype} {_hashed(value.numpy())}"
+    return f"{part.dtype} {_hashed(as_array('the state', part))}"
 
 
 def _shown(value: Any) -> str:

@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Sequence
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+
+from skdeepclust._arrays import as_array
 
 
 def as_rows(X: Any, *, image_shape: Any = None) -> tuple[Any, tuple[int, ...] | None]:
@@ -37,7 +39,7 @@ def as_rows(X: Any, *, image_shape: Any = None) -> tuple[Any, tuple[int, ...] | 
         If it is a tensor that has no dense values.
     """
     if isinstance(X, torch.Tensor):
-        X = as_array(X)
+        X = as_array("X", X)
     if isinstance(X, list | tuple):
         X = _images_of_lists(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
@@ -66,43 +68,13 @@ def as_rows(X: Any, *, image_shape: Any = None) -> tuple[Any, tuple[int, ...] | 
 
 def _images_of_lists(X: Any) -> Any:
     """Return nested lists of images as an array; tables are left to scikit-learn."""
-    X = [as_array(row) if isinstance(row, torch.Tensor) else row for row in X]
+    X = [as_array("X", row) if isinstance(row, torch.Tensor) else row for row in X]
     try:
         array = np.asarray(X)
     except (ValueError, TypeError):
         # Of unequal lengths, which scikit-learn says in its own words.
         return X
     return array if array.ndim > 2 else X
-
-
-def as_array(X: torch.Tensor) -> NDArray[Any]:
-    """Bring a tensor to NumPy.
-
-    Parameters
-    ----------
-    X : Tensor
-        It may need a gradient, live on any device, and be of any type.
-
-    Returns
-    -------
-    ndarray
-        Types that NumPy does not have become float32.
-
-    Raises
-    ------
-    TypeError
-        If it has no dense values.
-    """
-    X = X.detach()
-    if X.layout != torch.strided or X.is_meta:
-        raise TypeError(
-            f"X is a tensor of layout {X.layout} on device {X.device}, which holds no "
-            "dense values; pass X.to_dense(), or a tensor that is not on 'meta'."
-        )
-    if X.is_floating_point() and X.dtype != torch.float16 and X.element_size() < 4:
-        # NumPy has no bfloat16, and no float of 8 bits.
-        X = X.float()
-    return X.cpu().numpy()
 
 
 def sample_shape(
@@ -133,14 +105,16 @@ def sample_shape(
     """
     if image_shape is None:
         return array_shape or (n_features,)
-    wanted = tuple(int(side) for side in image_shape)
+    wanted = tuple(image_shape)
     if len(wanted) == 2:
         wanted = (1, *wanted)
-    if len(wanted) != 3 or min(wanted) < 1:
+    whole = all(isinstance(side, Integral) and side >= 1 for side in wanted)
+    if len(wanted) != 3 or not whole:
         raise ValueError(
             f"image_shape={tuple(image_shape)} must be (channels, height, width) or "
-            "(height, width), all at least 1."
+            "(height, width), integers of at least 1."
         )
+    wanted = tuple(map(int, wanted))
     if array_shape is not None and array_shape != wanted:
         raise ValueError(
             f"image_shape={wanted} differs from the shape {array_shape} of the images "

@@ -24,6 +24,7 @@ def run_stages(
     observers: Sequence[Observer] = (),
     checkpoint: Checkpoint = NOWHERE,
     seeded: bool = False,
+    learnt: bool = False,
     group: Alone = ALONE,
 ) -> None:
     """Train `network` through the stages, one after the other.
@@ -51,17 +52,43 @@ def run_stages(
     seeded : bool, default=False
         Whether the global generators are seeded for training; then they go into
         checkpoints too.
+    learnt : bool, default=False
+        Whether `network` has been trained before, so that it is worth keeping.
     group : Alone, default=ALONE
         The processes that train together. Their `network` and `generator` are alike.
+
+    Raises
+    ------
+    ValueError
+        If the first epoch of all is not finite, and nothing had been learnt before.
     """
     makers = [*stages]
     for observer in observers:
         observer.begin(len(makers))
     learner = Learner(network, generator, observers, stages, seeded)
     place = checkpoint.resume(learner)
+    learnt = learnt or place.stage > 0 or place.epoch > 0
     while place.stage < len(makers):
         stage = makers[place.stage]()
-        if not _run_stage(learner, stage, n_samples, place, checkpoint, group):
+        n_epochs, finite = _run_stage(
+            learner, stage, n_samples, place, checkpoint, group
+        )
+        learnt = learnt or n_epochs > 0
+        if not finite and not learnt:
+            rates = {part["lr"] for part in stage.param_groups}
+            raise ValueError(
+                f"Training was finite in no epoch; the first was of stage "
+                f"{stage.name!r}, with a learning rate of {max(rates):g}: lower it, "
+                "scale X, or look for NaN in an encoder or augmentation of your own."
+            )
+        if not finite:
+            warnings.warn(
+                f"Training stopped being finite in epoch {n_epochs + 1} of stage "
+                f"{stage.name!r}: the weights of the epoch before it are kept and "
+                "no further stage runs. Lower the learning rate or scale the data.",
+                ConvergenceWarning,
+                stacklevel=2,
+            )
             break
         place = Place(place.stage + 1)
         checkpoint.stage_end(place, learner)
@@ -74,14 +101,14 @@ def _run_stage(
     start: Place,
     checkpoint: Checkpoint,
     group: Alone,
-) -> bool:
-    """Run one stage; return whether training stayed finite."""
+) -> tuple[int, bool]:
+    """Run one stage; return how many epochs were finite, and whether all were."""
     network, generator = learner.network, learner.generator
     observers = learner.observers
     n_batches = max(1, n_samples // stage.batch_size)
     n_epochs = stage.total_epochs(n_batches)
     if n_epochs == 0:
-        return True
+        return 0, True
     optimizer = torch.optim.Adam(
         stage.param_groups, fused=generator.device.type in ("cpu", "cuda")
     )
@@ -97,7 +124,7 @@ def _run_stage(
         start.restore(optimizer, scheduler)
     for observer in observers:
         observer.stage_begin(stage, n_epochs)
-    finite = True
+    n_good, finite = start.epoch, True
     statistics = start.statistics
     for epoch in range(start.epoch, n_epochs):
         for observer in observers:
@@ -116,14 +143,8 @@ def _run_stage(
         finite = math.isfinite(means["loss"]) and math.isfinite(largest)
         if not finite:
             network.load_state_dict(good)
-            warnings.warn(
-                f"Training stopped being finite in epoch {epoch + 1} of stage "
-                f"{stage.name!r}: the weights of the epoch before it are kept and "
-                "no further stage runs. Lower the learning rate or scale the data.",
-                ConvergenceWarning,
-                stacklevel=2,
-            )
             break
+        n_good = epoch + 1
         values = {**means, **statistics}
         # A list: all are told, also when the first one ends the stage.
         ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
@@ -134,7 +155,7 @@ def _run_stage(
             checkpoint.epoch_end(place, learner, optimizer, scheduler)
     for observer in observers:
         observer.stage_end()
-    return finite
+    return n_good, finite
 
 
 def _run_epoch(

@@ -59,7 +59,9 @@ def mask_features(
     if fill not in ("swap", "zero"):
         raise ValueError(f"fill must be 'swap' or 'zero', got {fill!r}.")
     device = generator.device
-    masked = torch.rand(x.shape, generator=generator, device=device) < fraction
+    # Whatever the default type is, the same draws.
+    draws = torch.rand(x.shape, generator=generator, device=device, dtype=torch.float32)
+    masked = draws < fraction
     if fill == "zero":
         return x.masked_fill(masked.to(x.device), 0)
     n_samples = len(x)

@@ -1,0 +1,67 @@
+"""Tensors as arrays, and what arrays of labels lack."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def as_array(name: str, value: torch.Tensor) -> NDArray[Any]:
+    """Bring a tensor to NumPy.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    value : Tensor
+        It may need a gradient, live on any device, and be of any type.
+
+    Returns
+    -------
+    ndarray
+        Types that NumPy does not have become float32.
+
+    Raises
+    ------
+    TypeError
+        If it has no dense values.
+    """
+    value = value.detach()
+    if value.layout != torch.strided or value.is_meta:
+        raise TypeError(
+            f"{name} is a tensor of layout {value.layout} on device {value.device}, "
+            f"which holds no dense values; pass {name}.to_dense(), or a tensor that is "
+            "not on 'meta'."
+        )
+    is_narrow = value.is_floating_point() and value.element_size() < 4
+    if is_narrow and value.dtype != torch.float16:
+        # NumPy has no bfloat16, and no float of 8 bits.
+        value = value.float()
+    array: NDArray[Any] = value.cpu().numpy()
+    return array
+
+
+def is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which labels are none: NaN, infinity, None, NaT or what pandas has for it.
+
+    Parameters
+    ----------
+    column : ndarray of shape (n_samples,)
+        Labels.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Of booleans.
+    """
+    if column.dtype.kind in "fc":
+        return ~np.isfinite(column)
+    if column.dtype.kind in "mM":
+        return np.isnat(column)
+    if column.dtype.kind != "O":
+        return np.zeros(len(column), dtype=bool)
+    # pandas.NA is neither equal to itself nor different.
+    return np.array(
+        [v is None or type(v).__name__ == "NAType" or v != v for v in column], bool
+    )
