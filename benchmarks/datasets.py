@@ -8,6 +8,7 @@ beside the repository: ``load(name)`` returns the array and the classes.
 import importlib.util
 import os
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -77,6 +78,12 @@ def uneven(X, y):
     return X[index], y[index]
 
 
+TABLES = (
+    *("olive_area", "breast_cancer", "wine", "iris", "penguins", "segment"),
+    *("penbased", "letter", "JapaneseVowels", "OSULeaf", "pbmc_pca", "wordnet_gloss"),
+)
+"""Tables and embeddings that no default was tuned on before they were measured here."""
+
 LOADERS = {
     "digits": _digits,
     "digits_table": _digits_table,
@@ -88,6 +95,7 @@ LOADERS = {
     "cifar10_features": lambda: stored("cifar10_features"),
     "fashion_10k": lambda: stored("fashion_mnist", 10_000),
     "fashion": lambda: stored("fashion_mnist"),
+    **{name: partial(stored, name) for name in TABLES},
 }
 
 

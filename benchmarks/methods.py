@@ -16,6 +16,7 @@ from peers import (
     kmeans,
     kmeans_unit,
     nmf,
+    partition,
     spectral,
     umap_kmeans,
 )
@@ -90,6 +91,9 @@ METHODS = {
     ),
     "nmf": Method("NMF + k-means", cluster=nmf, values=(0, np.inf)),
     "umap": Method("UMAP + k-means", cluster=umap_kmeans, package="umap"),
+    "partition": Method(
+        "graph partition, no network", cluster=partition, limit=SLOW_LIMIT
+    ),
     **{
         name.lower(): Method(
             name,

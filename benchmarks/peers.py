@@ -1,6 +1,7 @@
-"""Methods of other packages: each maps rows, K and a seed to labels.
+"""Methods without a network of ours: each maps rows, K and a seed to labels.
 
-They keep their own defaults, but for the number of clusters and the seed.
+Those of other packages keep their own defaults, but for the number of clusters and the
+seed.
 """
 
 import io
@@ -14,6 +15,8 @@ from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
+
+from skdeepclust._partition import find_clusters, table_graphs
 
 
 def kmeans(rows, n_clusters, seed):
@@ -44,6 +47,11 @@ def nmf(rows, n_clusters, seed):
         warnings.simplefilter("ignore", ConvergenceWarning)
         parts = NMF(n_clusters, init="nndsvda", random_state=seed).fit_transform(rows)
     return kmeans(parts, n_clusters, seed)
+
+
+def partition(rows, n_clusters, seed):
+    """Group rows as the package partitions graphs of a table, without a network."""
+    return find_clusters(table_graphs(rows), n_clusters, seed=seed).labels
 
 
 def umap_kmeans(rows, n_clusters, seed):

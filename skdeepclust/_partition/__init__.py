@@ -1,0 +1,13 @@
+"""From graphs of the samples to K clusters, without a prior of equal sizes."""
+
+from ._candidates import Candidate, spectral_candidates
+from ._choice import find_clusters
+from ._graphs import locally_scaled_graph, table_graphs
+
+__all__ = [
+    "Candidate",
+    "find_clusters",
+    "locally_scaled_graph",
+    "spectral_candidates",
+    "table_graphs",
+]

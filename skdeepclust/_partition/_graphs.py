@@ -1,0 +1,93 @@
+"""Graphs of nearest neighbours of the rows of a table."""
+
+from typing import Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+
+from skdeepclust.graph import nearest_neighbors, symmetric_affinity
+
+N_NEIGHBORS = 10
+
+
+def locally_scaled_graph(
+    rows: NDArray[np.floating],
+    n_neighbors: int = N_NEIGHBORS,
+    metric: Literal["cosine", "euclidean"] = "euclidean",
+) -> sp.csr_matrix:
+    """Build a graph of nearest neighbors with locally scaled weights.
+
+    An edge weighs ``exp(-d_ij^2 / (s_i s_j))``, where s is the distance to the last
+    neighbor (Zelnik-Manor and Perona, 2004). Sparse and dense groups then have edges
+    of about the same weight.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        The samples.
+    n_neighbors : int, default=10
+        Neighbors of each sample; all others where there are fewer.
+    metric : {"cosine", "euclidean"}, default="euclidean"
+        Distance. Cosines are those of the centered rows.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities, not negative.
+    """
+    points = torch.from_numpy(np.asarray(rows, dtype=np.float64))
+    if metric == "cosine":
+        points = points - points.mean(0)
+    n = len(points)
+    indices, distances = nearest_neighbors(points, min(n_neighbors, n - 1), metric)
+    # Samples that coincide with all their neighbors have no scale of their own.
+    scale = distances[:, -1].clamp_min(torch.finfo(torch.float64).tiny ** 0.5)
+    weights = torch.exp(-distances.square() / (scale[:, None] * scale[indices]))
+    return symmetric_affinity(indices, weights, n)
+
+
+def table_graphs(rows: NDArray[np.floating]) -> dict[str, sp.csr_matrix]:
+    """Build the graphs in which clusters of a table are sought.
+
+    Euclidean distances are right for a few columns in which groups have a place,
+    cosines for embeddings, whose length means little. Data alone seldom tell which
+    they are, so both are built, and their sum.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        The samples.
+
+    Returns
+    -------
+    dict of str to scipy.sparse.csr_matrix
+        "cosine", "sum" and "euclidean". One column has no angles: it has the last one
+        alone.
+    """
+    euclidean = locally_scaled_graph(rows)
+    if rows.shape[1] == 1:
+        return {"euclidean": euclidean}
+    cosine = locally_scaled_graph(rows, metric="cosine")
+    total = sp.csr_matrix(normalized(cosine) + normalized(euclidean))
+    return {"cosine": cosine, "sum": total, "euclidean": euclidean}
+
+
+def normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:
+    """Divide affinities by the roots of the degrees of both their nodes.
+
+    Parameters
+    ----------
+    affinity : scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
+        Symmetric; nodes without edges have none.
+    """
+    degrees = np.asarray(affinity.sum(axis=1)).ravel()
+    root = np.sqrt(np.divide(1, degrees, out=np.zeros_like(degrees), where=degrees > 0))
+    scaling = sp.diags(root)
+    return sp.csr_matrix(scaling @ affinity @ scaling)
