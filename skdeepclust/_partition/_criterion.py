@@ -52,7 +52,8 @@ def conductances(
     between = _between(graph, labels)
     volume = between.sum(axis=1)
     leaving: NDArray[np.float64] = volume - between.diagonal()
-    return leaving / np.maximum(volume, _TINY)
+    shares: NDArray[np.float64] = leaving / np.maximum(volume, _TINY)
+    return shares
 
 
 def link_over_split(
