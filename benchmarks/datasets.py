@@ -82,7 +82,7 @@ TABLES = (
     *("olive_area", "breast_cancer", "wine", "iris", "penguins", "segment"),
     *("penbased", "letter", "JapaneseVowels", "OSULeaf", "pbmc_pca", "wordnet_gloss"),
 )
-"""Tables and embeddings that no default was tuned on before they were measured here."""
+"""Tables and embeddings that the defaults were not tuned on."""
 
 LOADERS = {
     "digits": _digits,

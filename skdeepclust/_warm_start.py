@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sklearn.utils.extmath import randomized_svd
 from torch import Tensor
 
+from skdeepclust._partition import normalized
 from skdeepclust._spectral import (
     eigenvector_labels,
     kmeans_labels,
@@ -295,7 +296,7 @@ def spectral_start(
                 seed=seed,
             )
             return replace(start, source="input")
-        a, b = _normalized(own), _normalized(input_graph)
+        a, b = normalized(own), normalized(input_graph)
         walks = a @ b
         candidates += cuts(
             {"sum": sp.csr_matrix(a + b), "walks": sp.csr_matrix(walks + walks.T)}
@@ -391,10 +392,3 @@ def symmetrized(affinity: Any) -> sp.csr_matrix:
     matrix.setdiag(0)
     matrix.eliminate_zeros()
     return matrix
-
-
-def _normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:
-    degrees = np.asarray(affinity.sum(axis=1)).ravel()
-    root = np.sqrt(np.divide(1, degrees, out=np.zeros_like(degrees), where=degrees > 0))
-    scaling = sp.diags(root)
-    return sp.csr_matrix(scaling @ affinity @ scaling)

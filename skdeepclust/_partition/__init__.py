@@ -2,12 +2,13 @@
 
 from ._candidates import Candidate, spectral_candidates
 from ._choice import find_clusters
-from ._graphs import locally_scaled_graph, table_graphs
+from ._graphs import locally_scaled_graph, normalized, table_graphs
 
 __all__ = [
     "Candidate",
     "find_clusters",
     "locally_scaled_graph",
+    "normalized",
     "spectral_candidates",
     "table_graphs",
 ]
