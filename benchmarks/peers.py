@@ -51,7 +51,8 @@ def nmf(rows, n_clusters, seed):
 
 def partition(rows, n_clusters, seed):
     """Group rows as the package partitions graphs of a table, without a network."""
-    return find_clusters(table_graphs(rows), n_clusters, seed=seed).labels
+    graphs = table_graphs(rows)
+    return find_clusters(graphs, n_clusters, seed=seed, challenging=graphs).labels
 
 
 def umap_kmeans(rows, n_clusters, seed):

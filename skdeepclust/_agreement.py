@@ -1,16 +1,24 @@
-"""Clusters that nearest neighbours agree with: a better start, and a last word."""
+"""Clusters that nearest neighbours agree with: a start, and a last word."""
 
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skdeepclust._warm_start import build_affinities, input_affinity, uncenter
+from skdeepclust._partition import (
+    Candidate,
+    find_clusters,
+    is_clear,
+    sum_of_graphs,
+    table_graphs,
+)
+from skdeepclust._warm_start import build_affinities, input_affinities
 from skdeepclust.graph import Modularity
 from skdeepclust.training import Batches, Remembering, draw_seed
 
@@ -23,12 +31,16 @@ _AT_ONCE = 512  # samples that are read
 
 
 class Agreement(Remembering):
-    """Judges and refines clusters by neighbours in the embedding and in the input.
+    """Finds, judges and refines clusters by neighbours in embedding and input.
 
-    Starts of k-means end in clusters of much the same inertia, some of which tear apart
-    what lies close. The modularity on two graphs together tells them: of the nearest
-    neighbours in the embedding, and of those among the samples themselves. Of more than
-    20,000 samples, or 2**25 values, a random part is looked at.
+    Of tables the clusters are sought in the graphs of their rows: no view of a table is
+    known to keep what its rows are, and where these graphs are clear, their clusters
+    are kept. Of images they are sought in the embedding. Starts of k-means end in
+    clusters of much the same inertia, some of which tear apart what lies close; the
+    modularity on the graphs of embedding and input together tells them. Where its
+    clusters of one size are not to be believed, `find_clusters` finds others.
+
+    Of more than 20,000 samples, or 2**25 values, a random part is looked at.
 
     Parameters
     ----------
@@ -36,28 +48,37 @@ class Agreement(Remembering):
         The training data.
     generator : torch.Generator
         Draws a seed when it is needed first.
-    resolution : float, default=1.0
-        Of the modularity.
+    resolution : float or "auto", default="auto"
+        Of the modularity; see `find_clusters`.
 
     Attributes
     ----------
     seed : int
         Seeds all of it.
+    found_resolution : float
+        At which the first clusters were found; at 1 before.
+    kept : ndarray of shape (n_samples,) or None
+        Clusters that training is not to change.
     """
 
-    _remembered = ("seed",)
+    _remembered = ("seed", "found_resolution", "kept")
 
     def __init__(
-        self, batches: Batches, generator: torch.Generator, resolution: float = 1.0
+        self,
+        batches: Batches,
+        generator: torch.Generator,
+        resolution: float | Literal["auto"] = "auto",
     ) -> None:
         self.resolution = resolution
         self.batches = batches
         self.generator = generator
         self.index: Tensor | None = None
-        self.input_graph: sp.csr_matrix | None = None
+        self.input_graphs: dict[str, sp.csr_matrix] = {}
+        self.found_resolution = 1.0 if resolution == "auto" else float(resolution)
+        self.kept: NDArray[np.int64] | None = None
 
-    def kmeans_centers(self, h: Tensor, n_clusters: int) -> Tensor:
-        """Return the means of the k-means clusters that neighbours agree with most.
+    def find_centers(self, h: Tensor, n_clusters: int) -> tuple[Tensor, Candidate]:
+        """Find clusters, and return their means in the embedding.
 
         Parameters
         ----------
@@ -68,20 +89,64 @@ class Agreement(Remembering):
 
         Returns
         -------
-        Tensor of shape (n_clusters, n_components)
-            Means of the clusters, once refined; fewer if fewer rows are distinct.
+        centers : Tensor of shape (n_clusters, n_components)
+            Means of the clusters; fewer if fewer rows are distinct.
+        found : Candidate
+            The clusters of the samples that are looked at.
         """
-        h = h[self._seek()]
-        criterion, rows = self._criterion(h), h.cpu().numpy()
+        index = self._seek()
+        if self.batches.spec.is_image:
+            found = self._find_in_embedding(h[index], n_clusters)
+        else:
+            found = find_clusters(
+                self.input_graphs,
+                min(n_clusters, len(index)),
+                seed=self.seed,
+                resolution=self.resolution,
+                challenging=self.input_graphs,
+            )
+            if is_clear(found):
+                self.kept = self.batches.group.same(self._extended(found.labels))
+        found = self.batches.group.same(found)
+        self.found_resolution = found.resolution
+        member = torch.from_numpy(np.unique(found.labels)[:, None] == found.labels)
+        member = member.to(h)
+        return member @ h[index] / member.sum(1, keepdim=True), found
+
+    def _find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
+        rows = h.cpu().numpy()
         n_clusters = min(n_clusters, len(np.unique(rows, axis=0)))
+        criterion = Modularity(self._graphs(h), 1.0)
         rng = np.random.RandomState(self.seed)
         runs = [
             KMeans(n_clusters, n_init=1, random_state=rng).fit(rows).labels_
             for _ in range(_STARTS)
         ]
-        labels = self._refined(criterion, max(runs, key=criterion))
-        member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)
-        return member @ h / member.sum(1, keepdim=True)
+        level = self._refined(criterion, max(runs, key=criterion))
+        n_neighbors = min(_NEIGHBORS, len(h) - 1)
+        own = build_affinities(h, "self_expression", [n_neighbors])[0]
+        (given,) = self.input_graphs.values()
+        return find_clusters(
+            {"embedding": own, "sum": sum_of_graphs(own, given)},
+            n_clusters,
+            seed=self.seed,
+            resolution=self.resolution,
+            level=np.unique(level, return_inverse=True)[1],
+        )
+
+    def _extended(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give all other samples the clusters of neighbours that are looked at."""
+        assert self.index is not None
+        n, place = len(self.batches), self.index.cpu().numpy()
+        if len(place) == n:
+            return labels
+        nearest = KNeighborsClassifier(_NEIGHBORS).fit(self._rows(place), labels)
+        starts = range(0, n, _MAX_SAMPLES)
+        parts = [np.arange(n)[start : start + _MAX_SAMPLES] for start in starts]
+        extended: NDArray[np.int64] = np.concatenate(
+            [nearest.predict(self._rows(part)) for part in parts]
+        )
+        return extended
 
     def refine(self, h: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Move samples to the clusters of their neighbours.
@@ -144,11 +209,15 @@ class Agreement(Remembering):
         return refined
 
     def _criterion(self, h: Tensor) -> Modularity:
-        return Modularity(self._graphs(h), self.resolution)
+        return Modularity(self._graphs(h), self.found_resolution)
 
     def _graphs(self, h: Tensor) -> list[Any]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
+        given = [graph for name, graph in self.input_graphs.items() if name == "sum"]
+        return [
+            *build_affinities(h, "knn", [n_neighbors]),
+            *(given or self.input_graphs.values()),
+        ]
 
     def _seek(self) -> Tensor:
         """Return the samples that are looked at; at first, link them."""
@@ -156,30 +225,33 @@ class Agreement(Remembering):
             return self.index
         if not hasattr(self, "seed"):
             self.seed = draw_seed(self.generator)
-        spec, n = self.batches.spec, len(self.batches)
+        n = len(self.batches)
         places = np.arange(n)
-        one = self._small(places[:1])
-        n_most = max(2, min(_MAX_SAMPLES, _MAX_VALUES // one.numel()))
+        n_values = self._rows(places[:1]).size
+        n_most = max(2, min(_MAX_SAMPLES, _MAX_VALUES // n_values))
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))
-        rows = one.new_empty((len(places), one.numel()))
-        for start in range(0, len(places), _AT_ONCE):
-            part = slice(start, start + _AT_ONCE)
-            rows[part] = self._small(places[part])
-        if not spec.is_image:
-            uncenter(rows, spec)
+        rows = self._rows(places)
         n_neighbors = min(_NEIGHBORS, len(rows) - 1)
-        self.input_graph = input_affinity(
-            rows, n_neighbors, project=True, seed=self.seed
-        )
+        if self.batches.spec.is_image:
+            (graph,) = input_affinities(
+                torch.from_numpy(rows), [n_neighbors], project=True, seed=self.seed
+            )
+            self.input_graphs = {"input": graph}
+        else:
+            self.input_graphs = table_graphs(rows, n_neighbors)
         self.index = torch.from_numpy(places).to(self.generator.device)
         return self.index
 
-    def _small(self, places: NDArray[np.int64]) -> Tensor:
+    def _rows(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
         """Return samples as rows, large images made smaller."""
-        x = self.batches.take(torch.from_numpy(places).to(self.generator.device))
-        if self.batches.spec.is_image and max(x.shape[2:]) > _MAX_SIDE:
-            height, width = (min(side, _MAX_SIDE) for side in x.shape[2:])
-            x = adaptive_avg_pool2d(x, (height, width))
-        return x.flatten(1)
+        parts = []
+        for start in range(0, len(places), _AT_ONCE):
+            index = torch.from_numpy(places[start : start + _AT_ONCE])
+            x = self.batches.take(index.to(self.generator.device))
+            if self.batches.spec.is_image and max(x.shape[2:]) > _MAX_SIDE:
+                height, width = (min(side, _MAX_SIDE) for side in x.shape[2:])
+                x = adaptive_avg_pool2d(x, (height, width))
+            parts.append(x.flatten(1).cpu().numpy())
+        return np.concatenate(parts)

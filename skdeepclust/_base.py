@@ -68,7 +68,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         "encoder": [StrOptions({"auto", "mlp", "conv", "resnet18"}), nn.Module],
         "encoder_trainable": ["boolean"],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
-        "hidden_layer_sizes": ["array-like"],
+        "hidden_layer_sizes": ["array-like", StrOptions({"auto"})],
         "image_shape": ["array-like", None],
         "augmentation": [StrOptions({"auto"}), callable, None],
         "batch_size": [Interval(Integral, 2, None, closed="left")],

@@ -5,16 +5,64 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
+from skdeepclust._partition import Candidate, is_clear
 from skdeepclust._run import check_finite
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage, draw_seed
+from skdeepclust.training import (
+    Batches,
+    Remembering,
+    Stage,
+    draw_seed,
+    least_steps,
+)
 from skdeepclust.views import Views
+
+
+def cluster_sizes(labels: NDArray[np.int64], n_clusters: int) -> Tensor:
+    """Return the shares of samples that clusters are to keep.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        Clusters, from 0.
+    n_clusters : int
+        Number of clusters K.
+
+    Returns
+    -------
+    Tensor of shape (n_clusters,)
+        Positive, with a sum of 1: each cluster is counted with one sample more.
+    """
+    counts = np.bincount(labels, minlength=n_clusters) + 1.0
+    return torch.from_numpy(counts / counts.sum())
+
+
+def warn_unclear(found: Candidate) -> None:
+    """Say so when one cluster holds most samples, and no graph says why.
+
+    Parameters
+    ----------
+    found : Candidate
+        The first clusters.
+    """
+    counts = np.bincount(found.labels)
+    share = counts.max() / len(found.labels)
+    if len(counts) > 1 and share > max(0.5, 1.5 / len(counts)) and not is_clear(found):
+        warnings.warn(
+            f"One of {len(counts)} clusters holds {share:.0%} of the samples, and the "
+            f"clusters are hardly separated: {found.conductance:.0%} of the edge "
+            "weights of a cluster leave it. The data may have no such groups: try "
+            "fewer clusters, or resolution=1 for clusters of one size.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
 
 
 class CenterStage(Remembering):
@@ -47,9 +95,11 @@ class CenterStage(Remembering):
         Cluster centres.
     scale : float
         Width of the Gaussian assignments.
+    sizes : Tensor of shape (n_clusters,) or None
+        Shares of the samples that the first clusters have, if neighbours found them.
     """
 
-    _remembered = ("centers", "scale", "start_scale")
+    _remembered = ("centers", "scale", "start_scale", "sizes")
 
     def __init__(
         self,
@@ -73,6 +123,7 @@ class CenterStage(Remembering):
         self.degrees_of_freedom = degrees_of_freedom
         self.goes_on = goes_on
         self.agreement = agreement
+        self.sizes: Tensor | None = None
 
     def stage(self) -> Stage:
         """Start from k-means, unless there are centres, and return the stage."""
@@ -89,7 +140,12 @@ class CenterStage(Remembering):
             ],
             self.terms,
             params.batch_size,
-            min_steps=params.min_center_steps,
+            min_steps=least_steps(
+                params.min_center_steps,
+                self.batches.spec.is_image,
+                images=100,
+                tables=50,
+            ),
             refresh=self.update_centers,
             refresh_interval=params.center_update_interval,
         )
@@ -104,6 +160,8 @@ class CenterStage(Remembering):
             # The head's own, so that clusters keep their numbers.
             assigned = self.batches.map(self.network).softmax(1)
             self.centers = losses.weighted_centers(h, assigned)
+            labels = assigned.argmax(1).cpu().numpy()
+            self.sizes = cluster_sizes(labels, self.params.n_clusters).to(h)
         else:
             self.centers = self._kmeans_centers(h)
         # A number: as a tensor, its check would wait for the device in every step.
@@ -113,7 +171,9 @@ class CenterStage(Remembering):
     def _kmeans_centers(self, h: Tensor) -> Tensor:
         n_clusters = self.params.n_clusters
         if self.agreement is not None:
-            centers = self.agreement.kmeans_centers(h, n_clusters)
+            centers, found = self.agreement.find_centers(h, n_clusters)
+            warn_unclear(found)
+            self.sizes = cluster_sizes(found.labels, n_clusters).to(h)
         else:
             seed, rows = draw_seed(self.generator), h.cpu().numpy()
             n_distinct = len(np.unique(rows, axis=0))

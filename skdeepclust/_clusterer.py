@@ -23,7 +23,14 @@ from skdeepclust._run import Run, check_finite, float_dtype
 from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, EarlyStopping, Observer, Task, sample_shape
+from skdeepclust.training import (
+    Batches,
+    EarlyStopping,
+    Observer,
+    Task,
+    least_steps,
+    sample_shape,
+)
 
 
 class BaseDeepClusterer(
@@ -118,7 +125,18 @@ class BaseDeepClusterer(
             run.network.requires_grad_(True)
             task = task.part("consensus", len(runs))
             observers = self._observers(run, batches, dtype, task)
-            teach_head(self, run.network, batches, consensus, generator, observers)
+            least = least_steps(
+                self.min_head_steps, batches.spec.is_image, images=200, tables=200
+            )
+            teach_head(
+                self,
+                run.network,
+                batches,
+                consensus,
+                generator,
+                observers,
+                least=least,
+            )
             task.end()
             embedding, labels = self._outcome(run, batches)
         self.network_ = run.network.eval().requires_grad_(False)

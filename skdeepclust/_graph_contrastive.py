@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -20,6 +20,7 @@ from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
+_STEPS = [*_COUNT, StrOptions({"auto"})]
 _INTERVAL = [Interval(Integral, 1, None, closed="left")]
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -52,8 +53,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     n_components : int, default=None
         Number of latent dimensions d. None stands for 20, or for the size of the
         output of a module that is trained.
-    hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
-        Hidden layers of the fully connected encoder; the decoder mirrors them.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Hidden layers of the fully connected encoder; the decoder mirrors them. "auto"
+        stands for (256, 256), or (500, 500, 1000) with more than 500 columns.
     image_shape : tuple of int, default=None
         (channels, height, width) or (height, width) of images that come flattened
         as rows, for instance in a pipeline.
@@ -72,15 +74,17 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         With "contrastive", embeddings have unit length.
     pretrain_epochs : int, default=10
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=400
-        Small data sets get more epochs, to reach this number of optimiser steps.
+    min_pretrain_steps : int or "auto", default="auto"
+        Small data sets get more epochs, to reach this number of optimiser steps. "auto"
+        stands for 400, and for 100 with tables.
     temperature : float, default=0.5
         The temperature of NT-Xent.
     center_epochs : int, default=0
         Epochs of stage 1 of :class:`SelfPacedContrastiveClustering` before the graph
         is built.
-    min_center_steps : int, default=100
+    min_center_steps : int or "auto", default="auto"
         Least number of optimiser steps of that stage, unless `center_epochs` is 0.
+        "auto" stands for 100, and for 50 with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres.
     center_weight : float, default=0.05
@@ -121,26 +125,33 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     head_epochs : int, default=5
         Epochs that teach the cluster head the first clusters, and at the end the
         final ones; 0 starts from a random head and ends with it as trained.
-    min_head_steps : int, default=1000
-        Least number of optimiser steps for that, unless `head_epochs` is 0.
+    min_head_steps : int or "auto", default="auto"
+        Least number of optimiser steps for that, unless `head_epochs` is 0. "auto"
+        stands for 1000, and for 100 with tables.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
-    min_joint_steps : int, default=400
+    min_joint_steps : int or "auto", default="auto"
         Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
+        "auto" stands for 400, and for 50 with tables.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
     cluster_temperature : float, default=1.0
         The temperature of eq. 4.7.
     balance_weight : float, default=1.0
-        Weight of log K minus the entropy of the mean assignment, which keeps clusters
-        from running empty. Below 1 it is also the resolution (at least 0.25) of the
-        modularity by which first clusters are chosen: for clusters of unequal size.
+        Weight of the divergence of the mean assignment from the sizes of the first
+        clusters in joint training, which keeps clusters from running empty.
+    resolution : float or "auto", default="auto"
+        What decides the sizes of clusters: the resolution of the modularity by which
+        they are sought in graphs of neighbours. 1 pulls them to one size, lower
+        numbers leave them as the graphs have them. "auto" believes in one size where
+        clusters come out even at 1 or the graphs are unclear, else in what the
+        resolutions .5, .35 and .25 agree on.
     consensus : bool, default=True
         Whether the final clusters are the consensus of the cluster head, k-means in
         the embedding, and its graph, instead of those of the cluster head alone. It
         takes ``level="both"``, and `head_epochs`, in which the head is taught them.
     batch_size : int, default=256
-        Least number of samples of a batch. In joint training half of them are the
+        About the number of samples of a batch. In joint training half of them are the
         other half's neighbours.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
@@ -249,10 +260,10 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         "denoising": [Interval(Real, 0, 1, closed="left")],
         "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
         "pretrain_epochs": _COUNT,
-        "min_pretrain_steps": _COUNT,
+        "min_pretrain_steps": _STEPS,
         "temperature": _POSITIVE,
         "center_epochs": _COUNT,
-        "min_center_steps": _COUNT,
+        "min_center_steps": _STEPS,
         "center_update_interval": _INTERVAL,
         "center_weight": _WEIGHT,
         "consistency_weight": _WEIGHT,
@@ -271,12 +282,13 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         "init": [StrOptions({"spectral", "kmeans", "random"})],
         "level": [StrOptions({"both", "instance", "cluster"})],
         "head_epochs": _COUNT,
-        "min_head_steps": _COUNT,
+        "min_head_steps": _STEPS,
         "joint_epochs": _COUNT,
-        "min_joint_steps": _COUNT,
+        "min_joint_steps": _STEPS,
         "instance_temperature": _POSITIVE,
         "cluster_temperature": _POSITIVE,
         "balance_weight": _WEIGHT,
+        "resolution": [*_WEIGHT, StrOptions({"auto"})],
         "consensus": ["boolean"],
         "center_learning_rate": _POSITIVE,
         "joint_learning_rate": _WEIGHT,
@@ -289,16 +301,16 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         encoder: str | nn.Module = "auto",
         encoder_trainable: bool = True,
         n_components: int | None = None,
-        hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
+        hidden_layer_sizes: Sequence[int] | Literal["auto"] = "auto",
         image_shape: Sequence[int] | None = None,
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
         pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 400,
+        min_pretrain_steps: int | Literal["auto"] = "auto",
         temperature: float = 0.5,
         center_epochs: int = 0,
-        min_center_steps: int = 100,
+        min_center_steps: int | Literal["auto"] = "auto",
         center_update_interval: int = 2,
         center_weight: float = 0.05,
         consistency_weight: float = 0.7,
@@ -312,12 +324,13 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         init: str = "spectral",
         level: str = "both",
         head_epochs: int = 5,
-        min_head_steps: int = 1000,
+        min_head_steps: int | Literal["auto"] = "auto",
         joint_epochs: int = 5,
-        min_joint_steps: int = 400,
+        min_joint_steps: int | Literal["auto"] = "auto",
         instance_temperature: float = 0.5,
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,
+        resolution: float | Literal["auto"] = "auto",
         consensus: bool = True,
         batch_size: int = 256,
         learning_rate: float = 3e-3,
@@ -371,6 +384,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.instance_temperature = instance_temperature
         self.cluster_temperature = cluster_temperature
         self.balance_weight = balance_weight
+        self.resolution = resolution
         self.consensus = consensus
         self.batch_size = batch_size
         self.learning_rate = learning_rate

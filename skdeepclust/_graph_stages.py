@@ -1,6 +1,6 @@
 """The stages of GraphContrastiveClustering: algorithm 4.3 of the thesis."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,25 +11,35 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust import losses
-from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
+from skdeepclust._center_stage import CenterStage, cluster_sizes, warn_unclear
+from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, lesson_stage
+from skdeepclust._partition import (
+    find_clusters,
+    is_clear,
+    sum_of_graphs,
+    table_graphs,
+)
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import check_finite
 from skdeepclust._spectral import consensus_labels, kmeans_labels
 from skdeepclust._warm_start import (
     WarmStart,
     build_affinities,
-    input_affinity,
-    resolution_for,
+    input_affinities,
     spectral_start,
     strongest_neighbors,
     symmetrized,
-    uncenter,
 )
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage, draw_seed
+from skdeepclust.training import (
+    Batches,
+    Remembering,
+    Stage,
+    draw_seed,
+    least_steps,
+)
 from skdeepclust.views import Views
 
 _EMBEDDED = ("self_expression", "candidates", "exact", "knn")  # of the embedding
@@ -63,6 +73,12 @@ class GraphStages(Remembering):
         Positives of each sample.
     lesson : tuple of Tensors, or None
         Embeddings and clusters that the head is being taught.
+    sizes : Tensor of shape (n_clusters,) or None
+        Shares of the samples that the first clusters have.
+    resolution : float
+        At which the first clusters were found.
+    kept : ndarray of shape (n_samples,) or None
+        Clusters of a table that training is not to change.
     """
 
     _remembered = (
@@ -72,6 +88,9 @@ class GraphStages(Remembering):
         "neighbors",
         "statistics",
         "lesson",
+        "sizes",
+        "resolution",
+        "kept",
     )
 
     def __init__(
@@ -94,6 +113,9 @@ class GraphStages(Remembering):
         self.fitted = fitted
         self.input_graph: sp.csr_matrix | None = None  # where it is trained on
         self.lesson: tuple[Tensor, Tensor] | None = None
+        self.sizes: Tensor | None = None
+        self.resolution = 1.0
+        self.kept: NDArray[np.int64] | None = None
         self.easy = CenterStage(
             estimator, network, batches, views, generator, goes_on=goes_on
         )
@@ -112,7 +134,8 @@ class GraphStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
         if not self.goes_on:
-            yield lambda: pretraining_stage(*parts)
+            least = self._least("min_pretrain_steps", 400, 100)
+            yield lambda: pretraining_stage(*parts, least=least)
         if self.params.center_epochs > 0:
             yield self.easy.stage
         if not self.goes_on:
@@ -130,7 +153,7 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
             self.lesson = self._lesson(self.start().labels)
-        return self._head_stage(self.lesson)
+        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 100))
 
     def start(self) -> WarmStart:
         """Build the graph, and keep it to train on.
@@ -145,10 +168,15 @@ class GraphStages(Remembering):
             labels = self.batches.map(self.network).argmax(1).cpu().numpy()
             value = Modularity([start.affinity])(labels)
             start = replace(start, labels=labels, modularity=value)
+            self.kept = None
         start = self.batches.group.same(start)
+        self.kept = self.batches.group.same(self.kept)
         self.affinity = start.affinity
         self.statistics = {"start_modularity": start.modularity}
         self.neighbors = self._neighbors(start.affinity)
+        if self.params.init == "spectral":
+            sizes = cluster_sizes(start.labels, self.params.n_clusters)
+            self.sizes = sizes.to(self.neighbors.device, torch.float32)
         return start
 
     def find_start(self, h: Tensor) -> WarmStart:
@@ -169,24 +197,12 @@ class GraphStages(Remembering):
         check_finite(embedding, params.learning_rate)
         kind = self._kind()
         if kind == "input":
-            self.input_graph = self.build_input_graph(seed)
-        graphs = self.build_graphs(h)
+            self.input_graph = self.build_input_graphs(seed)[0]
         if params.init == "spectral":
-            given = None
-            if kind in _EMBEDDED and params.input_neighbors:
-                given = self.build_input_graph(seed)
-            start = spectral_start(
-                embedding,
-                graphs,
-                given,
-                params.n_clusters,
-                may_replace=isinstance(params.graph, str) and params.graph == "auto",
-                resolution=resolution_for(params.balance_weight),
-                seed=seed,
-            )
-            if start.source == "input":
-                self.input_graph = given
-            return start
+            if kind in _EMBEDDED:
+                return self._start_in_embedding(h, seed)
+            return self._start_in_graph(seed)
+        graphs = self.build_graphs(h)
         if params.init == "kmeans":
             labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
         else:
@@ -195,6 +211,55 @@ class GraphStages(Remembering):
             )
         value = Modularity(graphs[:1])(labels)
         return WarmStart(graphs[0], labels, value, params.init)
+
+    def _start_in_graph(self, seed: int) -> WarmStart:
+        """Find clusters in the graphs of a table, or in the one that was given."""
+        if self._kind() == "precomputed":
+            graphs = {"given": symmetrized(self.params.graph)}
+        elif self.batches.spec.is_image:
+            assert self.input_graph is not None
+            graphs = {"input": self.input_graph}
+        else:
+            graphs = self._table_graphs()
+        found = self._find(graphs, seed, challenging=graphs)
+        if is_clear(found) and not self.batches.spec.is_image:
+            self.kept = found.labels
+        own = graphs.get("sum", graphs[found.graph])
+        value = Modularity([own])(found.labels)
+        return WarmStart(own, found.labels, value, found.graph)
+
+    def _start_in_embedding(self, h: Tensor, seed: int) -> WarmStart:
+        """Find clusters in the embedding's graphs and, unless barred, the input's."""
+        params = self.params
+        graphs, given = self.build_graphs(h), None
+        if params.input_neighbors:
+            given, wide = self.build_input_graphs(seed)
+        start = spectral_start(
+            h.cpu().numpy(),
+            graphs,
+            given,
+            params.n_clusters,
+            may_replace=params.graph == "auto",
+            seed=seed,
+        )
+        if start.source == "input":
+            self.input_graph = given
+            voting = {"input": wide}
+        else:
+            voting = {"embedding": graphs[-1]}
+            if given is not None:
+                voting["sum"] = sum_of_graphs(graphs[-1], wide)
+        found = self._find(voting, seed, level=start.labels)
+        return replace(start, labels=found.labels)
+
+    def _find(self, graphs: Mapping[str, sp.csr_matrix], seed: int, **how: Any) -> Any:
+        params = self.params
+        found = find_clusters(
+            graphs, params.n_clusters, seed=seed, resolution=params.resolution, **how
+        )
+        warn_unclear(found)
+        self.resolution = found.resolution
+        return found
 
     def build_graphs(self, h: Tensor) -> list[sp.csr_matrix]:
         """Build the graph to train on, then others to seek partitions in.
@@ -216,29 +281,37 @@ class GraphStages(Remembering):
         kind = self._kind()
         if kind == "precomputed":
             return [symmetrized(params.graph)]
-        sizes = {min(factor * params.n_neighbors, len(h) - 1) for factor in _SIZES}
-        return build_affinities(h, kind, sorted(sizes), params.self_expression_weight)
+        return build_affinities(
+            h, kind, self._sizes(len(h)), params.self_expression_weight
+        )
 
-    def build_input_graph(self, seed: int) -> sp.csr_matrix:
-        """Build the graph of the samples themselves.
+    def build_input_graphs(self, seed: int) -> list[sp.csr_matrix]:
+        """Build graphs of the samples themselves.
 
         Parameters
         ----------
         seed : int
-            Seeds what is random in it.
+            Seeds what is random in them.
 
         Returns
         -------
-        scipy.sparse.csr_matrix
-            Of nearest neighbours by cosine.
+        list of scipy.sparse.csr_matrix
+            Of nearest neighbours, of two sizes of neighbourhoods; of tables of one.
         """
         spec = self.batches.spec
-        rows = self.batches.map(lambda x: x.flatten(1))
         if not spec.is_image:
-            uncenter(rows, spec)
-        return input_affinity(
-            rows, self.params.n_neighbors, project=spec.is_image, seed=seed
-        )
+            graphs = self._table_graphs()
+            return [graphs.get("sum", graphs["euclidean"])] * 2
+        rows = self.batches.map(lambda x: x.flatten(1))
+        return input_affinities(rows, self._sizes(len(rows)), project=True, seed=seed)
+
+    def _table_graphs(self) -> dict[str, sp.csr_matrix]:
+        rows = self.batches.map(lambda x: x.flatten(1)).cpu().numpy()
+        return table_graphs(rows, self._sizes(len(rows))[-1])
+
+    def _sizes(self, n_samples: int) -> list[int]:
+        sizes = {min(f * self.params.n_neighbors, n_samples - 1) for f in _SIZES}
+        return [min(sizes), max(sizes)]
 
     def _kind(self) -> str:
         params = self.params
@@ -249,6 +322,10 @@ class GraphStages(Remembering):
         # Views of tables are guesses; the neighbours of their rows are not.
         from_input = not self.batches.spec.is_image and params.input_neighbors
         return "input" if from_input else "self_expression"
+
+    def _least(self, name: str, images: int, tables: int) -> int:
+        given, is_image = getattr(self.params, name), self.batches.spec.is_image
+        return least_steps(given, is_image, images=images, tables=tables)
 
     # ------------------------------------------------------- eq. 4.4-4.8, both levels
 
@@ -274,7 +351,7 @@ class GraphStages(Remembering):
             self.joint_terms,
             # Every sample brings a neighbour along.
             max(2, params.batch_size // 2),
-            min_steps=params.min_joint_steps,
+            min_steps=self._least("min_joint_steps", 400, 50),
             refresh=self.update_graph,
             refresh_interval=params.graph_update_interval or 2**31,
         )
@@ -335,7 +412,7 @@ class GraphStages(Remembering):
             terms["cluster_contrastive"] = losses.cluster_contrastive(
                 y[:n], y[n:], temperature=params.cluster_temperature
             )
-            terms["cluster_balance"] = losses.cluster_balance(y)
+            terms["cluster_balance"] = losses.cluster_balance(y, self.sizes)
             loss = loss + terms["cluster_contrastive"]
             loss = loss + params.balance_weight * terms["cluster_balance"]
         if not network.unit_norm:
@@ -347,46 +424,65 @@ class GraphStages(Remembering):
     # ----------------------------------------------------------------- labels
 
     def teach_end(self) -> Stage:
-        """Teach the head the final clusters."""
+        """Teach the head the final clusters; those that are kept, the encoder, too."""
+        least = self._least("min_head_steps", 1000, 200)
+        if self.kept is not None:
+            kept = torch.from_numpy(self.kept).to(self.generator.device)
+            return lesson_stage(
+                self.params, self.network, self.batches, kept, least=least
+            )
         if self.lesson is None:
             self.lesson = self._lesson(self.batches.group.same(self.find_end()))
-        return self._head_stage(self.lesson)
+        return self._head_stage(self.lesson, least)
 
     def _lesson(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         h = self.batches.map(self.embed)
         return h, torch.from_numpy(labels).to(self.generator.device)
 
-    def _head_stage(self, lesson: tuple[Tensor, Tensor]) -> Stage:
+    def _head_stage(self, lesson: tuple[Tensor, Tensor], least: int) -> Stage:
         return head_stage(
-            self.params, self.network, *lesson, label_smoothing=LABEL_SMOOTHING
+            self.params,
+            self.network,
+            *lesson,
+            label_smoothing=LABEL_SMOOTHING,
+            least=least,
         )
 
     def find_end(self) -> NDArray[np.int64]:
-        """Find the consensus of the head, k-means and the graph as they are now.
+        """Find the clusters of the network as it is now.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            Clusters.
+            Where the first clusters were of one size, the consensus of the head,
+            k-means and the graph, all of which pull to one size; else those of the
+            head, samples moved to the clusters of their neighbours.
         """
         params, seed = self.params, draw_seed(self.generator)
         h = self.batches.map(self.embed)
         embedding = h.cpu().numpy()
-        votes = [kmeans_labels(embedding, params.n_clusters, seed=seed)]
-        if params.level == "both":
-            votes.append(self.batches.map(self.network).argmax(1).cpu().numpy())
-            graphs = self.build_graphs(h)
-            votes.append(
-                spectral_start(
-                    embedding,
-                    graphs,
-                    None,
-                    params.n_clusters,
-                    resolution=resolution_for(params.balance_weight),
-                    seed=seed,
-                ).labels
-            )
+        if params.level == "instance":
+            return kmeans_labels(embedding, params.n_clusters, seed=seed)
+        labels = self.batches.map(self.network).argmax(1).cpu().numpy()
+        graphs = self.build_graphs(h)
+        if self.resolution < 1:
+            given = [] if self.input_graph is not None else self._beside(seed)
+            criterion = Modularity([graphs[0], *given], self.resolution)
+            names, labels = np.unique(labels, return_inverse=True)
+            return np.asarray(names[criterion.refine(labels, seed=seed)])
+        start = spectral_start(embedding, graphs, None, params.n_clusters, seed=seed)
+        votes = [
+            kmeans_labels(embedding, params.n_clusters, seed=seed),
+            labels,
+            start.labels,
+        ]
         return consensus_labels(votes, params.n_clusters, seed=seed)
+
+    def _beside(self, seed: int) -> list[sp.csr_matrix]:
+        """Return the input's graph, if it takes part beside the embedding's."""
+        if self._kind() not in _EMBEDDED or not self.params.input_neighbors:
+            return []
+        return self.build_input_graphs(seed)[:1]
 
     def embed(self, x: Tensor) -> Tensor:
         """Embed a batch as after training."""

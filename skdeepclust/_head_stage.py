@@ -21,6 +21,7 @@ def head_stage(
     target: Tensor,
     *,
     label_smoothing: float = 0.0,
+    least: int = 0,
 ) -> Stage:
     """Build the stage from an estimator's parameters.
 
@@ -36,6 +37,8 @@ def head_stage(
         Soft assignments, or cluster numbers.
     label_smoothing : float, default=0.0
         Share of each target that is spread over all clusters.
+    least : int, default=0
+        Least number of optimiser steps.
 
     Returns
     -------
@@ -62,7 +65,64 @@ def head_stage(
         ],
         step,
         estimator.batch_size,
-        min_steps=estimator.min_head_steps,
+        min_steps=least,
+    )
+
+
+def lesson_stage(
+    estimator: Any,
+    network: ClusterNetwork,
+    batches: Batches,
+    target: Tensor,
+    *,
+    least: int,
+) -> Stage:
+    """Build the stage that teaches head and encoder clusters of the input.
+
+    A head alone could not learn what the embedding does not show.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Gives the parameters.
+    network : ClusterNetwork
+        Its encoder and its head are trained.
+    batches : Batches
+        The training data.
+    target : Tensor of shape (n_samples,)
+        Cluster numbers.
+    least : int
+        Least number of optimiser steps.
+
+    Returns
+    -------
+    Stage
+        "head", as the one that trains the head alone.
+    """
+    group = batches.group
+
+    def step(index: Tensor) -> dict[str, Tensor]:
+        h = network.embed(batches.take(group.share(index)))
+        logits = network.assign(group.gather(h, len(index)))
+        loss = cross_entropy(logits, target[index], label_smoothing=LABEL_SMOOTHING)
+        return {"loss": loss, "cross_entropy": loss}
+
+    return Stage(
+        "head",
+        estimator.head_epochs,
+        [
+            {
+                "params": [
+                    *network.autoencoder.encoder.parameters(),
+                    *network.head.parameters(),
+                ],
+                "lr": estimator.learning_rate,
+            }
+        ],
+        step,
+        estimator.batch_size,
+        min_steps=least,
+        schedule="one_cycle",
     )
 
 
@@ -73,6 +133,8 @@ def teach_head(
     labels: NDArray[np.int64],
     generator: torch.Generator,
     observers: list[Observer],
+    *,
+    least: int,
 ) -> None:
     """Teach the cluster head given clusters, by a stage of its own.
 
@@ -90,6 +152,8 @@ def teach_head(
         Draws the order of the samples.
     observers : list of Observer
         Are told of the stage.
+    least : int
+        Least number of optimiser steps.
     """
     network.eval()
     stage = head_stage(
@@ -97,6 +161,7 @@ def teach_head(
         network,
         batches.map(network.embed),
         torch.from_numpy(labels).to(generator.device),
+        least=least,
     )
     run_stages(
         network,

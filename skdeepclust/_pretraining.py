@@ -49,6 +49,8 @@ def pretraining_stage(
     batches: Batches,
     views: Views | None,
     generator: torch.Generator,
+    *,
+    least: int,
 ) -> Stage:
     """Build stage 0 from an estimator's parameters.
 
@@ -64,6 +66,8 @@ def pretraining_stage(
         Random views.
     generator : torch.Generator
         Draws them.
+    least : int
+        Least number of optimiser steps.
 
     Returns
     -------
@@ -101,6 +105,6 @@ def pretraining_stage(
         [{"params": [*trained.parameters()], "lr": estimator.learning_rate}],
         step,
         estimator.batch_size,
-        min_steps=estimator.min_pretrain_steps,
+        min_steps=least,
         schedule="one_cycle",
     )

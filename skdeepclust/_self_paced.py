@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
 _COUNT = [Interval(Integral, 0, None, closed="left")]
+_STEPS = [*_COUNT, StrOptions({"auto"})]
 _INTERVAL = [Interval(Integral, 1, None, closed="left")]
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -52,8 +53,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     n_components : int, default=None
         Number of latent dimensions d. None stands for 20, or for the size of the
         output of a module that is trained.
-    hidden_layer_sizes : array-like of int, default=(500, 500, 1000)
-        Hidden layers of the fully connected encoder; the decoder mirrors them.
+    hidden_layer_sizes : array-like of int or "auto", default="auto"
+        Hidden layers of the fully connected encoder; the decoder mirrors them. "auto"
+        stands for (256, 256), or (500, 500, 1000) with more than 500 columns.
     image_shape : tuple of int, default=None
         (channels, height, width) or (height, width) of images that come flattened
         as rows, for instance in a pipeline.
@@ -71,8 +73,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         With "contrastive", embeddings have unit length.
     pretrain_epochs : int, default=8
         Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int, default=300
-        Small data sets get more epochs, to reach this number of optimiser steps.
+    min_pretrain_steps : int or "auto", default="auto"
+        Small data sets get more epochs, to reach this number of optimiser steps. "auto"
+        stands for 300, and for 100 with tables.
     init : {"neighbors", "kmeans"}, default="neighbors"
         What gives the first centres. "kmeans": of ten starts the one of least inertia.
         "neighbors": of twenty, the one that nearest neighbours in embedding and input
@@ -94,20 +97,23 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Weight of the reconstruction in stage 1, after pretraining by reconstruction.
     center_epochs : int, default=3
         Epochs of stage 1, M1; 0 skips it.
-    min_center_steps : int, default=100
-        Least number of optimiser steps of stage 1.
+    min_center_steps : int or "auto", default="auto"
+        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 50
+        with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
     head_epochs : int, default=5
         Epochs that teach the head the assignments of stage 1, and, with
         ``init="neighbors"``, its own after stage 2, once samples have moved to the
         clusters of neighbours; 0 starts stage 2 from a random head.
-    min_head_steps : int, default=200
-        Least number of optimiser steps for each.
+    min_head_steps : int or "auto", default="auto"
+        Least number of optimiser steps for each. "auto" stands for 200, and for 100
+        with tables.
     contrastive_epochs : int, default=2
         Epochs of stage 2, M2; 0 skips it.
-    min_contrastive_steps : int, default=75
-        Least number of optimiser steps of stage 2.
+    min_contrastive_steps : int or "auto", default="auto"
+        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 50
+        with tables.
     temperature : float, default=0.5
         The temperature of NT-Xent and of eq. 3.9.
     pair_similarity : {"assignments", "centered_cosine", "cosine"}, \
@@ -121,12 +127,16 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     pair_update_interval : int, default=1
         Epochs between two refreshes of the pairs, T2.
     balance_weight : float, default=1.0
-        Weight of log K minus the entropy of the mean assignment in stage 2, which
-        keeps clusters from running empty. Below 1 it is also the resolution (at least
-        0.25) of the modularity by which starts are compared and samples moved: for
-        clusters of unequal size.
+        Weight of the divergence of the mean assignment from the sizes of the first
+        clusters in stage 2, which keeps clusters from running empty.
+    resolution : float or "auto", default="auto"
+        What decides the sizes of clusters: the resolution of the modularity by which
+        they are sought in graphs of neighbours. 1 pulls them to one size, lower
+        numbers leave them as the graphs have them. "auto" believes in one size where
+        clusters come out even at 1 or the graphs are unclear, else in what the
+        resolutions .5, .35 and .25 agree on.
     batch_size : int, default=256
-        Least number of samples of a batch.
+        About the number of samples of a batch: the nearest for batches of one size.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
     center_learning_rate : float, default=3e-4
@@ -236,7 +246,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         "denoising": [Interval(Real, 0, 1, closed="left")],
         "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
         "pretrain_epochs": _COUNT,
-        "min_pretrain_steps": _COUNT,
+        "min_pretrain_steps": _STEPS,
         "init": [StrOptions({"neighbors", "kmeans"})],
         "training": [StrOptions({"stages", "joint"})],
         "assignment": [StrOptions({"gaussian", "student_t"})],
@@ -246,18 +256,19 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         "contrastive_weight": _WEIGHT,
         "reconstruction_weight": _WEIGHT,
         "center_epochs": _COUNT,
-        "min_center_steps": _COUNT,
+        "min_center_steps": _STEPS,
         "center_update_interval": _INTERVAL,
         "head_epochs": _COUNT,
-        "min_head_steps": _COUNT,
+        "min_head_steps": _STEPS,
         "contrastive_epochs": _COUNT,
-        "min_contrastive_steps": _COUNT,
+        "min_contrastive_steps": _STEPS,
         "temperature": _POSITIVE,
         "pair_similarity": [StrOptions({"assignments", "centered_cosine", "cosine"})],
         "positive_threshold": _COSINE,
         "negative_threshold": _COSINE,
         "pair_update_interval": _INTERVAL,
         "balance_weight": _WEIGHT,
+        "resolution": [*_WEIGHT, StrOptions({"auto"})],
         "center_learning_rate": _POSITIVE,
         "fine_tune_learning_rate": _WEIGHT,
     }
@@ -269,13 +280,13 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         encoder: str | nn.Module = "auto",
         encoder_trainable: bool = True,
         n_components: int | None = None,
-        hidden_layer_sizes: Sequence[int] = (500, 500, 1000),
+        hidden_layer_sizes: Sequence[int] | Literal["auto"] = "auto",
         image_shape: Sequence[int] | None = None,
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
         pretrain_epochs: int = 8,
-        min_pretrain_steps: int = 300,
+        min_pretrain_steps: int | Literal["auto"] = "auto",
         init: str = "neighbors",
         training: str = "stages",
         assignment: str = "gaussian",
@@ -285,18 +296,19 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
         center_epochs: int = 3,
-        min_center_steps: int = 100,
+        min_center_steps: int | Literal["auto"] = "auto",
         center_update_interval: int = 2,
         head_epochs: int = 5,
-        min_head_steps: int = 200,
+        min_head_steps: int | Literal["auto"] = "auto",
         contrastive_epochs: int = 2,
-        min_contrastive_steps: int = 75,
+        min_contrastive_steps: int | Literal["auto"] = "auto",
         temperature: float = 0.5,
         pair_similarity: str = "assignments",
         positive_threshold: float = 0.8,
         negative_threshold: float = 0.2,
         pair_update_interval: int = 1,
         balance_weight: float = 1.0,
+        resolution: float | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 3e-3,
         center_learning_rate: float = 3e-4,
@@ -348,6 +360,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.negative_threshold = negative_threshold
         self.pair_update_interval = pair_update_interval
         self.balance_weight = balance_weight
+        self.resolution = resolution
         self.batch_size = batch_size
         self.learning_rate = learning_rate
         self.center_learning_rate = center_learning_rate

@@ -10,12 +10,11 @@ from torch.nn.functional import normalize
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage
+from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, lesson_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import check_finite
-from skdeepclust._warm_start import resolution_for
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage
+from skdeepclust.training import Batches, Remembering, Stage, least_steps
 from skdeepclust.views import Views
 
 _AT_ONCE = 4096  # samples that the head maps
@@ -70,7 +69,7 @@ class SelfPacedStages(Remembering):
         self.generator = generator
         self.lesson: tuple[Tensor, Tensor] | None = None
         self.agreement = (
-            Agreement(batches, generator, resolution_for(estimator.balance_weight))
+            Agreement(batches, generator, estimator.resolution)
             if estimator.init == "neighbors" and len(batches) > 2
             else None
         )
@@ -89,7 +88,8 @@ class SelfPacedStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.network, self.batches, self.easy.views, self.generator)
         if not self.goes_on:
-            yield lambda: pretraining_stage(self.params, *parts)
+            least = self._least("min_pretrain_steps", 300, 100)
+            yield lambda: pretraining_stage(self.params, *parts, least=least)
         if self.params.training == "joint":
             yield self.warm_up_head
             yield self.joint
@@ -112,7 +112,11 @@ class SelfPacedStages(Remembering):
             self.lesson = h, self.teach(h, easy.assign(h))
         smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
         return head_stage(
-            self.params, self.network, *self.lesson, label_smoothing=smoothing
+            self.params,
+            self.network,
+            *self.lesson,
+            label_smoothing=smoothing,
+            least=self._least("min_head_steps", 200, 100),
         )
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
@@ -133,7 +137,9 @@ class SelfPacedStages(Remembering):
         if self.agreement is None or self.params.head_epochs == 0:
             return assigned
         check_finite(h.cpu().numpy(), self.params.learning_rate)
-        labels = self.agreement.refine(h, assigned.argmax(1).cpu().numpy())
+        labels = self.agreement.kept
+        if labels is None:
+            labels = self.agreement.refine(h, assigned.argmax(1).cpu().numpy())
         return torch.from_numpy(self.batches.group.same(labels)).to(assigned.device)
 
     def contrastive(self) -> Stage:
@@ -154,7 +160,7 @@ class SelfPacedStages(Remembering):
             ],
             self.pair_terms,
             params.batch_size,
-            min_steps=params.min_contrastive_steps,
+            min_steps=self._least("min_contrastive_steps", 75, 50),
             refresh=self.update_pairs,
             refresh_interval=params.pair_update_interval,
         )
@@ -211,14 +217,23 @@ class SelfPacedStages(Remembering):
         if network.unit_norm and params.contrastive_weight > 0:
             terms["nt_xent"] = losses.nt_xent(h, h_view, temperature=params.temperature)
             loss = loss + params.contrastive_weight * terms["nt_xent"]
-        terms["cluster_balance"] = losses.cluster_balance(z)
+        terms["cluster_balance"] = losses.cluster_balance(z, self.easy.sizes)
         loss = loss + params.balance_weight * terms["cluster_balance"]
         return {"loss": loss, **terms}
 
     def teach_end(self) -> Stage:
-        """Teach the head its own clusters, moved and doubted as neighbours say."""
+        """Teach the head its own clusters, moved and doubted as neighbours say.
+
+        Clusters of a table that are kept are taught to the encoder, too.
+        """
+        assert self.agreement is not None
+        if self.agreement.kept is not None:
+            kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
+            least = self._least("min_head_steps", 200, 200)
+            return lesson_stage(
+                self.params, self.network, self.batches, kept, least=least
+            )
         if self.lesson is None:
-            assert self.agreement is not None
             h = self.batches.map(self.easy.embed)
             with torch.no_grad():
                 # In parts: the head is wider than what it maps.
@@ -227,7 +242,12 @@ class SelfPacedStages(Remembering):
             votes = self.agreement.votes(h, labels, self.params.n_clusters)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
             self.lesson = h, target
-        return head_stage(self.params, self.network, *self.lesson)
+        least = self._least("min_head_steps", 200, 200)
+        return head_stage(self.params, self.network, *self.lesson, least=least)
+
+    def _least(self, name: str, images: int, tables: int) -> int:
+        given, is_image = getattr(self.params, name), self.batches.spec.is_image
+        return least_steps(given, is_image, images=images, tables=tables)
 
     # ----------------------------------------------- both at once (outlook, 5.2)
 
@@ -261,6 +281,9 @@ class SelfPacedStages(Remembering):
             ],
             step,
             params.batch_size,
-            min_steps=max(params.min_center_steps, params.min_contrastive_steps),
+            min_steps=max(
+                self._least("min_center_steps", 100, 50),
+                self._least("min_contrastive_steps", 75, 50),
+            ),
             refresh=refresh,
         )

@@ -314,7 +314,12 @@ class _SubspaceStages:
 
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         yield lambda: pretraining_stage(
-            self.params, self.network, self.batches, None, self.generator
+            self.params,
+            self.network,
+            self.batches,
+            None,
+            self.generator,
+            least=self.params.min_pretrain_steps,
         )
         yield self.joint
 

@@ -25,16 +25,13 @@ from skdeepclust.graph import (
     self_expression_neighbors,
     symmetric_affinity,
 )
-from skdeepclust.training import InputSpec
 
 # Clusters that a graph is cut into before merging, in units of K, and starts of k-means
 # for each: what is merged needs fewer.
 _PARTS = {1: 10, 2: 3}
-_LEAST_RESOLUTION = 0.25  # below it cuts of a graph join whole clusters
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
-_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
 
 
@@ -164,35 +161,17 @@ def build_affinities(
     ]
 
 
-def uncenter(rows: Tensor, spec: InputSpec) -> None:
-    """Shift rows of a table, in place, to where their angles are seen from.
-
-    Where no value is negative, zero means nothing, and angles are seen from there;
-    other tables are seen from their mean.
-
-    Parameters
-    ----------
-    rows : Tensor of shape (n_samples, n_features)
-        Rows as the network gets them, with the columns' means taken off.
-    spec : InputSpec
-        Has these means.
-    """
-    means = torch.from_numpy(spec.offset / spec.scale).to(rows)
-    if (rows.amin(0) + means).min() >= -_ROUNDING:
-        rows += means
-
-
-def input_affinity(
-    rows: Tensor, n_neighbors: int, *, project: bool, seed: int
-) -> sp.csr_matrix:
-    """Build the graph of nearest neighbours by cosine of the samples themselves.
+def input_affinities(
+    rows: Tensor, sizes: Sequence[int], *, project: bool, seed: int
+) -> list[sp.csr_matrix]:
+    """Build graphs of nearest neighbours by cosine of the samples themselves.
 
     Parameters
     ----------
     rows : Tensor of shape (n_samples, n_features)
         Samples.
-    n_neighbors : int
-        Neighbours of each sample.
+    sizes : sequence of int
+        Neighbours of each sample, a graph for each.
     project : bool
         Whether neighbours are sought among the leading 64 components, as those of more
         than 20,000 samples always are.
@@ -201,7 +180,7 @@ def input_affinity(
 
     Returns
     -------
-    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+    list of scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         Symmetric affinities, the cosines.
     """
     n, n_features = rows.shape
@@ -213,24 +192,11 @@ def input_affinity(
         array = rows.cpu().numpy()
         axes = randomized_svd(array, _PROJECTED, n_iter=5, random_state=seed)[2]
         rows = torch.from_numpy(array @ axes.T).to(rows)
-    indices, distances = nearest_neighbors(rows, n_neighbors, "cosine")
-    return symmetric_affinity(indices, 1 - distances, n)
-
-
-def resolution_for(balance_weight: float) -> float:
-    """Return the resolution at which the modularity of first clusters is compared.
-
-    Parameters
-    ----------
-    balance_weight : float
-        How much clusters of one size are wanted; 1 is the default of the estimators.
-
-    Returns
-    -------
-    float
-        From 0.25 to 1.
-    """
-    return min(max(balance_weight, _LEAST_RESOLUTION), 1.0)
+    indices, distances = nearest_neighbors(rows, max(sizes), "cosine")
+    return [
+        symmetric_affinity(indices[:, :size], 1 - distances[:, :size], n)
+        for size in sizes
+    ]
 
 
 def spectral_start(
@@ -240,7 +206,6 @@ def spectral_start(
     n_clusters: int,
     *,
     may_replace: bool = True,
-    resolution: float = 1.0,
     seed: int,
 ) -> WarmStart:
     """Choose among spectral partitions the one of largest modularity.
@@ -266,8 +231,6 @@ def spectral_start(
         Number of clusters K.
     may_replace : bool, default=True
         Whether the input's graph may take the place of the others.
-    resolution : float, default=1.0
-        Of the modularity.
     seed : int
         Seeds all of it.
 
@@ -277,9 +240,7 @@ def spectral_start(
         The best partition, and the graph that it comes from.
     """
     own = graphs[0]
-    criterion = Modularity(
-        [own] if input_graph is None else [own, input_graph], resolution
-    )
+    criterion = Modularity([own] if input_graph is None else [own, input_graph])
 
     def cuts(sources: dict[str, sp.csr_matrix]) -> list[WarmStart]:
         return _cuts(sources, criterion, n_clusters, seed)
@@ -292,7 +253,6 @@ def spectral_start(
                 [input_graph],
                 None,
                 n_clusters,
-                resolution=resolution,
                 seed=seed,
             )
             return replace(start, source="input")

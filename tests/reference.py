@@ -145,16 +145,17 @@ def self_expression(z, coefficients, weight=1.0, norm="fro2"):
     return total
 
 
-def cluster_balance(y):
+def cluster_balance(y, sizes=None):
     n_clusters = len(y[0])
-    entropy = 0.0
+    divergence = 0.0
     for k in range(n_clusters):
         share = 0.0
         for row in y:
             share += row[k] / len(y)
         if share > 0:
-            entropy -= share * log(share)
-    return log(n_clusters) - entropy
+            wanted = 1 / n_clusters if sizes is None else sizes[k]
+            divergence += share * log(share / wanted)
+    return divergence
 
 
 def clustering_accuracy(y_true, y_pred):

@@ -1,14 +1,15 @@
 """From graphs of the samples to K clusters, without a prior of equal sizes."""
 
-from ._candidates import Candidate, spectral_candidates
-from ._choice import find_clusters
-from ._graphs import locally_scaled_graph, normalized, table_graphs
+from ._candidates import Candidate
+from ._choice import find_clusters, is_clear
+from ._graphs import locally_scaled_graph, normalized, sum_of_graphs, table_graphs
 
 __all__ = [
     "Candidate",
     "find_clusters",
+    "is_clear",
     "locally_scaled_graph",
     "normalized",
-    "spectral_candidates",
+    "sum_of_graphs",
     "table_graphs",
 ]

@@ -1,7 +1,7 @@
 """Candidate partitions: spectral partitions of each graph at several resolutions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 import scipy.sparse as sp
@@ -12,7 +12,6 @@ from skdeepclust.graph import Modularity
 
 from ._criterion import conductances, effective_number, link_over_split
 
-RESOLUTIONS = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
 # Parts that are merged to K clusters, in units of K, and starts of k-means for each.
 _PARTS = {1: 10, 2: 3}
 
@@ -26,70 +25,95 @@ class Candidate:
     labels : ndarray of shape (n_samples,)
         Clusters, from 0 and without gaps.
     graph : str
-        Name of the graph that it was found in.
+        Name of the graph that it was found or judged in.
     resolution : float
         Of the modularity that it was merged and refined by.
-    normalized_cut : float
-        Sum of the conductances of its clusters in that graph; small where clusters of
+    conductance : float
+        Mean share of a cluster's edge weights that leaves it; small where clusters of
         any size are well separated.
     link_over_split : float
         How strongly two clusters are linked, over how well one can be split.
-    effective_number : float
-        Exponential of the entropy of the sizes; K for K equal clusters.
+    evenness : float
+        Effective number of clusters (the exponential of the entropy of their sizes)
+        over the number that was asked for; 1 for clusters of one size.
     """
 
     labels: NDArray[np.int64]
     graph: str
     resolution: float
-    normalized_cut: float
+    conductance: float
     link_over_split: float
-    effective_number: float
+    evenness: float
 
 
-def spectral_candidates(
-    graphs: Mapping[str, sp.csr_matrix], n_clusters: int, *, seed: int
-) -> list[Candidate]:
-    """Partition each graph at each resolution.
+class CandidateSource:
+    """A graph, and the candidates that are found in it.
 
-    A graph is partitioned by its leading eigenvectors into K and into 2 K parts, which
-    are merged to K and refined by modularity. Of the two the one with the larger
-    modularity is a candidate.
+    The graph is partitioned by its leading eigenvectors into K and into 2 K parts,
+    which are merged to K and refined by modularity. Of the two the one with the larger
+    modularity is the candidate.
 
     Parameters
     ----------
-    graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
+    name : str
+        Of the graph.
+    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         Symmetric affinities.
     n_clusters : int
         Number of clusters K, at most n_samples.
     seed : int
         Seeds the eigensolver, k-means and the refinement.
-
-    Returns
-    -------
-    list of Candidate
-        In the order of the graphs, for each in the order of the resolutions.
     """
-    found = []
-    for name, graph in graphs.items():
-        most = min(max(_PARTS) * n_clusters, graph.shape[0])
-        vectors = leading_eigenvectors(graph, most, seed=seed)
-        parts = [
-            eigenvector_labels(vectors[:, : k * n_clusters], seed=seed, n_init=starts)
-            for k, starts in _PARTS.items()
-        ]
-        for resolution in RESOLUTIONS:
-            criterion = Modularity([graph], resolution)
-            merged = [criterion.merge(labels, n_clusters) for labels in parts]
-            refined = [criterion.refine(labels, seed=seed) for labels in merged]
-            labels = max(refined, key=criterion)
-            found.append(
-                Candidate(
-                    labels,
-                    name,
-                    resolution,
-                    float(conductances(graph, labels).sum()),
-                    link_over_split(graph, labels, seed=seed),
-                    effective_number(labels),
-                )
-            )
-    return found
+
+    def __init__(
+        self, name: str, graph: sp.csr_matrix, n_clusters: int, *, seed: int
+    ) -> None:
+        self.name = name
+        self.graph = graph
+        self.n_clusters = n_clusters
+        self.seed = seed
+        self.at = cache(self._at)
+
+    @property
+    def parts(self) -> list[NDArray[np.int64]]:
+        """Spectral partitions into K and 2 K parts."""
+        if not hasattr(self, "_parts"):
+            n_clusters, seed = self.n_clusters, self.seed
+            most = min(max(_PARTS) * n_clusters, self.graph.shape[0])
+            vectors = leading_eigenvectors(self.graph, most, seed=seed)
+            self._parts = [
+                eigenvector_labels(vectors[:, : k * n_clusters], seed=seed, n_init=n)
+                for k, n in _PARTS.items()
+            ]
+        return self._parts
+
+    def _at(self, resolution: float) -> Candidate:
+        """Return the candidate of a resolution."""
+        criterion = Modularity([self.graph], resolution)
+        merged = [criterion.merge(labels, self.n_clusters) for labels in self.parts]
+        refined = [criterion.refine(labels, seed=self.seed) for labels in merged]
+        return self.judge(max(refined, key=criterion), resolution)
+
+    def judge(self, labels: NDArray[np.int64], resolution: float) -> Candidate:
+        """Judge a partition by this graph.
+
+        Parameters
+        ----------
+        labels : ndarray of shape (n_samples,)
+            Clusters, from 0 and without gaps.
+        resolution : float
+            That it was found at.
+
+        Returns
+        -------
+        Candidate
+            With these labels.
+        """
+        return Candidate(
+            labels,
+            self.name,
+            resolution,
+            float(conductances(self.graph, labels).mean()),
+            link_over_split(self.graph, labels, seed=self.seed),
+            effective_number(labels) / self.n_clusters,
+        )

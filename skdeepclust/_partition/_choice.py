@@ -1,76 +1,136 @@
 """The choice among candidate partitions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 from sklearn.metrics import adjusted_rand_score
 
-from ._candidates import Candidate, spectral_candidates
+from ._candidates import Candidate, CandidateSource
 
+_LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
 _VOTING = (0.5, 0.35, 0.25)  # resolutions: half-way between equal and any sizes
-_PLAUSIBLE = 0.65  # least effective number of clusters of a voter, in units of K
+_CHALLENGING = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
+_UNCLEAR = 0.15  # mean conductance above which a graph tells little of sizes
+_EVEN = 0.95  # evenness of clusters of one size, but for errors
+_FEW = 5  # below so many clusters, splitting one and joining two makes them even
+_SOUND = 1.0  # links over splits up to which nothing speaks for doing so
+_PLAUSIBLE = 0.65  # least evenness of a voter
 _POSSIBLE = 0.5  # the same of a challenger
-_CLEARLY = 0.3  # share of the normalized cut that a challenger may have
+_CLEARLY = 0.2  # share of the conductance that a challenger may have
 _DAMPING = 0.1
 
 
 def find_clusters(
-    graphs: Mapping[str, sp.csr_matrix], n_clusters: int, *, seed: int
+    graphs: Mapping[str, sp.csr_matrix],
+    n_clusters: int,
+    *,
+    seed: int,
+    resolution: float | Literal["auto"] = "auto",
+    level: NDArray[np.int64] | None = None,
+    challenging: Collection[str] = (),
 ) -> Candidate:
-    """Find K clusters in one or several graphs of the same samples.
+    """Find K clusters, of one size or not, in graphs of the same samples.
 
-    No size of clusters is preferred. Candidates of middle resolution vote: the one
-    that agrees best with the others (ARI), which weigh by their links over splits, is
-    taken. A candidate of any graph and resolution takes its place if its clusters are
-    so much better separated that its normalized cut is at most 0.3 of the other's.
+    Modularity at resolution 1 pulls clusters to one size. Its partition is believed
+    where it comes out even, and where the graph is unclear (more than 0.15 of a
+    cluster's weights leave it on average), so that nothing else is to be had. Fewer
+    than 5 clusters come out even too easily, by splitting one and joining two: they
+    must be sound as well (no two of them are linked more strongly than the weakest one
+    holds together). Elsewhere sizes differ, and candidates of lower resolution vote:
+    the one that agrees best with the others (ARI), which weigh by their links over
+    splits, is taken.
+
+    A candidate of a challenging graph, at any resolution, takes the place of what was
+    found so if its clusters are so much better separated that their mean conductance
+    is at most 0.2 of the other's. That is how shapes are found that
+    the voters do not see, such as circles in the plane.
 
     Parameters
     ----------
     graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
-        Symmetric affinities. The first two vote.
+        Symmetric affinities. Those that are not challenging only, the first two, vote.
     n_clusters : int
         Number of clusters K, at most n_samples.
     seed : int
         Seeds all of it.
+    resolution : float or "auto", default="auto"
+        A number leaves the choice of a resolution to the caller: 1 pulls clusters to
+        one size, lower ones leave them as the graph has them.
+    level : ndarray of shape (n_samples,), default=None
+        A partition at resolution 1 that is known already; it is judged by the second
+        graph, or the only one.
+    challenging : collection of str, default=()
+        Names of the graphs that may challenge.
 
     Returns
     -------
     Candidate
-        The partition chosen.
+        The partition chosen. Its resolution tells how it was found.
     """
-    candidates = spectral_candidates(graphs, n_clusters, seed=seed)
-    voting = [*graphs][:2]
-    voters = _voters([c for c in candidates if c.graph in voting], n_clusters)
-    chosen = voters[int(_agreement(voters).argmax())]
-    possible = [
-        c for c in candidates if c.effective_number >= _POSSIBLE * n_clusters
-    ] or [chosen]
-    best = min(possible, key=lambda c: c.normalized_cut)
-    clearly = best.normalized_cut <= _CLEARLY * chosen.normalized_cut
-    return best if clearly else chosen
+    sources = {
+        name: CandidateSource(name, graph, n_clusters, seed=seed)
+        for name, graph in graphs.items()
+    }
+    voting = [*sources.values()][:2]
+    if resolution != "auto":
+        return _most_agreed([source.at(resolution) for source in voting])
+    if level is None:
+        chosen = _most_agreed([source.at(_LEVELLING) for source in voting])
+    else:
+        chosen = voting[-1].judge(level, _LEVELLING)
+    if is_clear(chosen) and not _is_even(chosen):
+        chosen = _most_agreed(_voters(voting))
+    return _challenged(chosen, [sources[name] for name in challenging])
 
 
-def _voters(candidates: list[Candidate], n_clusters: int) -> list[Candidate]:
+def is_clear(candidate: Candidate) -> bool:
+    """Say whether a graph tells where clusters end.
+
+    Parameters
+    ----------
+    candidate : Candidate
+        What was found in it.
+
+    Returns
+    -------
+    bool
+        Whether on average at most 0.15 of the edge weights of a cluster leave it.
+    """
+    return candidate.conductance <= _UNCLEAR
+
+
+def _is_even(level: Candidate) -> bool:
+    """Say whether a partition into clusters of one size is to be believed."""
+    n_clusters = int(level.labels.max()) + 1
+    sound = n_clusters >= _FEW or level.link_over_split < _SOUND
+    return level.evenness >= _EVEN and sound
+
+
+def _voters(sources: Sequence[CandidateSource]) -> list[Candidate]:
     """Return candidates of middle resolution, higher ones where clusters vanish."""
-    enough = _PLAUSIBLE * n_clusters
-    for resolutions in (_VOTING, (0.7,), (1.0,)):
-        voters = [
-            c
-            for c in candidates
-            if c.resolution in resolutions and c.effective_number >= enough
-        ]
+    for resolutions in (_VOTING, (0.7,), (_LEVELLING,)):
+        found = [source.at(r) for source in sources for r in resolutions]
+        voters = [c for c in found if c.evenness >= _PLAUSIBLE]
         if voters:
             return voters
-    return [c for c in candidates if c.resolution == 1.0]
+    return found
 
 
-def _agreement(voters: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Return the weighted mean ARI of each voter with all of them."""
+def _most_agreed(voters: Sequence[Candidate]) -> Candidate:
+    """Return the voter of largest weighted mean ARI with all of them."""
     weights = np.array([1 / (_DAMPING + c.link_over_split) for c in voters])
     agreement = np.array(
         [[adjusted_rand_score(a.labels, b.labels) for b in voters] for a in voters]
     )
-    mean: NDArray[np.float64] = agreement @ weights / weights.sum()
-    return mean
+    return voters[int((agreement @ weights).argmax())]
+
+
+def _challenged(chosen: Candidate, sources: Sequence[CandidateSource]) -> Candidate:
+    """Return the best challenger if it is clearly better, else what was chosen."""
+    found = [source.at(r) for source in sources for r in _CHALLENGING]
+    possible = [c for c in found if c.evenness >= _POSSIBLE]
+    best = min(possible, key=lambda c: c.conductance, default=chosen)
+    return best if best.conductance <= _CLEARLY * chosen.conductance else chosen

@@ -48,7 +48,9 @@ def locally_scaled_graph(
     return symmetric_affinity(indices, weights, n)
 
 
-def table_graphs(rows: NDArray[np.floating]) -> dict[str, sp.csr_matrix]:
+def table_graphs(
+    rows: NDArray[np.floating], n_neighbors: int = N_NEIGHBORS
+) -> dict[str, sp.csr_matrix]:
     """Build the graphs in which clusters of a table are sought.
 
     Euclidean distances are right for a few columns in which groups have a place,
@@ -59,6 +61,8 @@ def table_graphs(rows: NDArray[np.floating]) -> dict[str, sp.csr_matrix]:
     ----------
     rows : ndarray of shape (n_samples, n_features)
         The samples.
+    n_neighbors : int, default=10
+        Neighbors of each sample; all others where there are fewer.
 
     Returns
     -------
@@ -66,12 +70,31 @@ def table_graphs(rows: NDArray[np.floating]) -> dict[str, sp.csr_matrix]:
         "cosine", "sum" and "euclidean". One column has no angles: it has the last one
         alone.
     """
-    euclidean = locally_scaled_graph(rows)
+    euclidean = locally_scaled_graph(rows, n_neighbors)
     if rows.shape[1] == 1:
         return {"euclidean": euclidean}
-    cosine = locally_scaled_graph(rows, metric="cosine")
-    total = sp.csr_matrix(normalized(cosine) + normalized(euclidean))
-    return {"cosine": cosine, "sum": total, "euclidean": euclidean}
+    cosine = locally_scaled_graph(rows, n_neighbors, "cosine")
+    return {
+        "cosine": cosine,
+        "sum": sum_of_graphs(cosine, euclidean),
+        "euclidean": euclidean,
+    }
+
+
+def sum_of_graphs(*graphs: sp.csr_matrix) -> sp.csr_matrix:
+    """Add graphs of the same nodes so that each of them counts alike.
+
+    Parameters
+    ----------
+    *graphs : scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
+        Symmetric affinities.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
+        The sum of the normalized ones.
+    """
+    return sp.csr_matrix(sum(normalized(graph) for graph in graphs))
 
 
 def normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:

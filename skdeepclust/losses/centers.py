@@ -228,16 +228,20 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     return (weights.T @ wide / total).to(h_view.dtype)
 
 
-def cluster_balance(y: Tensor) -> Tensor:
-    """Distance of the mean assignment from even use of all clusters.
+def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
+    """Divergence of the mean assignment from the sizes that clusters are to have.
 
-    Ours: ``log K - H(mean of y over samples)``, 0 when all clusters are used alike
-    and log K when one takes everything.
+    Ours: ``sum_k m_k log(m_k / s_k)``, m the mean of y over samples and s the sizes.
+    Without sizes that is ``log K - H(m)``, 0 when all clusters are used alike and log K
+    when one takes everything.
 
     Parameters
     ----------
     y : torch.Tensor of shape (n_samples, n_clusters)
         Soft assignments; rows sum to 1.
+    sizes : torch.Tensor of shape (n_clusters,), default=None
+        Shares of the samples, which are positive and sum to 1. None stands for 1 / K
+        each.
 
     Returns
     -------
@@ -247,7 +251,8 @@ def cluster_balance(y: Tensor) -> Tensor:
     Raises
     ------
     TypeError, ValueError
-        Unless `y` is floating point and 2-D with at least one row and column.
+        Unless `y` is floating point and 2-D with at least one row and column, and
+        `sizes` has a positive number for each column.
 
     Examples
     --------
@@ -262,7 +267,16 @@ def cluster_balance(y: Tensor) -> Tensor:
     # Clamped inside the logarithm only: an empty cluster contributes 0, with a
     # finite gradient.
     tiny = torch.finfo(wide.dtype).tiny
-    balance = math.log(y.shape[1]) + (mean * mean.clamp_min(tiny).log()).sum()
+    balance = (mean * mean.clamp_min(tiny).log()).sum()
+    if sizes is None:
+        balance = balance + math.log(y.shape[1])
+    else:
+        if sizes.shape != y.shape[1:] or not bool((sizes > 0).all()):
+            raise ValueError(
+                f"sizes must have a positive number for each of the {y.shape[1]} "
+                f"clusters, got {sizes.tolist()}."
+            )
+        balance = balance - (mean * sizes.to(wide).log()).sum()
     return balance.to(y.dtype)
 
 

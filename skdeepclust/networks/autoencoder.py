@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from numbers import Integral
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,6 +25,8 @@ from .convolutional import (
 )
 
 _DEFAULT_N_COMPONENTS = 20
+_MAX_NARROW = 500  # values per sample up to which narrow layers do
+_NARROW, _WIDE = (256, 256), (500, 500, 1000)
 _CHOICES = (
     "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
     "torch.nn.Module"
@@ -82,7 +85,7 @@ def build_autoencoder(
     encoder: str | nn.Module,
     input_shape: Sequence[int],
     n_components: int | None,
-    hidden_layer_sizes: Iterable[int] = (500, 500, 1000),
+    hidden_layer_sizes: Iterable[int] | Literal["auto"] = "auto",
     *,
     encoder_trainable: bool = True,
 ) -> Autoencoder:
@@ -107,9 +110,10 @@ def build_autoencoder(
         Number of latent dimensions. None stands for the module's own output
         size, and for 20 with the built-in encoders and with a module that is not
         trained.
-    hidden_layer_sizes : iterable of int, default=(500, 500, 1000)
+    hidden_layer_sizes : iterable of int or "auto", default="auto"
         Sizes of the hidden fully connected layers, from the input on. The
-        decoder mirrors them. Not used by "conv" and "resnet18".
+        decoder mirrors them. Not used by "conv" and "resnet18". "auto" stands for
+        (256, 256), or for (500, 500, 1000) with more than 500 values per sample.
     encoder_trainable : bool, default=True
         False for a module that has learnt before and stays as it is, see `Frozen`:
         fully connected layers of `hidden_layer_sizes` follow, and are trained. The
@@ -137,6 +141,13 @@ def build_autoencoder(
         )
     if n_components is not None and n_components < 1:
         raise ValueError(f"n_components must be at least 1, got {n_components}.")
+    if isinstance(hidden_layer_sizes, str):
+        if hidden_layer_sizes != "auto":
+            raise ValueError(
+                "hidden_layer_sizes must be 'auto' or integers, got "
+                f"{hidden_layer_sizes!r}."
+            )
+        hidden_layer_sizes = _NARROW if math.prod(shape) <= _MAX_NARROW else _WIDE
     hidden = tuple(hidden_layer_sizes)
     if not all(isinstance(size, Integral) and size >= 1 for size in hidden):
         raise ValueError(

@@ -16,7 +16,7 @@ from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
 from skdeepclust.training.loop import run_stages
-from skdeepclust.training.stage import Remembering, Stage, draw_seed
+from skdeepclust.training.stage import Remembering, Stage, draw_seed, least_steps
 
 __all__ = [
     "ALONE",
@@ -40,6 +40,7 @@ __all__ = [
     "draw_seed",
     "fingerprint",
     "fit_task",
+    "least_steps",
     "repeatable",
     "resolve_device",
     "run_stages",

@@ -26,6 +26,28 @@ def draw_seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
 
 
+def least_steps(given: int | str, is_image: bool, *, images: int, tables: int) -> int:
+    """Apply the documented rule of a least number of optimiser steps.
+
+    Parameters
+    ----------
+    given : int or "auto"
+        The parameter.
+    is_image : bool
+        Whether the samples are images.
+    images, tables : int
+        What "auto" stands for.
+
+    Returns
+    -------
+    int
+        The least number of steps.
+    """
+    if isinstance(given, str):
+        return images if is_image else tables
+    return int(given)
+
+
 class Remembering:
     """What builds stages, and holds what passes between them and their epochs.
 
@@ -83,7 +105,8 @@ class Stage:
         ``"loss"`` is the one that is minimised. Of several processes that train
         together each gets the whole batch, and may take its share.
     batch_size : int
-        Least number of samples of a batch; a smaller data set is one batch.
+        About the number of samples of a batch: a data set is divided into as many
+        batches of one size as come nearest to it.
     min_steps : int, default=0
         A small data set gets more epochs, so that there are at least so many
         optimiser steps.
