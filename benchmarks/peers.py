@@ -16,7 +16,7 @@ from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.preprocessing import normalize
 
-from skdeepclust._partition import find_clusters, table_graphs
+from skdeepclust._partition import find_table_clusters, table_graphs
 
 
 def kmeans(rows, n_clusters, seed):
@@ -51,8 +51,7 @@ def nmf(rows, n_clusters, seed):
 
 def partition(rows, n_clusters, seed):
     """Group rows as the package partitions graphs of a table, without a network."""
-    graphs = table_graphs(rows)
-    return find_clusters(graphs, n_clusters, seed=seed, challenging=graphs).labels
+    return find_table_clusters(table_graphs(rows), n_clusters, seed=seed).labels
 
 
 def umap_kmeans(rows, n_clusters, seed):

@@ -14,7 +14,9 @@ from torch.nn.functional import adaptive_avg_pool2d
 from skdeepclust._partition import (
     Candidate,
     find_clusters,
+    find_table_clusters,
     is_clear,
+    matched,
     sum_of_graphs,
     table_graphs,
 )
@@ -57,11 +59,13 @@ class Agreement(Remembering):
         Seeds all of it.
     found_resolution : float
         At which the first clusters were found; at 1 before.
+    first : ndarray or None
+        Clusters of the samples that are looked at, as they were found first.
     kept : ndarray of shape (n_samples,) or None
         Clusters that training is not to change.
     """
 
-    _remembered = ("seed", "found_resolution", "kept")
+    _remembered = ("seed", "found_resolution", "first", "kept")
 
     def __init__(
         self,
@@ -75,6 +79,7 @@ class Agreement(Remembering):
         self.index: Tensor | None = None
         self.input_graphs: dict[str, sp.csr_matrix] = {}
         self.found_resolution = 1.0 if resolution == "auto" else float(resolution)
+        self.first: NDArray[np.int64] | None = None
         self.kept: NDArray[np.int64] | None = None
 
     def find_centers(self, h: Tensor, n_clusters: int) -> tuple[Tensor, Candidate]:
@@ -98,17 +103,16 @@ class Agreement(Remembering):
         if self.batches.spec.is_image:
             found = self._find_in_embedding(h[index], n_clusters)
         else:
-            found = find_clusters(
+            found = find_table_clusters(
                 self.input_graphs,
                 min(n_clusters, len(index)),
                 seed=self.seed,
                 resolution=self.resolution,
-                challenging=self.input_graphs,
             )
             if is_clear(found):
                 self.kept = self.batches.group.same(self._extended(found.labels))
         found = self.batches.group.same(found)
-        self.found_resolution = found.resolution
+        self.found_resolution, self.first = found.resolution, found.labels
         member = torch.from_numpy(np.unique(found.labels)[:, None] == found.labels)
         member = member.to(h)
         return member @ h[index] / member.sum(1, keepdim=True), found
@@ -123,16 +127,18 @@ class Agreement(Remembering):
             for _ in range(_STARTS)
         ]
         level = self._refined(criterion, max(runs, key=criterion))
-        n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        own = build_affinities(h, "self_expression", [n_neighbors])[0]
-        (given,) = self.input_graphs.values()
         return find_clusters(
-            {"embedding": own, "sum": sum_of_graphs(own, given)},
+            {"sum": self._sum(h)},
             n_clusters,
             seed=self.seed,
             resolution=self.resolution,
             level=np.unique(level, return_inverse=True)[1],
         )
+
+    def _sum(self, h: Tensor) -> sp.csr_matrix:
+        n_neighbors = min(_NEIGHBORS, len(h) - 1)
+        own = build_affinities(h, "self_expression", [n_neighbors])
+        return sum_of_graphs(*own, *self.input_graphs.values())
 
     def _extended(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give all other samples the clusters of neighbours that are looked at."""
@@ -151,6 +157,10 @@ class Agreement(Remembering):
     def refine(self, h: Tensor, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Move samples to the clusters of their neighbours.
 
+        Training must not lose what the start knew. So the first clusters are refined,
+        too, and where they were not of one size, clusters that are found anew. What
+        has the largest modularity is taken.
+
         Parameters
         ----------
         h : Tensor of shape (n_samples, n_components)
@@ -161,12 +171,26 @@ class Agreement(Remembering):
         Returns
         -------
         ndarray of shape (n_samples,)
-            With as many clusters. Samples that are not looked at keep theirs.
+            Clusters. Samples that are not looked at keep theirs.
         """
         index = self._seek()
-        place = index.cpu().numpy()
+        place, own = index.cpu().numpy(), h[index]
+        criterion = self._criterion(own)
+        found = [labels[place]]
+        if self.first is not None:
+            found.append(matched(self.first, found[0]))
+            if self.found_resolution < 1 and self.batches.spec.is_image:
+                n_clusters = int(self.first.max()) + 1
+                anew = find_clusters(
+                    {"sum": self._sum(own)},
+                    n_clusters,
+                    seed=self.seed,
+                    resolution=self.found_resolution,
+                )
+                found.append(matched(anew.labels, found[0]))
+        refined = [self._refined(criterion, each) for each in found]
         moved = labels.copy()
-        moved[place] = self._refined(self._criterion(h[index]), labels[place])
+        moved[place] = max(refined, key=criterion)
         return moved
 
     def votes(

@@ -151,8 +151,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         the embedding, and its graph, instead of those of the cluster head alone. It
         takes ``level="both"``, and `head_epochs`, in which the head is taught them.
     batch_size : int, default=256
-        About the number of samples of a batch. In joint training half of them are the
-        other half's neighbours.
+        About the number of samples of a batch: at most a quarter more. In joint
+        training half of them are the other half's neighbours.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
     center_learning_rate : float, default=3e-4

@@ -1,6 +1,6 @@
 """The stages of GraphContrastiveClustering: algorithm 4.3 of the thesis."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,8 +14,11 @@ from skdeepclust import losses
 from skdeepclust._center_stage import CenterStage, cluster_sizes, warn_unclear
 from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, lesson_stage
 from skdeepclust._partition import (
+    Candidate,
     find_clusters,
+    find_table_clusters,
     is_clear,
+    matched,
     sum_of_graphs,
     table_graphs,
 )
@@ -77,6 +80,8 @@ class GraphStages(Remembering):
         Shares of the samples that the first clusters have.
     resolution : float
         At which the first clusters were found.
+    first : ndarray of shape (n_samples,) or None
+        Clusters as they were found first.
     kept : ndarray of shape (n_samples,) or None
         Clusters of a table that training is not to change.
     """
@@ -90,6 +95,7 @@ class GraphStages(Remembering):
         "lesson",
         "sizes",
         "resolution",
+        "first",
         "kept",
     )
 
@@ -115,6 +121,7 @@ class GraphStages(Remembering):
         self.lesson: tuple[Tensor, Tensor] | None = None
         self.sizes: Tensor | None = None
         self.resolution = 1.0
+        self.first: NDArray[np.int64] | None = None
         self.kept: NDArray[np.int64] | None = None
         self.easy = CenterStage(
             estimator, network, batches, views, generator, goes_on=goes_on
@@ -170,6 +177,7 @@ class GraphStages(Remembering):
             start = replace(start, labels=labels, modularity=value)
             self.kept = None
         start = self.batches.group.same(start)
+        self.first = start.labels
         self.kept = self.batches.group.same(self.kept)
         self.affinity = start.affinity
         self.statistics = {"start_modularity": start.modularity}
@@ -214,14 +222,15 @@ class GraphStages(Remembering):
 
     def _start_in_graph(self, seed: int) -> WarmStart:
         """Find clusters in the graphs of a table, or in the one that was given."""
+        find: Callable[..., Candidate] = find_clusters
         if self._kind() == "precomputed":
             graphs = {"given": symmetrized(self.params.graph)}
         elif self.batches.spec.is_image:
             assert self.input_graph is not None
             graphs = {"input": self.input_graph}
         else:
-            graphs = self._table_graphs()
-        found = self._find(graphs, seed, challenging=graphs)
+            find, graphs = find_table_clusters, self._table_graphs()
+        found = self._note(find(graphs, **self._how(seed)))
         if is_clear(found) and not self.batches.spec.is_image:
             self.kept = found.labels
         own = graphs.get("sum", graphs[found.graph])
@@ -244,19 +253,21 @@ class GraphStages(Remembering):
         )
         if start.source == "input":
             self.input_graph = given
-            voting = {"input": wide}
+            judge = wide
         else:
-            voting = {"embedding": graphs[-1]}
-            if given is not None:
-                voting["sum"] = sum_of_graphs(graphs[-1], wide)
-        found = self._find(voting, seed, level=start.labels)
-        return replace(start, labels=found.labels)
+            judge = graphs[-1] if given is None else sum_of_graphs(graphs[-1], wide)
+        found = find_clusters({"sum": judge}, level=start.labels, **self._how(seed))
+        return replace(start, labels=self._note(found).labels)
 
-    def _find(self, graphs: Mapping[str, sp.csr_matrix], seed: int, **how: Any) -> Any:
+    def _how(self, seed: int) -> dict[str, Any]:
         params = self.params
-        found = find_clusters(
-            graphs, params.n_clusters, seed=seed, resolution=params.resolution, **how
-        )
+        return {
+            "n_clusters": params.n_clusters,
+            "resolution": params.resolution,
+            "seed": seed,
+        }
+
+    def _note(self, found: Candidate) -> Candidate:
         warn_unclear(found)
         self.resolution = found.resolution
         return found
@@ -466,10 +477,7 @@ class GraphStages(Remembering):
         labels = self.batches.map(self.network).argmax(1).cpu().numpy()
         graphs = self.build_graphs(h)
         if self.resolution < 1:
-            given = [] if self.input_graph is not None else self._beside(seed)
-            criterion = Modularity([graphs[0], *given], self.resolution)
-            names, labels = np.unique(labels, return_inverse=True)
-            return np.asarray(names[criterion.refine(labels, seed=seed)])
+            return self._refined(graphs, labels, seed)
         start = spectral_start(embedding, graphs, None, params.n_clusters, seed=seed)
         votes = [
             kmeans_labels(embedding, params.n_clusters, seed=seed),
@@ -478,11 +486,25 @@ class GraphStages(Remembering):
         ]
         return consensus_labels(votes, params.n_clusters, seed=seed)
 
-    def _beside(self, seed: int) -> list[sp.csr_matrix]:
-        """Return the input's graph, if it takes part beside the embedding's."""
-        if self._kind() not in _EMBEDDED or not self.params.input_neighbors:
-            return []
-        return self.build_input_graphs(seed)[:1]
+    def _refined(
+        self, graphs: list[sp.csr_matrix], labels: NDArray[np.int64], seed: int
+    ) -> NDArray[np.int64]:
+        """Return the best of the head's clusters, the first, and such as found anew."""
+        judges = graphs[-1:]
+        embedded = self._kind() in _EMBEDDED and self.input_graph is None
+        if embedded and self.params.input_neighbors:
+            judges.append(self.build_input_graphs(seed)[-1])
+        wide = sum_of_graphs(*judges)
+        anew = find_clusters(
+            {"sum": wide}, self.params.n_clusters, seed=seed, resolution=self.resolution
+        )
+        found = [labels, anew.labels]
+        if self.first is not None:
+            found.append(self.first)
+        criterion = Modularity(judges, self.resolution)
+        unbroken = [np.unique(each, return_inverse=True)[1] for each in found]
+        refined = [criterion.refine(each, seed=seed) for each in unbroken]
+        return matched(max(refined, key=criterion), labels)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embed a batch as after training."""

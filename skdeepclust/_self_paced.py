@@ -136,7 +136,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         clusters come out even at 1 or the graphs are unclear, else in what the
         resolutions .5, .35 and .25 agree on.
     batch_size : int, default=256
-        About the number of samples of a batch: the nearest for batches of one size.
+        About the number of samples of a batch: at most a quarter more.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
     center_learning_rate : float, default=3e-4

@@ -6,7 +6,11 @@ from sklearn.datasets import load_iris, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepclust._partition import find_clusters, locally_scaled_graph, table_graphs
+from skdeepclust._partition import (
+    find_table_clusters,
+    locally_scaled_graph,
+    table_graphs,
+)
 from skdeepclust._partition._criterion import conductances, effective_number
 
 
@@ -49,21 +53,21 @@ DATA = {
 @pytest.mark.parametrize("name", DATA)
 def test_find_clusters_that_are_there(name):
     X, y = DATA[name]
-    graphs = table_graphs(X)
-    found = find_clusters(graphs, len(np.unique(y)), seed=0, challenging=graphs)
+    found = find_table_clusters(table_graphs(X), len(np.unique(y)), seed=0)
     assert adjusted_rand_score(y, found.labels) > 0.97
 
 
 def test_find_clusters_on_standardized_iris_as_well_as_kmeans():
     X, y = load_iris(return_X_y=True)
     graphs = table_graphs(StandardScaler().fit_transform(X))
-    found = find_clusters(graphs, 3, seed=0)
+    found = find_table_clusters(graphs, 3, seed=0)
     assert adjusted_rand_score(y, found.labels) > 0.52
 
 
 def test_find_clusters_repeats_itself():
     X, _ = make_blobs(300, centers=4, cluster_std=3, random_state=0)
-    first, second = (find_clusters(table_graphs(X), 4, seed=3).labels for _ in "ab")
+    graphs = table_graphs(X)
+    first, second = (find_table_clusters(graphs, 4, seed=3).labels for _ in "ab")
     np.testing.assert_array_equal(first, second)
     assert set(first) == {0, 1, 2, 3}
 

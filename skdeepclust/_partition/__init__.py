@@ -1,14 +1,21 @@
 """From graphs of the samples to K clusters, without a prior of equal sizes."""
 
 from ._candidates import Candidate
-from ._choice import find_clusters, is_clear
-from ._graphs import locally_scaled_graph, normalized, sum_of_graphs, table_graphs
+from ._choice import find_clusters, find_table_clusters, is_clear, matched
+from ._graphs import (
+    locally_scaled_graph,
+    normalized,
+    sum_of_graphs,
+    table_graphs,
+)
 
 __all__ = [
     "Candidate",
     "find_clusters",
+    "find_table_clusters",
     "is_clear",
     "locally_scaled_graph",
+    "matched",
     "normalized",
     "sum_of_graphs",
     "table_graphs",

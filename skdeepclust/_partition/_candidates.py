@@ -31,8 +31,6 @@ class Candidate:
     conductance : float
         Mean share of a cluster's edge weights that leaves it; small where clusters of
         any size are well separated.
-    link_over_split : float
-        How strongly two clusters are linked, over how well one can be split.
     evenness : float
         Effective number of clusters (the exponential of the entropy of their sizes)
         over the number that was asked for; 1 for clusters of one size.
@@ -42,7 +40,6 @@ class Candidate:
     graph: str
     resolution: float
     conductance: float
-    link_over_split: float
     evenness: float
 
 
@@ -114,6 +111,20 @@ class CandidateSource:
             self.name,
             resolution,
             float(conductances(self.graph, labels).mean()),
-            link_over_split(self.graph, labels, seed=self.seed),
             effective_number(labels) / self.n_clusters,
         )
+
+    def link_over_split(self, candidate: Candidate) -> float:
+        """Compare the strongest link of two clusters with the weakest place in one.
+
+        Parameters
+        ----------
+        candidate : Candidate
+            That this graph has judged.
+
+        Returns
+        -------
+        float
+            As `link_over_split` of its labels.
+        """
+        return link_over_split(self.graph, candidate.labels, seed=self.seed)

@@ -6,15 +6,17 @@ from typing import Literal
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from ._candidates import Candidate, CandidateSource
 
 _LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
-_VOTING = (0.5, 0.35, 0.25)  # resolutions: half-way between equal and any sizes
-_CHALLENGING = (1.0, 0.7, 0.5, 0.35, 0.25, 0.15, 0.1, 0.05)
+_VOTING = (0.7, 0.5, 0.35)  # resolutions: half-way between equal and any sizes
+_CHALLENGING = (1.0, 0.5, 0.25, 0.1, 0.05)
 _UNCLEAR = 0.15  # mean conductance above which a graph tells little of sizes
-_EVEN = 0.95  # evenness of clusters of one size, but for errors
+_HALF = 0.5  # a resolution that prefers one size half as much
+_EVEN = 0.86  # evenness at that resolution of clusters of one size, but for errors
 _FEW = 5  # below so many clusters, splitting one and joining two makes them even
 _SOUND = 1.0  # links over splits up to which nothing speaks for doing so
 _PLAUSIBLE = 0.65  # least evenness of a voter
@@ -30,18 +32,19 @@ def find_clusters(
     seed: int,
     resolution: float | Literal["auto"] = "auto",
     level: NDArray[np.int64] | None = None,
+    voting: Collection[str] = (),
     challenging: Collection[str] = (),
 ) -> Candidate:
     """Find K clusters, of one size or not, in graphs of the same samples.
 
-    Modularity at resolution 1 pulls clusters to one size. Its partition is believed
-    where it comes out even, and where the graph is unclear (more than 0.15 of a
-    cluster's weights leave it on average), so that nothing else is to be had. Fewer
-    than 5 clusters come out even too easily, by splitting one and joining two: they
-    must be sound as well (no two of them are linked more strongly than the weakest one
-    holds together). Elsewhere sizes differ, and candidates of lower resolution vote:
-    the one that agrees best with the others (ARI), which weigh by their links over
-    splits, is taken.
+    Modularity at resolution 1 pulls clusters to one size. Its partition is taken where
+    clusters stay about even when that pull is halved (evenness of at least 0.86), and
+    where the graph is unclear (more than 0.15 of a cluster's weights leave it on
+    average), so that nothing speaks for other sizes. Fewer than 5 clusters come out
+    even too easily, by splitting one and joining two: they must be sound as well (no
+    two of them are linked more strongly than the weakest one holds together). Elsewhere
+    sizes differ, and candidates of lower resolution vote: the one that agrees best with
+    the others (ARI), which weigh by their links over splits, is taken.
 
     A candidate of a challenging graph, at any resolution, takes the place of what was
     found so if its clusters are so much better separated that their mean conductance
@@ -51,7 +54,7 @@ def find_clusters(
     Parameters
     ----------
     graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
-        Symmetric affinities. Those that are not challenging only, the first two, vote.
+        Symmetric affinities.
     n_clusters : int
         Number of clusters K, at most n_samples.
     seed : int
@@ -60,8 +63,10 @@ def find_clusters(
         A number leaves the choice of a resolution to the caller: 1 pulls clusters to
         one size, lower ones leave them as the graph has them.
     level : ndarray of shape (n_samples,), default=None
-        A partition at resolution 1 that is known already; it is judged by the second
-        graph, or the only one.
+        A partition at resolution 1 that is known already; it is judged by the last
+        graph that votes.
+    voting : collection of str, default=()
+        Names of the graphs whose candidates vote; all do if none is named.
     challenging : collection of str, default=()
         Names of the graphs that may challenge.
 
@@ -74,16 +79,51 @@ def find_clusters(
         name: CandidateSource(name, graph, n_clusters, seed=seed)
         for name, graph in graphs.items()
     }
-    voting = [*sources.values()][:2]
+    voters = [sources[name] for name in voting or sources]
     if resolution != "auto":
-        return _most_agreed([source.at(resolution) for source in voting])
+        return _most_agreed([source.at(resolution) for source in voters], sources)
     if level is None:
-        chosen = _most_agreed([source.at(_LEVELLING) for source in voting])
+        chosen = _most_agreed([source.at(_LEVELLING) for source in voters], sources)
     else:
-        chosen = voting[-1].judge(level, _LEVELLING)
-    if is_clear(chosen) and not _is_even(chosen):
-        chosen = _most_agreed(_voters(voting))
+        chosen = voters[-1].judge(level, _LEVELLING)
+    if is_clear(chosen) and not _is_even(chosen, voters):
+        chosen = _most_agreed(_voters(voters), sources)
     return _challenged(chosen, [sources[name] for name in challenging])
+
+
+def find_table_clusters(
+    graphs: Mapping[str, sp.csr_matrix],
+    n_clusters: int,
+    *,
+    seed: int,
+    resolution: float | Literal["auto"] = "auto",
+) -> Candidate:
+    """Find K clusters in the graphs of a table.
+
+    Parameters
+    ----------
+    graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
+        From `table_graphs`. That of cosines and the sum vote, any may challenge.
+    n_clusters : int
+        Number of clusters K, at most n_samples.
+    seed : int
+        Seeds all of it.
+    resolution : float or "auto", default="auto"
+        As for `find_clusters`.
+
+    Returns
+    -------
+    Candidate
+        The partition chosen.
+    """
+    return find_clusters(
+        graphs,
+        n_clusters,
+        seed=seed,
+        resolution=resolution,
+        voting=[name for name in ("cosine", "sum") if name in graphs],
+        challenging=graphs,
+    )
 
 
 def is_clear(candidate: Candidate) -> bool:
@@ -102,11 +142,13 @@ def is_clear(candidate: Candidate) -> bool:
     return candidate.conductance <= _UNCLEAR
 
 
-def _is_even(level: Candidate) -> bool:
+def _is_even(level: Candidate, sources: Sequence[CandidateSource]) -> bool:
     """Say whether a partition into clusters of one size is to be believed."""
-    n_clusters = int(level.labels.max()) + 1
-    sound = n_clusters >= _FEW or level.link_over_split < _SOUND
-    return level.evenness >= _EVEN and sound
+    evenness = np.mean([source.at(_HALF).evenness for source in sources])
+    if evenness < _EVEN or sources[0].n_clusters >= _FEW:
+        return bool(evenness >= _EVEN)
+    judge = next(source for source in sources if source.name == level.graph)
+    return judge.link_over_split(level) < _SOUND
 
 
 def _voters(sources: Sequence[CandidateSource]) -> list[Candidate]:
@@ -119,9 +161,14 @@ def _voters(sources: Sequence[CandidateSource]) -> list[Candidate]:
     return found
 
 
-def _most_agreed(voters: Sequence[Candidate]) -> Candidate:
+def _most_agreed(
+    voters: Sequence[Candidate], sources: Mapping[str, CandidateSource]
+) -> Candidate:
     """Return the voter of largest weighted mean ARI with all of them."""
-    weights = np.array([1 / (_DAMPING + c.link_over_split) for c in voters])
+    if len(voters) == 1:
+        return voters[0]
+    ratios = np.array([sources[c.graph].link_over_split(c) for c in voters])
+    weights = (_DAMPING + ratios) ** -2
     agreement = np.array(
         [[adjusted_rand_score(a.labels, b.labels) for b in voters] for a in voters]
     )
@@ -134,3 +181,27 @@ def _challenged(chosen: Candidate, sources: Sequence[CandidateSource]) -> Candid
     possible = [c for c in found if c.evenness >= _POSSIBLE]
     best = min(possible, key=lambda c: c.conductance, default=chosen)
     return best if best.conductance <= _CLEARLY * chosen.conductance else chosen
+
+
+def matched(
+    labels: NDArray[np.int64], reference: NDArray[np.int64]
+) -> NDArray[np.int64]:
+    """Renumber clusters like those of another partition that they overlap.
+
+    Parameters
+    ----------
+    labels : ndarray of shape (n_samples,)
+        Clusters, from 0.
+    reference : ndarray of shape (n_samples,)
+        Other clusters, from 0.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The same clusters as `labels`.
+    """
+    n = int(max(labels.max(), reference.max())) + 1
+    overlap = np.zeros((n, n), dtype=np.int64)
+    np.add.at(overlap, (labels, reference), 1)
+    _, number = linear_sum_assignment(overlap, maximize=True)
+    return np.asarray(number[labels], dtype=np.int64)

@@ -105,7 +105,7 @@ def _run_stage(
     """Run one stage; return how many epochs were finite, and whether all were."""
     network, generator = learner.network, learner.generator
     observers = learner.observers
-    n_batches = max(1, round(n_samples / stage.batch_size))
+    n_batches = stage.batches(n_samples)
     n_epochs = stage.total_epochs(n_batches)
     if n_epochs == 0:
         return 0, True

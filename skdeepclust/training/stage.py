@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+_LARGEST = 1.25  # samples of a batch, in units of what was asked for
+
 
 def draw_seed(generator: torch.Generator) -> int:
     """Draw a seed for NumPy and scikit-learn.
@@ -105,8 +107,7 @@ class Stage:
         ``"loss"`` is the one that is minimised. Of several processes that train
         together each gets the whole batch, and may take its share.
     batch_size : int
-        About the number of samples of a batch: a data set is divided into as many
-        batches of one size as come nearest to it.
+        About the number of samples of a batch, see `batches`.
     min_steps : int, default=0
         A small data set gets more epochs, so that there are at least so many
         optimiser steps.
@@ -128,6 +129,23 @@ class Stage:
     schedule: str = "constant"
     refresh: Callable[[int], dict[str, float]] | None = None
     refresh_interval: int = 1
+
+    def batches(self, n_samples: int) -> int:
+        """Return the number of batches of an epoch, which have one size.
+
+        Parameters
+        ----------
+        n_samples : int
+            Number of samples.
+
+        Returns
+        -------
+        int
+            As many as `batch_size` fills, and more where they would be larger by more
+            than a quarter.
+        """
+        largest = _LARGEST * self.batch_size
+        return max(1, n_samples // self.batch_size, math.ceil(n_samples / largest))
 
     def total_epochs(self, n_batches: int) -> int:
         """Return the number of epochs, raised to reach `min_steps`.
