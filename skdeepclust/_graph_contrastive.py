@@ -84,7 +84,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         is built.
     min_center_steps : int or "auto", default="auto"
         Least number of optimiser steps of that stage, unless `center_epochs` is 0.
-        "auto" stands for 100, and for 50 with tables.
+        "auto" stands for 100, and for 30 with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres.
     center_weight : float, default=0.05
@@ -127,7 +127,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         final ones; 0 starts from a random head and ends with it as trained.
     min_head_steps : int or "auto", default="auto"
         Least number of optimiser steps for that, unless `head_epochs` is 0. "auto"
-        stands for 1000, and for 100 with tables.
+        stands for 1000; with tables for 50, and for 150 at the end.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
     min_joint_steps : int or "auto", default="auto"

@@ -160,7 +160,7 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
             self.lesson = self._lesson(self.start().labels)
-        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 100))
+        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 50))
 
     def start(self) -> WarmStart:
         """Build the graph, and keep it to train on.
@@ -436,7 +436,7 @@ class GraphStages(Remembering):
 
     def teach_end(self) -> Stage:
         """Teach the head the final clusters; those that are kept, the encoder, too."""
-        least = self._least("min_head_steps", 1000, 200)
+        least = self._least("min_head_steps", 1000, 150)
         if self.kept is not None:
             kept = torch.from_numpy(self.kept).to(self.generator.device)
             return lesson_stage(

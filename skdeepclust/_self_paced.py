@@ -98,7 +98,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     center_epochs : int, default=3
         Epochs of stage 1, M1; 0 skips it.
     min_center_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 50
+        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 30
         with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
@@ -107,12 +107,12 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         ``init="neighbors"``, its own after stage 2, once samples have moved to the
         clusters of neighbours; 0 starts stage 2 from a random head.
     min_head_steps : int or "auto", default="auto"
-        Least number of optimiser steps for each. "auto" stands for 200, and for 100
-        with tables.
+        Least number of optimiser steps for each. "auto" stands for 200; with tables for
+        50, and for 150 at the end.
     contrastive_epochs : int, default=2
         Epochs of stage 2, M2; 0 skips it.
     min_contrastive_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 50
+        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 30
         with tables.
     temperature : float, default=0.5
         The temperature of NT-Xent and of eq. 3.9.

@@ -116,7 +116,7 @@ class SelfPacedStages(Remembering):
             self.network,
             *self.lesson,
             label_smoothing=smoothing,
-            least=self._least("min_head_steps", 200, 100),
+            least=self._least("min_head_steps", 200, 50),
         )
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class SelfPacedStages(Remembering):
             ],
             self.pair_terms,
             params.batch_size,
-            min_steps=self._least("min_contrastive_steps", 75, 50),
+            min_steps=self._least("min_contrastive_steps", 75, 30),
             refresh=self.update_pairs,
             refresh_interval=params.pair_update_interval,
         )
@@ -229,7 +229,7 @@ class SelfPacedStages(Remembering):
         assert self.agreement is not None
         if self.agreement.kept is not None:
             kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
-            least = self._least("min_head_steps", 200, 200)
+            least = self._least("min_head_steps", 200, 150)
             return lesson_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
@@ -242,7 +242,7 @@ class SelfPacedStages(Remembering):
             votes = self.agreement.votes(h, labels, self.params.n_clusters)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
             self.lesson = h, target
-        least = self._least("min_head_steps", 200, 200)
+        least = self._least("min_head_steps", 200, 150)
         return head_stage(self.params, self.network, *self.lesson, least=least)
 
     def _least(self, name: str, images: int, tables: int) -> int:
@@ -282,8 +282,8 @@ class SelfPacedStages(Remembering):
             step,
             params.batch_size,
             min_steps=max(
-                self._least("min_center_steps", 100, 50),
-                self._least("min_contrastive_steps", 75, 50),
+                self._least("min_center_steps", 100, 30),
+                self._least("min_contrastive_steps", 75, 30),
             ),
             refresh=refresh,
         )

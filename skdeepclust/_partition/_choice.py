@@ -18,7 +18,6 @@ _UNCLEAR = 0.15  # mean conductance above which a graph tells little of sizes
 _HALF = 0.5  # a resolution that prefers one size half as much
 _EVEN = 0.86  # evenness at that resolution of clusters of one size, but for errors
 _FEW = 5  # below so many clusters, splitting one and joining two makes them even
-_SOUND = 1.0  # links over splits up to which nothing speaks for doing so
 _PLAUSIBLE = 0.65  # least evenness of a voter
 _POSSIBLE = 0.5  # the same of a challenger
 _CLEARLY = 0.2  # share of the conductance that a challenger may have
@@ -41,10 +40,9 @@ def find_clusters(
     clusters stay about even when that pull is halved (evenness of at least 0.86), and
     where the graph is unclear (more than 0.15 of a cluster's weights leave it on
     average), so that nothing speaks for other sizes. Fewer than 5 clusters come out
-    even too easily, by splitting one and joining two: they must be sound as well (no
-    two of them are linked more strongly than the weakest one holds together). Elsewhere
-    sizes differ, and candidates of lower resolution vote: the one that agrees best with
-    the others (ARI), which weigh by their links over splits, is taken.
+    even too easily, by splitting one and joining two, and tell nothing. Elsewhere
+    sizes may differ, and candidates of lower resolution vote: the one that agrees best
+    with the others (ARI), which weigh by their links over splits, is taken.
 
     A candidate of a challenging graph, at any resolution, takes the place of what was
     found so if its clusters are so much better separated that their mean conductance
@@ -86,7 +84,7 @@ def find_clusters(
         chosen = _most_agreed([source.at(_LEVELLING) for source in voters], sources)
     else:
         chosen = voters[-1].judge(level, _LEVELLING)
-    if is_clear(chosen) and not _is_even(chosen, voters):
+    if is_clear(chosen) and not _is_even(voters):
         chosen = _most_agreed(_voters(voters), sources)
     return _challenged(chosen, [sources[name] for name in challenging])
 
@@ -142,13 +140,10 @@ def is_clear(candidate: Candidate) -> bool:
     return candidate.conductance <= _UNCLEAR
 
 
-def _is_even(level: Candidate, sources: Sequence[CandidateSource]) -> bool:
-    """Say whether a partition into clusters of one size is to be believed."""
+def _is_even(sources: Sequence[CandidateSource]) -> bool:
+    """Say whether clusters stay even when little pulls them to one size."""
     evenness = np.mean([source.at(_HALF).evenness for source in sources])
-    if evenness < _EVEN or sources[0].n_clusters >= _FEW:
-        return bool(evenness >= _EVEN)
-    judge = next(source for source in sources if source.name == level.graph)
-    return judge.link_over_split(level) < _SOUND
+    return sources[0].n_clusters >= _FEW and bool(evenness >= _EVEN)
 
 
 def _voters(sources: Sequence[CandidateSource]) -> list[Candidate]:
