@@ -20,7 +20,7 @@ from skdeepclust._partition import (
     sum_of_graphs,
     table_graphs,
 )
-from skdeepclust._warm_start import build_affinities, input_affinities
+from skdeepclust._warm_start import build_affinities, input_affinities, uncenter
 from skdeepclust.graph import Modularity
 from skdeepclust.training import Batches, Remembering, draw_seed
 
@@ -77,7 +77,7 @@ class Agreement(Remembering):
         self.batches = batches
         self.generator = generator
         self.index: Tensor | None = None
-        self.input_graphs: dict[str, sp.csr_matrix] = {}
+        self.input_graph: sp.csr_matrix | None = None
         self.found_resolution = 1.0 if resolution == "auto" else float(resolution)
         self.first: NDArray[np.int64] | None = None
         self.kept: NDArray[np.int64] | None = None
@@ -100,22 +100,47 @@ class Agreement(Remembering):
             The clusters of the samples that are looked at.
         """
         index = self._seek()
-        if self.batches.spec.is_image:
-            found = self._find_in_embedding(h[index], n_clusters)
-        else:
+        found = None
+        if not self.batches.spec.is_image:
+            rows = self._rows(index.cpu().numpy())
             found = find_table_clusters(
-                self.input_graphs,
+                table_graphs(rows, min(_NEIGHBORS, len(rows) - 1)),
                 min(n_clusters, len(index)),
                 seed=self.seed,
                 resolution=self.resolution,
             )
             if is_clear(found):
                 self.kept = self.batches.group.same(self._extended(found.labels))
+        if found is None or self.kept is None:
+            found = self._find_in_embedding(h[index], n_clusters)
         found = self.batches.group.same(found)
         self.found_resolution, self.first = found.resolution, found.labels
-        member = torch.from_numpy(np.unique(found.labels)[:, None] == found.labels)
-        member = member.to(h)
-        return member @ h[index] / member.sum(1, keepdim=True), found
+        return self._means(h[index], found.labels), found
+
+    def find_in_embedding(self, h: Tensor, n_clusters: int) -> NDArray[np.int64]:
+        """Find clusters of all samples in the embedding alone.
+
+        Parameters
+        ----------
+        h : Tensor of shape (n_samples, n_components)
+            Embedding.
+        n_clusters : int
+            Number of clusters K.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            Clusters. Samples that are not looked at are in that of the nearest mean.
+        """
+        index = self._seek()
+        found = self._find_in_embedding(h[index], n_clusters).labels
+        labels = torch.cdist(h, self._means(h[index], found)).argmin(1).cpu().numpy()
+        labels[index.cpu().numpy()] = found
+        return np.asarray(labels, dtype=np.int64)
+
+    def _means(self, h: Tensor, labels: NDArray[np.int64]) -> Tensor:
+        member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)
+        return member @ h / member.sum(1, keepdim=True)
 
     def _find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
         rows = h.cpu().numpy()
@@ -128,17 +153,19 @@ class Agreement(Remembering):
         ]
         level = self._refined(criterion, max(runs, key=criterion))
         return find_clusters(
-            {"sum": self._sum(h)},
+            self._own_graphs(h),
             n_clusters,
             seed=self.seed,
             resolution=self.resolution,
             level=np.unique(level, return_inverse=True)[1],
+            voting=["sum"],
+            telling=["embedding"],
         )
 
-    def _sum(self, h: Tensor) -> sp.csr_matrix:
+    def _own_graphs(self, h: Tensor) -> dict[str, sp.csr_matrix]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        own = build_affinities(h, "self_expression", [n_neighbors])
-        return sum_of_graphs(*own, *self.input_graphs.values())
+        (own,) = build_affinities(h, "self_expression", [n_neighbors])
+        return {"embedding": own, "sum": sum_of_graphs(own, self.input_graph)}
 
     def _extended(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give all other samples the clusters of neighbours that are looked at."""
@@ -182,10 +209,11 @@ class Agreement(Remembering):
             if self.found_resolution < 1 and self.batches.spec.is_image:
                 n_clusters = int(self.first.max()) + 1
                 anew = find_clusters(
-                    {"sum": self._sum(own)},
+                    self._own_graphs(own),
                     n_clusters,
                     seed=self.seed,
                     resolution=self.found_resolution,
+                    voting=["sum"],
                 )
                 found.append(matched(anew.labels, found[0]))
         refined = [self._refined(criterion, each) for each in found]
@@ -237,11 +265,7 @@ class Agreement(Remembering):
 
     def _graphs(self, h: Tensor) -> list[Any]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        given = [graph for name, graph in self.input_graphs.items() if name == "sum"]
-        return [
-            *build_affinities(h, "knn", [n_neighbors]),
-            *(given or self.input_graphs.values()),
-        ]
+        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
 
     def _seek(self) -> Tensor:
         """Return the samples that are looked at; at first, link them."""
@@ -256,15 +280,13 @@ class Agreement(Remembering):
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))
-        rows = self._rows(places)
+        rows = torch.from_numpy(self._rows(places))
+        if not self.batches.spec.is_image:
+            uncenter(rows, self.batches.spec)
         n_neighbors = min(_NEIGHBORS, len(rows) - 1)
-        if self.batches.spec.is_image:
-            (graph,) = input_affinities(
-                torch.from_numpy(rows), [n_neighbors], project=True, seed=self.seed
-            )
-            self.input_graphs = {"input": graph}
-        else:
-            self.input_graphs = table_graphs(rows, n_neighbors)
+        (self.input_graph,) = input_affinities(
+            rows, [n_neighbors], project=True, seed=self.seed
+        )
         self.index = torch.from_numpy(places).to(self.generator.device)
         return self.index
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust import losses
+from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage, cluster_sizes, warn_unclear
 from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, lesson_stage
 from skdeepclust._partition import (
@@ -32,6 +33,7 @@ from skdeepclust._warm_start import (
     spectral_start,
     strongest_neighbors,
     symmetrized,
+    uncenter,
 )
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
@@ -160,7 +162,9 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
             self.lesson = self._lesson(self.start().labels)
-        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 50))
+        tables = 400 if self.kept is None else 50
+        least = self._least("min_head_steps", 1000, tables)
+        return self._head_stage(self.lesson, least)
 
     def start(self) -> WarmStart:
         """Build the graph, and keep it to train on.
@@ -204,12 +208,14 @@ class GraphStages(Remembering):
         embedding = h.cpu().numpy()
         check_finite(embedding, params.learning_rate)
         kind = self._kind()
-        if kind == "input":
+        if kind == "input" and (
+            self.batches.spec.is_image or params.init != "spectral"
+        ):
             self.input_graph = self.build_input_graphs(seed)[0]
         if params.init == "spectral":
             if kind in _EMBEDDED:
                 return self._start_in_embedding(h, seed)
-            return self._start_in_graph(seed)
+            return self._start_in_graph(h, seed)
         graphs = self.build_graphs(h)
         if params.init == "kmeans":
             labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
@@ -220,8 +226,11 @@ class GraphStages(Remembering):
         value = Modularity(graphs[:1])(labels)
         return WarmStart(graphs[0], labels, value, params.init)
 
-    def _start_in_graph(self, seed: int) -> WarmStart:
-        """Find clusters in the graphs of a table, or in the one that was given."""
+    def _start_in_graph(self, h: Tensor, seed: int) -> WarmStart:
+        """Find clusters in the graphs of a table, or in the one that was given.
+
+        Where the graphs of a table are unclear, the embedding has its say as well.
+        """
         find: Callable[..., Candidate] = find_clusters
         if self._kind() == "precomputed":
             graphs = {"given": symmetrized(self.params.graph)}
@@ -231,9 +240,14 @@ class GraphStages(Remembering):
         else:
             find, graphs = find_table_clusters, self._table_graphs()
         found = self._note(find(graphs, **self._how(seed)))
-        if is_clear(found) and not self.batches.spec.is_image:
+        own, clear = graphs.get("sum", graphs[found.graph]), is_clear(found)
+        if not self.batches.spec.is_image and clear:
             self.kept = found.labels
-        own = graphs.get("sum", graphs[found.graph])
+        elif find is find_table_clusters:
+            self.input_graph = own = self.build_input_graphs(seed)[0]
+            agreement = Agreement(self.batches, self.generator, self.params.resolution)
+            labels = agreement.find_in_embedding(h, self.params.n_clusters)
+            return WarmStart(own, labels, Modularity([own])(labels), "kmeans")
         value = Modularity([own])(found.labels)
         return WarmStart(own, found.labels, value, found.graph)
 
@@ -253,10 +267,18 @@ class GraphStages(Remembering):
         )
         if start.source == "input":
             self.input_graph = given
-            judge = wide
+            voting = {"sum": wide}
         else:
-            judge = graphs[-1] if given is None else sum_of_graphs(graphs[-1], wide)
-        found = find_clusters({"sum": judge}, level=start.labels, **self._how(seed))
+            beside = [] if given is None else [wide]
+            total = sum_of_graphs(graphs[-1], *beside)
+            voting = {"embedding": graphs[-1], "sum": total}
+        found = find_clusters(
+            voting,
+            level=start.labels,
+            voting=["sum"],
+            telling=[*voting][:1],
+            **self._how(seed),
+        )
         return replace(start, labels=self._note(found).labels)
 
     def _how(self, seed: int) -> dict[str, Any]:
@@ -307,14 +329,15 @@ class GraphStages(Remembering):
         Returns
         -------
         list of scipy.sparse.csr_matrix
-            Of nearest neighbours, of two sizes of neighbourhoods; of tables of one.
+            Of nearest neighbours by cosine, of two sizes of neighbourhoods.
         """
         spec = self.batches.spec
-        if not spec.is_image:
-            graphs = self._table_graphs()
-            return [graphs.get("sum", graphs["euclidean"])] * 2
         rows = self.batches.map(lambda x: x.flatten(1))
-        return input_affinities(rows, self._sizes(len(rows)), project=True, seed=seed)
+        if not spec.is_image:
+            uncenter(rows, spec)
+        return input_affinities(
+            rows, self._sizes(len(rows)), project=spec.is_image, seed=seed
+        )
 
     def _table_graphs(self) -> dict[str, sp.csr_matrix]:
         rows = self.batches.map(lambda x: x.flatten(1)).cpu().numpy()
@@ -436,15 +459,15 @@ class GraphStages(Remembering):
 
     def teach_end(self) -> Stage:
         """Teach the head the final clusters; those that are kept, the encoder, too."""
-        least = self._least("min_head_steps", 1000, 150)
         if self.kept is not None:
+            least = self._least("min_head_steps", 1000, 150)
             kept = torch.from_numpy(self.kept).to(self.generator.device)
             return lesson_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
         if self.lesson is None:
             self.lesson = self._lesson(self.batches.group.same(self.find_end()))
-        return self._head_stage(self.lesson, least)
+        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 400))
 
     def _lesson(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         h = self.batches.map(self.embed)

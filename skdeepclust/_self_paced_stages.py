@@ -227,9 +227,9 @@ class SelfPacedStages(Remembering):
         Clusters of a table that are kept are taught to the encoder, too.
         """
         assert self.agreement is not None
+        least = self._least("min_head_steps", 200, 150)
         if self.agreement.kept is not None:
             kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
-            least = self._least("min_head_steps", 200, 150)
             return lesson_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
@@ -242,7 +242,6 @@ class SelfPacedStages(Remembering):
             votes = self.agreement.votes(h, labels, self.params.n_clusters)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
             self.lesson = h, target
-        least = self._least("min_head_steps", 200, 150)
         return head_stage(self.params, self.network, *self.lesson, least=least)
 
     def _least(self, name: str, images: int, tables: int) -> int:

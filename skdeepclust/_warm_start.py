@@ -25,6 +25,7 @@ from skdeepclust.graph import (
     self_expression_neighbors,
     symmetric_affinity,
 )
+from skdeepclust.training import InputSpec
 
 # Clusters that a graph is cut into before merging, in units of K, and starts of k-means
 # for each: what is merged needs fewer.
@@ -32,6 +33,7 @@ _PARTS = {1: 10, 2: 3}
 _MARGIN = 0.03  # by which a cut of the input beats others, as a share of modularity
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbours are sought in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
+_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 _MAX_EXACT = 5_000  # samples with which the dense matrix is still learned
 
 
@@ -159,6 +161,24 @@ def build_affinities(
         symmetric_affinity(indices[:, :size], weights[:, :size], len(h))
         for size in sizes
     ]
+
+
+def uncenter(rows: Tensor, spec: InputSpec) -> None:
+    """Shift rows of a table, in place, to where their angles are seen from.
+
+    Where no value is negative, zero means nothing, and angles are seen from there;
+    other tables are seen from their mean.
+
+    Parameters
+    ----------
+    rows : Tensor of shape (n_samples, n_features)
+        Rows as the network gets them, with the columns' means taken off.
+    spec : InputSpec
+        Has these means.
+    """
+    means = torch.from_numpy(spec.offset / spec.scale).to(rows)
+    if (rows.amin(0) + means).min() >= -_ROUNDING:
+        rows += means
 
 
 def input_affinities(

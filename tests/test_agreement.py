@@ -1,5 +1,7 @@
 """Clusters that neighbours agree with: a start for stage 1, and what heads learn."""
 
+from functools import partial
+
 import numpy as np
 import pytest
 import scipy.sparse as sp
@@ -9,9 +11,8 @@ from sklearn.datasets import load_digits, make_blobs
 from sklearn.exceptions import ConvergenceWarning
 
 import skdeepclust._agreement as module
-from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._agreement import Agreement
-from skdeepclust._self_paced_stages import SelfPacedStages
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 
@@ -28,6 +29,11 @@ def agreement(X):
     return Agreement(batches, seeded())
 
 
+@pytest.fixture(params=[SelfPacedContrastiveClustering, GraphContrastiveClustering])
+def estimator(request):
+    return partial(request.param, random_state=0)
+
+
 @pytest.fixture
 def blobs():
     return make_blobs(120, 3, centers=4, cluster_std=0.5, random_state=0)
@@ -36,7 +42,7 @@ def blobs():
 def test_centers_are_the_means_of_clusters(blobs):
     X, y = blobs
     h = torch.from_numpy(X).float()
-    centers = agreement(X).kmeans_centers(h, 4)
+    centers = agreement(X).find_centers(h, 4)[0]
     means = torch.stack([h[torch.from_numpy(y == k)].mean(0) for k in range(4)])
     assert torch.cdist(means, centers).min(1).values.max() < 0.1
 
@@ -54,19 +60,16 @@ def test_refine_at_low_resolution_keeps_clusters_of_unequal_size():
     X, y = make_blobs([500, 60, 40], 8, random_state=0)
     judge, h = agreement(X), torch.from_numpy(X).float()
     assert (judge.refine(h, y) != y).any()
-    judge.resolution = 0.25
+    judge.found_resolution = 0.25
     np.testing.assert_array_equal(judge.refine(h, y), y)
 
 
-def test_balance_weight_is_the_resolution_of_starts(blobs):
-    found = {}
-    for balance_weight in (0.0, 0.5, 1.0, 3.0):
-        model = SelfPacedContrastiveClustering(balance_weight=balance_weight)
-        batches = Batches(blobs[0], InputSpec.from_data(blobs[0], (3,)), CPU)
-        network = model._build_network(batches.spec)
-        stages = SelfPacedStages(model, network, batches, None, seeded())
-        found[balance_weight] = stages.agreement.resolution
-    assert found == {0.0: 0.25, 0.5: 0.5, 1.0: 1.0, 3.0: 1.0}
+def test_resolution_decides_the_sizes_of_clusters(estimator):
+    """Three blobs of 500, 60 and 40: one of the sizes, or thirds."""
+    X, y = make_blobs([500, 60, 40], 8, cluster_std=3.0, random_state=0)
+    assert clustering_accuracy(y, estimator(3).fit_predict(X)) > 0.97
+    level = estimator(3, resolution=1.0).fit_predict(X)
+    assert np.bincount(level).max() < 300
 
 
 def test_votes_doubt_what_neighbors_contradict(blobs):
@@ -90,15 +93,13 @@ def test_votes_doubt_what_neighbors_contradict(blobs):
 
 def test_votes_of_samples_without_neighbors_are_their_own():
     judge = agreement(np.zeros((4, 3)))
-    judge._seek()
-    judge.input_graph = sp.csr_matrix((4, 4))
-    judge._graphs = lambda h: [judge.input_graph]
+    judge._graphs = lambda h: [sp.csr_matrix((4, 4))]
     votes = judge.votes(torch.zeros(4, 3), np.array([0, 1, 1, 0]), 2)
     np.testing.assert_array_equal(votes, np.eye(2)[[0, 1, 1, 0]])
 
 
 def test_head_is_less_sure_where_neighbors_disagree(monkeypatch):
-    X, _ = load_digits(n_class=5, return_X_y=True)
+    X = load_digits(n_class=5).images
     votes, seen = Agreement.votes, []
 
     def keep(self, *arguments):
@@ -106,7 +107,7 @@ def test_head_is_less_sure_where_neighbors_disagree(monkeypatch):
         return seen[0]
 
     monkeypatch.setattr(Agreement, "votes", keep)
-    quick = {"hidden_layer_sizes": (32,), "min_pretrain_steps": 100}
+    quick = {"min_pretrain_steps": 100}
     model = SelfPacedContrastiveClustering(5, random_state=0, **quick).fit(X)
     (taught,) = seen
     sure, doubted = model.predict_proba(X).max(1), taught.max(1) < 0.9
@@ -130,56 +131,56 @@ def test_of_many_samples_a_part_is_looked_at(monkeypatch, blobs):
     moved = np.flatnonzero(judge.refine(h, stray) != stray)
     assert len(judge.index) == 60
     assert np.isin(moved, judge.index).all()
-    assert len(judge.kmeans_centers(h, 4)) == 4
+    assert len(judge.find_centers(h, 4)[0]) == 4
 
 
 def test_values_are_limited_too(monkeypatch, blobs):
     monkeypatch.setattr(module, "_MAX_VALUES", 90)
     judge = agreement(blobs[0])
-    judge.kmeans_centers(torch.from_numpy(blobs[0]).float(), 4)
+    judge.find_centers(torch.from_numpy(blobs[0]).float(), 4)
     assert len(judge.index) == 30
 
 
 def test_large_images_are_made_smaller(monkeypatch):
     monkeypatch.setattr(module, "_MAX_SIDE", 4)
     images = load_digits().images[:10, None].astype(np.float32)
-    rows = agreement(images)._small(np.arange(10))
+    rows = agreement(images)._rows(np.arange(10))
     small = images.reshape(10, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(10, 16) / 16
     np.testing.assert_allclose(rows, small, rtol=1e-5)
 
 
 def test_fewer_distinct_rows_than_clusters():
     X = np.repeat(np.eye(3), 5, axis=0)
-    assert len(agreement(X).kmeans_centers(torch.from_numpy(X).float(), 6)) == 3
+    assert len(agreement(X).find_centers(torch.from_numpy(X).float(), 6)[0]) == 3
 
 
 def test_seed_is_drawn_once_and_remembered(blobs):
     X, _ = blobs
     h, first = torch.from_numpy(X).float(), agreement(X)
-    before = first.kmeans_centers(h, 4)
+    before = first.find_centers(h, 4)[0]
     state = first.generator.get_state()
-    assert torch.equal(first.kmeans_centers(h, 4), before)
+    assert torch.equal(first.find_centers(h, 4)[0], before)
     assert torch.equal(first.generator.get_state(), state)
     second = agreement(X)
     second.generator.manual_seed(1)
     second.load_state_dict(first.state_dict())
-    assert torch.equal(second.kmeans_centers(h, 4), before)
+    assert torch.equal(second.find_centers(h, 4)[0], before)
 
 
 def test_of_the_starts_the_one_with_most_modularity_is_taken(monkeypatch):
-    X, _ = load_digits(return_X_y=True)
-    h, judge = torch.from_numpy(X).float(), agreement(X)
+    digits = load_digits()
+    h, judge = torch.from_numpy(digits.data).float(), agreement(digits.images[:, None])
     kept = []
     monkeypatch.setattr(
         Agreement,
         "_refined",
         lambda self, criterion, labels: kept.append(labels) or labels,
     )
-    judge.kmeans_centers(h, 10)
+    judge.find_centers(h, 10)
     criterion = judge._criterion(h)
     rng = np.random.RandomState(judge.seed)
     values = [
-        criterion(KMeans(10, n_init=1, random_state=rng).fit(X.astype("f4")).labels_)
+        criterion(KMeans(10, n_init=1, random_state=rng).fit(h.numpy()).labels_)
         for _ in range(module._STARTS)
     ]
     assert max(values) == criterion(kept[0]) > min(values)
@@ -193,7 +194,7 @@ def test_refined_digits_are_nearer_to_the_classes():
 
 
 @pytest.mark.parametrize("training", ["stages", "joint"])
-def test_neighbors_have_the_last_word(monkeypatch, tiny, blobs, training):
+def test_neighbors_have_the_last_word(monkeypatch, training):
     refine, n_calls = Agreement.refine, 0
 
     def merge_at_last(self, h, labels):
@@ -203,11 +204,21 @@ def test_neighbors_have_the_last_word(monkeypatch, tiny, blobs, training):
         return np.where(labels == 0, 1, labels) if n_calls == 2 else labels
 
     monkeypatch.setattr(Agreement, "refine", merge_at_last)
+    quick = {"min_pretrain_steps": 40, "training": training, "random_state": 0}
+    model = SelfPacedContrastiveClustering(4, **quick)
     with pytest.warns(ConvergenceWarning, match="1 of n_clusters=4"):
-        model = tiny(4, training=training, min_head_steps=100).fit(blobs[0])
+        model.fit(load_digits(n_class=4).images[:150])
     assert n_calls == 2
     assert model.history_[-1]["stage"] == "head"
     assert len(np.unique(model.labels_)) == 3
+
+
+def test_clear_clusters_of_a_table_are_learnt_as_they_are(estimator):
+    """Training of any kind may move the embedding, but not these labels."""
+    X, y = make_blobs(300, 5, centers=4, random_state=0)
+    model = estimator(4, learning_rate=1e-3).fit(X)
+    assert clustering_accuracy(y, model.labels_) == 1
+    np.testing.assert_array_equal(model.predict(X), model.labels_)
 
 
 def test_without_head_epochs_neighbors_have_no_word(tiny, blobs):

@@ -10,7 +10,7 @@ from skdeepclust._warm_start import (
     WarmStart,
     _beats,
     build_affinities,
-    input_affinity,
+    input_affinities,
     spectral_start,
     strongest_neighbors,
     symmetrized,
@@ -55,10 +55,10 @@ def test_input_affinity_of_projected_and_many_rows_is_that_of_their_leading_dime
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
     rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
-    exact = input_affinity(rows, 5, project=False, seed=0)
+    (exact,) = input_affinities(rows, [5], project=False, seed=0)
     monkeypatch.setattr("skdeepclust._warm_start._MAX_UNPROJECTED", limit)
     monkeypatch.setattr("skdeepclust._warm_start._PROJECTED", 4)
-    projected = input_affinity(rows, 5, project=project, seed=0)
+    (projected,) = input_affinities(rows, [5], project=project, seed=0)
     assert 0 < abs(exact - projected).max() < 1e-3
 
 
@@ -73,7 +73,7 @@ def test_spectral_start_finds_groups(with_input):
     rng = np.random.default_rng(0)
     embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
     rows = torch.from_numpy(embedding)
-    given = input_affinity(rows, 5, project=False, seed=0) if with_input else None
+    given = input_affinities(rows, [5], project=False, seed=0)[0] if with_input else None
     start = spectral_start(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, start.labels) > 0.9
     again = spectral_start(embedding, [own], given, 3, seed=0)
@@ -107,7 +107,9 @@ def test_walks_that_come_back_tie_no_sample_to_itself():
     X = load_digits().data[:400]
     embedding = X @ np.random.default_rng(0).normal(size=(64, 4))
     rows = [torch.from_numpy(Z.astype(np.float32)) for Z in (embedding, X)]
-    own, given = (input_affinity(Z, 5, project=False, seed=0) for Z in rows)
+    own, given = (
+        input_affinities(Z, [5], project=False, seed=0)[0] for Z in rows
+    )
     start = spectral_start(embedding, [own], given, 10, may_replace=False, seed=0)
     assert start.source == "walks"
     assert start.affinity.nnz > own.nnz

@@ -12,11 +12,11 @@ from sklearn.metrics import adjusted_rand_score
 from ._candidates import Candidate, CandidateSource
 
 _LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
-_VOTING = (0.7, 0.5, 0.35)  # resolutions: half-way between equal and any sizes
+_VOTING = (0.5, 0.35, 0.25)  # resolutions: half-way between equal and any sizes
 _CHALLENGING = (1.0, 0.5, 0.25, 0.1, 0.05)
 _UNCLEAR = 0.15  # mean conductance above which a graph tells little of sizes
-_HALF = 0.5  # a resolution that prefers one size half as much
-_EVEN = 0.86  # evenness at that resolution of clusters of one size, but for errors
+_TELLING = (0.5, 0.35)  # resolutions that prefer one size half as much, or less
+_EVEN = 0.91  # mean evenness at these of clusters of one size, but for errors
 _FEW = 5  # below so many clusters, splitting one and joining two makes them even
 _PLAUSIBLE = 0.65  # least evenness of a voter
 _POSSIBLE = 0.5  # the same of a challenger
@@ -32,17 +32,19 @@ def find_clusters(
     resolution: float | Literal["auto"] = "auto",
     level: NDArray[np.int64] | None = None,
     voting: Collection[str] = (),
+    telling: Collection[str] = (),
     challenging: Collection[str] = (),
 ) -> Candidate:
     """Find K clusters, of one size or not, in graphs of the same samples.
 
     Modularity at resolution 1 pulls clusters to one size. Its partition is taken where
-    clusters stay about even when that pull is halved (evenness of at least 0.86), and
-    where the graph is unclear (more than 0.15 of a cluster's weights leave it on
-    average), so that nothing speaks for other sizes. Fewer than 5 clusters come out
-    even too easily, by splitting one and joining two, and tell nothing. Elsewhere
-    sizes may differ, and candidates of lower resolution vote: the one that agrees best
-    with the others (ARI), which weigh by their links over splits, is taken.
+    clusters stay even when that pull is halved (mean evenness of at least 0.91 at the
+    resolutions .5 and .35), and where the graph is unclear (more than 0.15 of a
+    cluster's weights leave it on average), so that nothing speaks for other sizes.
+    Fewer than 5 clusters come out even too easily, by splitting one and joining two,
+    and tell nothing. Elsewhere sizes may differ, and candidates of lower resolution
+    vote: the one that agrees best with the others (ARI), which weigh by their links
+    over splits, is taken.
 
     A candidate of a challenging graph, at any resolution, takes the place of what was
     found so if its clusters are so much better separated that their mean conductance
@@ -65,6 +67,9 @@ def find_clusters(
         graph that votes.
     voting : collection of str, default=()
         Names of the graphs whose candidates vote; all do if none is named.
+    telling : collection of str, default=()
+        Names of the graphs that tell whether clusters stay even; those that vote if
+        none is named.
     challenging : collection of str, default=()
         Names of the graphs that may challenge.
 
@@ -84,7 +89,8 @@ def find_clusters(
         chosen = _most_agreed([source.at(_LEVELLING) for source in voters], sources)
     else:
         chosen = voters[-1].judge(level, _LEVELLING)
-    if is_clear(chosen) and not _is_even(voters):
+    told = [sources[name] for name in telling] or voters
+    if is_clear(chosen) and not _is_even(told):
         chosen = _most_agreed(_voters(voters), sources)
     return _challenged(chosen, [sources[name] for name in challenging])
 
@@ -142,7 +148,7 @@ def is_clear(candidate: Candidate) -> bool:
 
 def _is_even(sources: Sequence[CandidateSource]) -> bool:
     """Say whether clusters stay even when little pulls them to one size."""
-    evenness = np.mean([source.at(_HALF).evenness for source in sources])
+    evenness = np.mean([s.at(r).evenness for s in sources for r in _TELLING])
     return sources[0].n_clusters >= _FEW and bool(evenness >= _EVEN)
 
 
