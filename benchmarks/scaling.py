@@ -92,7 +92,7 @@ def measure(X, estimator, parameters):
 
     originals = {
         (stages, "build_affinities"): "graph",
-        (stages, "input_affinity"): "graph",
+        (stages, "input_affinities"): "graph",
         (stages, "spectral_start"): "warm start",
         (loop, "_run_stage"): None,
     }

@@ -164,8 +164,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     early_stopping : bool, default=False
         Whether a stage ends when its mean loss of an epoch has not gone down by more
         than `tol` below the best so far for `n_iter_no_change` epochs in a row, even
-        before its least number of steps. No labels are needed. Stage 0, whose learning
-        rate anneals over its planned length, always has all its epochs.
+        before its least number of steps. No labels are needed. Stages whose learning
+        rate anneals over their planned length, stage 0 and the last one of tables,
+        always have all their epochs.
     n_iter_no_change : int, default=5
         Epochs in a row without a lower loss after which `early_stopping` ends a stage.
     tol : float, default=1e-4

@@ -99,7 +99,8 @@ def test_votes_of_samples_without_neighbors_are_their_own():
 
 
 def test_head_is_less_sure_where_neighbors_disagree(monkeypatch):
-    X = load_digits(n_class=5).images
+    # Noise is in no clusters that a table could keep.
+    X = np.random.default_rng(0).normal(size=(300, 10))
     votes, seen = Agreement.votes, []
 
     def keep(self, *arguments):
@@ -107,12 +108,11 @@ def test_head_is_less_sure_where_neighbors_disagree(monkeypatch):
         return seen[0]
 
     monkeypatch.setattr(Agreement, "votes", keep)
-    quick = {"min_pretrain_steps": 100}
-    model = SelfPacedContrastiveClustering(5, random_state=0, **quick).fit(X)
+    model = SelfPacedContrastiveClustering(5, random_state=0).fit(X)
     (taught,) = seen
     sure, doubted = model.predict_proba(X).max(1), taught.max(1) < 0.9
-    assert 0.01 < doubted.mean() < 0.5
-    assert sure[doubted].mean() < 0.95 < 0.98 < sure[~doubted].mean()
+    assert 0.2 < doubted.mean() < 0.9
+    assert sure[doubted].mean() < sure[~doubted].mean() - 0.1
 
 
 def test_refine_keeps_numbers_with_gaps(blobs):

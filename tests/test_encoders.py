@@ -232,5 +232,5 @@ def test_pipeline_is_the_path_of_the_thesis_for_photographs(photos):
     ).fit(X)
     layers = model[-1].network_.autoencoder.encoder
     sizes = [layer.out_features for layer in layers if isinstance(layer, nn.Linear)]
-    assert sizes == [500, 500, 1000, 20]
+    assert sizes == [256, 256, 20]
     assert adjusted_rand_score(y, model.predict(X)) > 0.9

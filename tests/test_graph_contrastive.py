@@ -337,9 +337,9 @@ def test_fit_non_finite_loss_keeps_last_good_epoch_and_has_a_graph(tiny_graph, i
     assert model.affinity_matrix_.shape == (len(X), len(X))
 
 
-def test_without_balance_clusters_may_differ_in_size(tiny_graph):
-    X, y = make_blobs([200, 24, 16], 8, random_state=0)
-    for balance_weight, least, most in ((0.0, 0.99, 1.0), (1.0, 0.0, 0.6)):
-        model = tiny_graph(3, balance_weight=balance_weight, joint_epochs=0)
-        labels = model.set_params(consensus=False, min_head_steps=200).fit(X).labels_
+def test_a_high_resolution_pulls_clusters_to_one_size(tiny_graph):
+    X, y = make_blobs([200, 24, 16], 8, cluster_std=2.0, random_state=0)
+    for resolution, least, most in (("auto", 0.98, 1.0), (1.0, 0.0, 0.6)):
+        model = tiny_graph(3, resolution=resolution, joint_epochs=0)
+        labels = model.set_params(min_head_steps=200).fit(X).labels_
         assert least <= adjusted_rand_score(y, labels) <= most

@@ -82,11 +82,22 @@ def test_autoencoder_output_is_linear_and_learns(encoder, generator):
     assert loss.item() < 0.1 * first
 
 
+@pytest.mark.parametrize(
+    ("n_features", "sizes"), [(500, [256, 256]), (501, [500, 500, 1000])]
+)
+def test_mlp_is_narrow_for_few_columns(n_features, sizes):
+    encoder = build_autoencoder("auto", (n_features,), 3).encoder
+    linear = [layer for layer in encoder if isinstance(layer, nn.Linear)]
+    assert [layer.out_features for layer in linear] == [*sizes, 3]
+    with pytest.raises(ValueError, match="hidden_layer_sizes must be 'auto' or"):
+        build_autoencoder("auto", (n_features,), 3, "wide")
+
+
 def test_mlp_mirrors_the_hidden_layers():
-    network = build_autoencoder("auto", (12,), 3)
+    network = build_autoencoder("auto", (12,), 3, (500, 400, 1000))
     for part, sizes in (
-        (network.encoder, [12, 500, 500, 1000, 3]),
-        (network.decoder, [3, 1000, 500, 500, 12]),
+        (network.encoder, [12, 500, 400, 1000, 3]),
+        (network.decoder, [3, 1000, 400, 500, 12]),
     ):
         linear = [layer for layer in part if isinstance(layer, nn.Linear)]
         assert [layer.in_features for layer in linear] == sizes[:-1]

@@ -32,7 +32,7 @@ def test_public_losses_keep_their_signatures():
         "positive_threshold=0.8, negative_threshold=0.2)",
         "neighbor_contrastive": "(h, neighbors, *, temperature=0.5)",
         "cluster_contrastive": "(y, y_neighbor, *, temperature=1.0)",
-        "cluster_balance": "(y)",
+        "cluster_balance": "(y, sizes=None)",
         "self_expression": "(z, coefficients, *, weight=1.0, norm='fro2')",
         "reconstruction": "(x, x_hat)",
         "nt_xent": "(z_i, z_j, *, temperature=0.5)",

@@ -161,8 +161,8 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
             return {**terms, "loss": terms["loss"] + math.inf * layer.weight.sum() * 0}
         return step(index)
 
-    first = make_stage(layer, failing, 10, batch_size=30)
-    # 40 samples in batches of at least 30: one batch an epoch.
+    first = make_stage(layer, failing, 10, batch_size=40)
+    # 40 samples in batches of 40: one batch an epoch.
     second = make_stage(layer, step, 2)
     with pytest.warns(ConvergenceWarning, match=r"epoch 4 of stage 'fit'"):
         rows = train(layer, first, second)

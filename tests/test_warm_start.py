@@ -73,7 +73,9 @@ def test_spectral_start_finds_groups(with_input):
     rng = np.random.default_rng(0)
     embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
     rows = torch.from_numpy(embedding)
-    given = input_affinities(rows, [5], project=False, seed=0)[0] if with_input else None
+    given = (
+        input_affinities(rows, [5], project=False, seed=0)[0] if with_input else None
+    )
     start = spectral_start(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, start.labels) > 0.9
     again = spectral_start(embedding, [own], given, 3, seed=0)
@@ -107,9 +109,7 @@ def test_walks_that_come_back_tie_no_sample_to_itself():
     X = load_digits().data[:400]
     embedding = X @ np.random.default_rng(0).normal(size=(64, 4))
     rows = [torch.from_numpy(Z.astype(np.float32)) for Z in (embedding, X)]
-    own, given = (
-        input_affinities(Z, [5], project=False, seed=0)[0] for Z in rows
-    )
+    own, given = (input_affinities(Z, [5], project=False, seed=0)[0] for Z in rows)
     start = spectral_start(embedding, [own], given, 10, may_replace=False, seed=0)
     assert start.source == "walks"
     assert start.affinity.nnz > own.nnz
