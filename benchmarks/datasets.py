@@ -63,12 +63,12 @@ def stored(name, n_samples=None):
     return (X.astype(np.float32) if X.dtype == np.float16 else X), y
 
 
-def uneven(X, y):
+def uneven(X, y, seed=0):
     """Return a part in which classes get smaller, one by one, down to a tenth.
 
     Which of them are large is drawn, as are the samples.
     """
-    rng = np.random.default_rng(0)
+    rng = np.random.default_rng(seed)
     classes = rng.permutation(np.unique(y))
     kept = [
         rng.choice(np.flatnonzero(y == c), int(share * np.sum(y == c)), replace=False)
@@ -88,7 +88,12 @@ LOADERS = {
     "digits": _digits,
     "digits_table": _digits_table,
     "digits_uneven": lambda: uneven(*_digits()),
+    **{
+        f"digits_uneven_{seed}": lambda seed=seed: uneven(*_digits(), seed)
+        for seed in (1, 2, 3, 4)
+    },
     "coil20": lambda: stored("coil20"),
+    "coil20_few": lambda: stored("coil20_few"),
     "mnist_10k": lambda: stored("mnist_10k"),
     "mnist_uneven": lambda: uneven(*stored("mnist_10k")),
     "cifar10_10k": lambda: stored("cifar10", 10_000),

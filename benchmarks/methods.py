@@ -35,7 +35,7 @@ DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
 ONLY_PRETRAINING |= {"pretrain_epochs": 10, "min_pretrain_steps": 400}
 ONLY_PRETRAINING |= {"init": "kmeans"}
-UNEVEN = {"balance_weight": 0.0}
+LEVEL = {"resolution": 1.0}
 # Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
 NO_ANCHOR = {"contrastive_weight": 0.0, "reconstruction_weight": 0.0}
 
@@ -125,7 +125,7 @@ METHODS = {
     ),
     "literal": Method("self-paced, literal", LITERAL_PARAMETERS),
     "ours": Method("self-paced", {}),
-    "ours_uneven": Method("self-paced, balance_weight=0", UNEVEN, uneven=True),
+    "ours_level": Method("self-paced, resolution=1", LEVEL, uneven=True),
     "ours_joint": Method("self-paced, joint", {"training": "joint"}),
     "center_only": Method(
         "centre loss alone", {**NO_ANCHOR, "consistency_weight": 0.0}, ablation=True
@@ -145,9 +145,9 @@ METHODS = {
         estimator_class=GraphContrastiveClustering,
     ),
     "graph": Method("graph", {}, estimator_class=GraphContrastiveClustering),
-    "graph_uneven": Method(
-        "graph, balance_weight=0",
-        UNEVEN,
+    "graph_level": Method(
+        "graph, resolution=1",
+        LEVEL,
         uneven=True,
         estimator_class=GraphContrastiveClustering,
     ),

@@ -202,7 +202,7 @@ def is_present(records, wanted):
 
 def why_not(data, method):
     """Return why a method is not run on a data set; an empty string if it is."""
-    if method.uneven and not data.name.endswith("_uneven"):
+    if method.uneven and "_uneven" not in data.name:
         return "classes are of about one size"
     if method.limit and len(data.y) > method.limit:
         return f"more than {method.limit:,} samples"

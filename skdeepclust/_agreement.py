@@ -216,7 +216,13 @@ class Agreement(Remembering):
                     voting=["sum"],
                 )
                 found.append(matched(anew.labels, found[0]))
-        refined = [self._refined(criterion, each) for each in found]
+        # Modularity of low resolution would rather have fewer clusters.
+        used = [len(np.unique(each)) for each in found]
+        refined = [
+            self._refined(criterion, each)
+            for each, n in zip(found, used, strict=True)
+            if n == max(used)
+        ]
         moved = labels.copy()
         moved[place] = max(refined, key=criterion)
         return moved

@@ -526,7 +526,11 @@ class GraphStages(Remembering):
             found.append(self.first)
         criterion = Modularity(judges, self.resolution)
         unbroken = [np.unique(each, return_inverse=True)[1] for each in found]
-        refined = [criterion.refine(each, seed=seed) for each in unbroken]
+        # Modularity of low resolution would rather have fewer clusters.
+        most = max(each.max() for each in unbroken)
+        refined = [
+            criterion.refine(each, seed=seed) for each in unbroken if each.max() == most
+        ]
         return matched(max(refined, key=criterion), labels)
 
     def embed(self, x: Tensor) -> Tensor:

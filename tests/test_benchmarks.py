@@ -162,7 +162,7 @@ def test_methods_say_why_they_are_not_run(quality, digits):
     assert "0 to 1" in quality.why_not(wide, replace(vade, package=None))
     assert "more than" in quality.why_not(digits, replace(vade, limit=10))
     assert "fewer" in quality.why_not(digits, quality.METHODS["ours_held_out"])
-    assert "one size" in quality.why_not(digits, quality.METHODS["ours_uneven"])
+    assert "one size" in quality.why_not(digits, quality.METHODS["ours_level"])
 
 
 def test_uneven_data_have_classes_of_all_sizes(quality):
@@ -172,5 +172,5 @@ def test_uneven_data_have_classes_of_all_sizes(quality):
     again = quality.load_dataset("digits_uneven").y
     np.testing.assert_array_equal(np.sort(np.bincount(again)), sizes)
     assert not quality.why_not(
-        quality.load_dataset("digits_uneven"), quality.METHODS["graph_uneven"]
+        quality.load_dataset("digits_uneven"), quality.METHODS["graph_level"]
     )
