@@ -1,6 +1,7 @@
 """Losses against the slow reference, their gradients, symmetries and edge cases."""
 
 import math
+from functools import partial
 
 import numpy as np
 import pytest
@@ -166,6 +167,15 @@ def test_nt_xent_matches_reference(dtype, temperature):
 def test_cluster_balance_matches_reference(dtype, n_clusters):
     y = probabilities(7, n_clusters, dtype=dtype)
     check_value(losses.cluster_balance(y), reference.cluster_balance(numpy(y)), dtype)
+    sizes = torch.arange(1, n_clusters + 1, dtype=dtype)
+    sizes = sizes / sizes.sum()
+    expected = reference.cluster_balance(numpy(y), numpy(sizes))
+    check_value(losses.cluster_balance(y, sizes), expected, dtype)
+    # Nothing is lost where the mean has these sizes.
+    level = sizes.expand(5, -1)
+    check_value(losses.cluster_balance(level, sizes), 0.0, dtype)
+    with pytest.raises(ValueError, match="sizes must have a positive number for each"):
+        losses.cluster_balance(y, sizes[:-1])
 
 
 def test_pair_contrastive_known_value():
@@ -330,6 +340,8 @@ def test_nt_xent_gradient():
 
 def test_cluster_balance_gradient():
     check_gradient(losses.cluster_balance, probabilities(5, 3))
+    sizes = torch.tensor([0.5, 0.3, 0.2], dtype=torch.float64)
+    check_gradient(partial(losses.cluster_balance, sizes=sizes), probabilities(5, 3))
 
 
 # dense and factor form

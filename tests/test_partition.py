@@ -1,17 +1,28 @@
 """Clusters of a graph: any size, any shape, nearly no assumption."""
 
+import warnings
+
 import numpy as np
 import pytest
 from sklearn.datasets import load_iris, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
+from skdeepclust._center_stage import warn_unclear
 from skdeepclust._partition import (
+    Candidate,
+    find_clusters,
     find_table_clusters,
+    is_clear,
     locally_scaled_graph,
+    matched,
     table_graphs,
 )
-from skdeepclust._partition._criterion import conductances, effective_number
+from skdeepclust._partition._criterion import (
+    conductances,
+    effective_number,
+    link_over_split,
+)
 
 
 def ray():
@@ -101,3 +112,75 @@ def test_conductances_count_what_leaves():
 def test_effective_number_of_equal_and_unequal_sizes():
     assert effective_number(np.repeat([0, 1, 2], 5)) == pytest.approx(3)
     assert 1 < effective_number(np.repeat([0, 1], [9, 1])) < 1.5
+
+
+def overlapping(sizes):
+    return make_blobs(sizes, 6, cluster_std=1.6, random_state=0)
+
+
+def find(X, n_clusters, **how):
+    return find_table_clusters(table_graphs(X), n_clusters, seed=0, **how)
+
+
+def test_uneven_clusters_that_touch_are_found_by_the_vote():
+    X, y = overlapping([400, 200, 100, 60, 60, 60])
+    graphs = {"own": locally_scaled_graph(X)}
+    found = find_clusters(graphs, 6, seed=0)
+    assert adjusted_rand_score(y, found.labels) > 0.9
+    level = find_clusters(graphs, 6, seed=0, resolution=1.0)
+    assert adjusted_rand_score(y, level.labels) < 0.7
+    assert level.evenness > found.evenness + 0.1
+
+
+def test_clusters_that_stay_even_are_those_of_resolution_one():
+    X, y = overlapping([100] * 6)
+    found = find(X, 6)
+    assert found.resolution == 1
+    assert adjusted_rand_score(y, found.labels) > 0.9
+
+
+def test_unclear_graphs_are_partitioned_at_resolution_one():
+    X = np.random.default_rng(0).normal(size=(300, 20))
+    found = find(X, 6)
+    assert not is_clear(found)
+    assert found.resolution == 1
+    assert found.evenness > 0.9
+
+
+def test_a_level_partition_that_is_known_is_judged_not_sought():
+    X, y = overlapping([100] * 6)
+    stray = y.copy()
+    stray[::50] = (stray[::50] + 1) % 6
+    graphs = {"own": locally_scaled_graph(X)}
+    found = find_clusters(graphs, 6, seed=0, level=stray)
+    np.testing.assert_array_equal(found.labels, stray)
+
+
+def test_link_over_split_tells_a_cluster_in_two_from_two_clusters():
+    X, y = make_blobs([100, 100, 100], centers=[[0, 0], [9, 0], [0, 9]], random_state=0)
+    graph = locally_scaled_graph(X)
+    torn = np.where((y == 0) & (X[:, 0] > 0), 3, y)
+    joint = np.where(y == 2, 1, y)
+    right = link_over_split(graph, y, seed=0)
+    assert right < 1 < link_over_split(graph, torn, seed=0)
+    # Two blobs that are one cluster come apart without a cut.
+    assert conductances(graph, joint).max() < 0.01
+
+
+def test_matched_takes_over_the_numbers():
+    reference = np.array([2, 2, 0, 0, 1, 1])
+    np.testing.assert_array_equal(
+        matched(np.array([0, 0, 1, 1, 2, 1]), reference), [2, 2, 0, 0, 1, 0]
+    )
+
+
+@pytest.mark.parametrize("clear", [False, True])
+def test_one_large_cluster_is_told_of_where_the_graph_is_unclear(clear):
+    labels = np.repeat([0, 1, 2], [80, 10, 10])
+    found = Candidate(labels, "sum", 1.0, 0.05 if clear else 0.4, 0.6)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        warn_unclear(found)
+    assert ["holds 80% of the samples" in str(w.message) for w in told] == (
+        [] if clear else [True]
+    )
