@@ -144,7 +144,7 @@ class CenterStage(Remembering):
                 params.min_center_steps,
                 self.batches.spec.is_image,
                 images=100,
-                tables=30,
+                tables=20,
             ),
             refresh=self.update_centers,
             refresh_interval=params.center_update_interval,

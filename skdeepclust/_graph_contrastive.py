@@ -76,7 +76,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Epochs of stage 0; 0 skips it.
     min_pretrain_steps : int or "auto", default="auto"
         Small data sets get more epochs, to reach this number of optimiser steps. "auto"
-        stands for 400, and for 100 with tables.
+        stands for 400, and for 50 with tables.
     temperature : float, default=0.5
         The temperature of NT-Xent.
     center_epochs : int, default=0
@@ -84,7 +84,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         is built.
     min_center_steps : int or "auto", default="auto"
         Least number of optimiser steps of that stage, unless `center_epochs` is 0.
-        "auto" stands for 100, and for 30 with tables.
+        "auto" stands for 100, and for 20 with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres.
     center_weight : float, default=0.05
@@ -101,7 +101,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         - "candidates": each sample expressed by its nearest ones.
         - "exact": the thesis's dense matrix, learned; at most 5,000 samples.
         - "knn": nearest neighbours by cosine.
-        - "input": nearest neighbours by cosine of the samples themselves.
+        - "input": nearest neighbours of the samples themselves, of images by cosine, of
+          tables by cosine and by distance.
         - "auto": "input" for tables, and for images whose input can be cut much better
           than their embedding; else "self_expression".
         - a matrix: affinities of the samples that `fit` gets, not negative. It is made
@@ -118,7 +119,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Epochs of joint training after which the graph is built again: that of the
         embedding alone, unless it is the input's. None keeps it.
     init : {"spectral", "kmeans", "random"}, default="spectral"
-        What gives the clusters that the cluster head starts from.
+        What gives the clusters that the cluster head starts from. "spectral" is the
+        rule of the :ref:`User Guide <clusters>`; tables whose graphs are clear keep
+        these clusters.
     level : {"both", "instance", "cluster"}, default="both"
         Heads that are trained. With "instance", k-means in the embedding gives the
         clusters.
@@ -127,12 +130,12 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         final ones; 0 starts from a random head and ends with it as trained.
     min_head_steps : int or "auto", default="auto"
         Least number of optimiser steps for that, unless `head_epochs` is 0. "auto"
-        stands for 1000; with tables for 50, and for 150 at the end.
+        stands for 1000; with tables for 30, and for 120 at the end.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
     min_joint_steps : int or "auto", default="auto"
         Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
-        "auto" stands for 400, and for 50 with tables.
+        "auto" stands for 400, and for 40 with tables.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
     cluster_temperature : float, default=1.0
@@ -147,8 +150,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         clusters come out even at 1 or the graphs are unclear, else in what the
         resolutions .5, .35 and .25 agree on.
     consensus : bool, default=True
-        Whether the final clusters are the consensus of the cluster head, k-means in
-        the embedding, and its graph, instead of those of the cluster head alone. It
+        Whether the final clusters are found by head, embedding and graph together, and
+        those of clear tables kept, instead of those of the cluster head alone. It
         takes ``level="both"``, and `head_epochs`, in which the head is taught them.
     batch_size : int, default=256
         About the number of samples of a batch: at most a quarter more. In joint
@@ -229,8 +232,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     The thesis is not trainable as written; these are our readings. The n x n matrix of
     self-expression has a closed form whose strongest entries are found without it; its
     normalised form has the purest neighbours. Affinities are ``|C| + |C|^T``. A random
-    cluster head ends in a poor partition: it is taught the clusters that a spectral cut
-    of the graph gives, chosen among several by modularity. Terms are means, so that
+    cluster head ends in a poor partition: it is taught clusters that graphs of
+    neighbours give, by a rule that sees no labels. Terms are means, so that
     none drowns the others. A batch holds samples and one neighbour each, in random
     views; the other samples of the batch are the negatives.
     :data:`skdeepclust.LITERAL_GRAPH_PARAMETERS` has the thesis's own reading.

@@ -143,7 +143,7 @@ class GraphStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
         if not self.goes_on:
-            least = self._least("min_pretrain_steps", 400, 100)
+            least = self._least("min_pretrain_steps", 400, 50)
             yield lambda: pretraining_stage(*parts, least=least)
         if self.params.center_epochs > 0:
             yield self.easy.stage
@@ -162,7 +162,7 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.lesson is None:
             self.lesson = self._lesson(self.start().labels)
-        tables = 400 if self.kept is None else 50
+        tables = 400 if self.kept is None else 30
         least = self._least("min_head_steps", 1000, tables)
         return self._head_stage(self.lesson, least)
 
@@ -385,7 +385,7 @@ class GraphStages(Remembering):
             self.joint_terms,
             # Every sample brings a neighbour along.
             max(2, params.batch_size // 2),
-            min_steps=self._least("min_joint_steps", 400, 50),
+            min_steps=self._least("min_joint_steps", 400, 40),
             refresh=self.update_graph,
             refresh_interval=params.graph_update_interval or 2**31,
         )
@@ -460,7 +460,7 @@ class GraphStages(Remembering):
     def teach_end(self) -> Stage:
         """Teach the head the final clusters; those that are kept, the encoder, too."""
         if self.kept is not None:
-            least = self._least("min_head_steps", 1000, 150)
+            least = self._least("min_head_steps", 1000, 120)
             kept = torch.from_numpy(self.kept).to(self.generator.device)
             return lesson_stage(
                 self.params, self.network, self.batches, kept, least=least

@@ -75,11 +75,12 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Epochs of stage 0; 0 skips it.
     min_pretrain_steps : int or "auto", default="auto"
         Small data sets get more epochs, to reach this number of optimiser steps. "auto"
-        stands for 300, and for 100 with tables.
+        stands for 300, and for 50 with tables.
     init : {"neighbors", "kmeans"}, default="neighbors"
         What gives the first centres. "kmeans": of ten starts the one of least inertia.
-        "neighbors": of twenty, the one that nearest neighbours in embedding and input
-        agree with most; samples then move to their clusters, as after stages 1 and 2.
+        "neighbors": clusters that graphs of nearest neighbours show, see the
+        :ref:`User Guide <clusters>`; after stages 1 and 2 samples move to the clusters
+        of their neighbours. Tables whose graphs are clear keep these clusters.
     training : {"stages", "joint"}, default="stages"
         "joint" trains stages 1 and 2 at once, the outlook of the thesis (5.2).
     assignment : {"gaussian", "student_t"}, default="gaussian"
@@ -98,7 +99,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     center_epochs : int, default=3
         Epochs of stage 1, M1; 0 skips it.
     min_center_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 30
+        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 20
         with tables.
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
@@ -108,11 +109,11 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         clusters of neighbours; 0 starts stage 2 from a random head.
     min_head_steps : int or "auto", default="auto"
         Least number of optimiser steps for each. "auto" stands for 200; with tables for
-        50, and for 150 at the end.
+        30, and for 120 at the end.
     contrastive_epochs : int, default=2
         Epochs of stage 2, M2; 0 skips it.
     min_contrastive_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 30
+        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 20
         with tables.
     temperature : float, default=0.5
         The temperature of NT-Xent and of eq. 3.9.
@@ -208,16 +209,16 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     Notes
     -----
-    The thesis is not trainable as written; these are our readings. Eq. 3.1 is
-    minimised as 1 minus the cosine. The t-distribution's assignments are nearly
-    uniform in the latent space, so that all centres drift to the mean; Gaussian ones
-    have a width that follows the data. NT-Xent, or the reconstruction, stays in the
-    loss of stage 1 and keeps the encoder from collapsing. The first centres come from
-    the start of k-means that nearest neighbours agree with, not from that of least
-    inertia. Similarities come from the assignments. The head starts from the clusters
-    of stage 1, not at random, which would leave clusters empty for good. After stage
-    2 it is taught its clusters again, samples moved to those of their neighbours, but
-    with ``init="kmeans"``.
+    The thesis is not trainable as written; these are our readings. Eq. 3.1 is minimised
+    as 1 minus the cosine. The t-distribution's assignments are nearly uniform in the
+    latent space, so that all centres drift to the mean; Gaussian ones have a width that
+    follows the data. NT-Xent, or the reconstruction, stays in the loss of stage 1 and
+    keeps the encoder from collapsing. The first centres are the means of clusters that
+    nearest neighbours agree with, not those of k-means with the least inertia;
+    :ref:`clusters` has the rule. Similarities come from the assignments. The head
+    starts from the clusters of stage 1, not at random, which would leave clusters empty
+    for good. After stage 2 it is taught its clusters again, samples moved to those of
+    their neighbours, but with ``init="kmeans"``.
     :data:`skdeepclust.LITERAL_PARAMETERS` has the thesis's own reading.
 
     References

@@ -88,7 +88,7 @@ class SelfPacedStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.network, self.batches, self.easy.views, self.generator)
         if not self.goes_on:
-            least = self._least("min_pretrain_steps", 300, 100)
+            least = self._least("min_pretrain_steps", 300, 50)
             yield lambda: pretraining_stage(self.params, *parts, least=least)
         if self.params.training == "joint":
             yield self.warm_up_head
@@ -116,7 +116,7 @@ class SelfPacedStages(Remembering):
             self.network,
             *self.lesson,
             label_smoothing=smoothing,
-            least=self._least("min_head_steps", 200, 50),
+            least=self._least("min_head_steps", 200, 30),
         )
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
@@ -160,7 +160,7 @@ class SelfPacedStages(Remembering):
             ],
             self.pair_terms,
             params.batch_size,
-            min_steps=self._least("min_contrastive_steps", 75, 30),
+            min_steps=self._least("min_contrastive_steps", 75, 20),
             refresh=self.update_pairs,
             refresh_interval=params.pair_update_interval,
         )
@@ -227,7 +227,7 @@ class SelfPacedStages(Remembering):
         Clusters of a table that are kept are taught to the encoder, too.
         """
         assert self.agreement is not None
-        least = self._least("min_head_steps", 200, 150)
+        least = self._least("min_head_steps", 200, 120)
         if self.agreement.kept is not None:
             kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
             return lesson_stage(
@@ -281,8 +281,8 @@ class SelfPacedStages(Remembering):
             step,
             params.batch_size,
             min_steps=max(
-                self._least("min_center_steps", 100, 30),
-                self._least("min_contrastive_steps", 75, 30),
+                self._least("min_center_steps", 100, 20),
+                self._least("min_contrastive_steps", 75, 20),
             ),
             refresh=refresh,
         )
