@@ -13,11 +13,15 @@ import numpy as np
 from peers import (
     agglomerative,
     clustpy,
+    evoc,
+    gaussian_mixture,
     kmeans,
     kmeans_unit,
+    leiden,
     nmf,
     partition,
     spectral,
+    umap_hdbscan,
     umap_kmeans,
 )
 from sklearn.exceptions import ConvergenceWarning
@@ -90,7 +94,13 @@ METHODS = {
         "agglomerative clustering", cluster=agglomerative, limit=SLOW_LIMIT
     ),
     "nmf": Method("NMF + k-means", cluster=nmf, values=(0, np.inf)),
+    "gaussian_mixture": Method("Gaussian mixture, diagonal", cluster=gaussian_mixture),
     "umap": Method("UMAP + k-means", cluster=umap_kmeans, package="umap"),
+    "umap_hdbscan": Method(
+        "UMAP + HDBSCAN, K not told", cluster=umap_hdbscan, package="umap"
+    ),
+    "leiden": Method("Leiden", cluster=leiden, package="leidenalg", limit=SLOW_LIMIT),
+    "evoc": Method("EVoC, K not told", cluster=evoc, package="evoc"),
     "partition": Method(
         "graph partition, no network", cluster=partition, limit=SLOW_LIMIT
     ),

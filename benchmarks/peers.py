@@ -10,10 +10,18 @@ import warnings
 from contextlib import redirect_stderr, redirect_stdout
 from unittest.mock import MagicMock
 
+import numpy as np
 import torch
-from sklearn.cluster import AgglomerativeClustering, KMeans, SpectralClustering
+from sklearn.cluster import (
+    HDBSCAN,
+    AgglomerativeClustering,
+    KMeans,
+    SpectralClustering,
+)
 from sklearn.decomposition import NMF
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.mixture import GaussianMixture
+from sklearn.neighbors import kneighbors_graph
 from sklearn.preprocessing import normalize
 
 from skdeepclust._partition import find_table_clusters, table_graphs
@@ -54,14 +62,73 @@ def partition(rows, n_clusters, seed):
     return find_table_clusters(table_graphs(rows), n_clusters, seed=seed).labels
 
 
-def umap_kmeans(rows, n_clusters, seed):
+def gaussian_mixture(rows, n_clusters, seed):
+    """Fit a mixture of Gaussians; their axes are those of the columns."""
+    model = GaussianMixture(
+        n_clusters, covariance_type="diag", reg_covar=1e-3, random_state=seed
+    )
+    return model.fit_predict(rows)
+
+
+def leiden(rows, n_clusters, seed):
+    """Partition the graph of ten neighbours by Leiden, at a resolution that gives K."""
+    import igraph
+    import leidenalg
+
+    links = kneighbors_graph(rows, 10).tocoo()
+    graph = igraph.Graph(
+        len(rows), [*zip(links.row.tolist(), links.col.tolist(), strict=True)]
+    )
+    graph.simplify()
+    low, high, best = 1e-3, 20.0, None
+    for _ in range(20):
+        resolution = (low * high) ** 0.5
+        labels = leidenalg.find_partition(
+            graph,
+            leidenalg.RBConfigurationVertexPartition,
+            resolution_parameter=resolution,
+            seed=seed,
+        ).membership
+        found = max(labels) + 1
+        if best is None or abs(found - n_clusters) < abs(max(best) + 1 - n_clusters):
+            best = labels
+        if found == n_clusters:
+            break
+        low, high = (resolution, high) if found < n_clusters else (low, resolution)
+    return np.asarray(best)
+
+
+def evoc(rows, n_clusters, seed):
+    """Group embeddings by EVoC, which finds the number of clusters itself."""
+    from evoc import EVoC
+
+    labels = EVoC(random_state=seed).fit_predict(np.asarray(rows, dtype=np.float32))
+    return np.unique(labels, return_inverse=True)[1]
+
+
+def umap_embedding(rows, seed):
     import umap
 
     with warnings.catch_warnings():
         # With a seed it uses one thread, and says so.
         warnings.simplefilter("ignore", UserWarning)
         reducer = umap.UMAP(n_components=10, metric="cosine", random_state=seed)
-        return kmeans(reducer.fit_transform(rows), n_clusters, seed)
+        return reducer.fit_transform(rows)
+
+
+def umap_kmeans(rows, n_clusters, seed):
+    return kmeans(umap_embedding(rows, seed), n_clusters, seed)
+
+
+def umap_hdbscan(rows, n_clusters, seed):
+    """Group UMAP's embedding by HDBSCAN, which finds the number of clusters itself.
+
+    What it takes for noise is one more cluster.
+    """
+    labels = HDBSCAN(min_cluster_size=15, copy=True).fit_predict(
+        umap_embedding(rows, seed)
+    )
+    return np.unique(labels, return_inverse=True)[1]
 
 
 def clustpy(name):
