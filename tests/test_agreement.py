@@ -31,7 +31,8 @@ def agreement(X):
 
 @pytest.fixture(params=[SelfPacedContrastiveClustering, GraphContrastiveClustering])
 def estimator(request):
-    return partial(request.param, random_state=0)
+    quick = {"hidden_layer_sizes": (32,), "min_pretrain_steps": 10}
+    return partial(request.param, **quick, random_state=0)
 
 
 @pytest.fixture
@@ -65,11 +66,11 @@ def test_refine_at_low_resolution_keeps_clusters_of_unequal_size():
 
 
 def test_resolution_decides_the_sizes_of_clusters(estimator):
-    """Three blobs of 500, 60 and 40: one of the sizes, or thirds."""
-    X, y = make_blobs([500, 60, 40], 8, cluster_std=3.0, random_state=0)
+    """Three blobs of 250, 30 and 20: one of the sizes, or thirds."""
+    X, y = make_blobs([250, 30, 20], 8, cluster_std=3.0, random_state=0)
     assert clustering_accuracy(y, estimator(3).fit_predict(X)) > 0.97
     level = estimator(3, resolution=1.0).fit_predict(X)
-    assert np.bincount(level).max() < 300
+    assert np.bincount(level).max() < 150
 
 
 def test_votes_doubt_what_neighbors_contradict(blobs):
@@ -204,7 +205,8 @@ def test_neighbors_have_the_last_word(monkeypatch, training):
         return np.where(labels == 0, 1, labels) if n_calls == 2 else labels
 
     monkeypatch.setattr(Agreement, "refine", merge_at_last)
-    quick = {"min_pretrain_steps": 40, "training": training, "random_state": 0}
+    quick = {f"min_{s}_steps": 10 for s in ("pretrain", "center", "contrastive")}
+    quick |= {"min_head_steps": 60, "training": training, "random_state": 0}
     model = SelfPacedContrastiveClustering(4, **quick)
     with pytest.warns(ConvergenceWarning, match="1 of n_clusters=4"):
         model.fit(load_digits(n_class=4).images[:150])
