@@ -248,6 +248,8 @@ class GraphStages(Remembering):
             agreement = Agreement(self.batches, self.generator, self.params.resolution)
             labels = agreement.find_in_embedding(h, self.params.n_clusters)
             return WarmStart(own, labels, Modularity([own])(labels), "kmeans")
+        if find is find_table_clusters:
+            self.input_graph = own
         value = Modularity([own])(found.labels)
         return WarmStart(own, found.labels, value, found.graph)
 

@@ -343,3 +343,15 @@ def test_a_high_resolution_pulls_clusters_to_one_size(tiny_graph):
         model = tiny_graph(3, resolution=resolution, joint_epochs=0)
         labels = model.set_params(min_head_steps=200).fit(X).labels_
         assert least <= adjusted_rand_score(y, labels) <= most
+
+
+def test_the_graph_of_a_clear_table_stays_that_of_its_rows(monkeypatch, tiny_graph):
+    """Also where it is to be built again: the embedding has no part in it."""
+    X, _ = make_blobs(80, 4, centers=3, random_state=0)
+
+    def fail(*arguments):
+        raise AssertionError
+
+    monkeypatch.setattr("skdeepclust._graph_stages.build_affinities", fail)
+    model = tiny_graph(3, graph_update_interval=1, joint_epochs=2).fit(X)
+    assert model.affinity_matrix_.shape == (80, 80)
