@@ -69,7 +69,7 @@ def load_images(n):
 def measure(X, estimator, parameters):
     """Fit and predict once; return the CPU seconds of each part and the peak in MB."""
     import skdeepclust
-    import skdeepclust._graph_stages as stages
+    import skdeepclust._graph_clusters as stages
     from skdeepclust.training import loop
 
     classes = {

@@ -1,5 +1,6 @@
-"""Clusters that nearest neighbours agree with: a start, and a last word."""
+"""Clusters that nearest neighbors agree with: the first ones, and refined ones."""
 
+from dataclasses import replace
 from typing import Any, Literal
 
 import numpy as np
@@ -117,7 +118,7 @@ class Agreement(Remembering):
         self.found_resolution, self.first = found.resolution, found.labels
         return self._means(h[index], found.labels), found
 
-    def find_in_embedding(self, h: Tensor, n_clusters: int) -> NDArray[np.int64]:
+    def find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
         """Find clusters of all samples in the embedding alone.
 
         Parameters
@@ -129,14 +130,15 @@ class Agreement(Remembering):
 
         Returns
         -------
-        ndarray of shape (n_samples,)
-            Clusters. Samples that are not looked at are in that of the nearest mean.
+        Candidate
+            Of all samples. Those outside the random part join the nearest mean.
         """
         index = self._seek()
-        found = self._find_in_embedding(h[index], n_clusters).labels
-        labels = torch.cdist(h, self._means(h[index], found)).argmin(1).cpu().numpy()
-        labels[index.cpu().numpy()] = found
-        return np.asarray(labels, dtype=np.int64)
+        found = self._find_in_embedding(h[index], n_clusters)
+        means = self._means(h[index], found.labels)
+        labels = torch.cdist(h, means).argmin(1).cpu().numpy()
+        labels[index.cpu().numpy()] = found.labels
+        return replace(found, labels=labels)
 
     def _means(self, h: Tensor, labels: NDArray[np.int64]) -> Tensor:
         member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)
@@ -165,7 +167,7 @@ class Agreement(Remembering):
     def _own_graphs(self, h: Tensor) -> dict[str, sp.csr_matrix]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
         (own,) = build_affinities(h, "self_expression", [n_neighbors])
-        return {"embedding": own, "sum": sum_of_graphs(own, self.input_graph)}
+        return {"embedding": own, "sum": sum_of_graphs(own, self._given())}
 
     def _extended(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
         """Give all other samples the clusters of neighbours that are looked at."""
@@ -271,10 +273,22 @@ class Agreement(Remembering):
 
     def _graphs(self, h: Tensor) -> list[Any]:
         n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
+        return [*build_affinities(h, "knn", [n_neighbors]), self._given()]
+
+    def _given(self) -> sp.csr_matrix:
+        """Return the graph of the input, which is built when it is first needed."""
+        if self.input_graph is None:
+            rows = torch.from_numpy(self._rows(self._seek().cpu().numpy()))
+            if not self.batches.spec.is_image:
+                uncenter(rows, self.batches.spec)
+            n_neighbors = min(_NEIGHBORS, len(rows) - 1)
+            (self.input_graph,) = input_affinities(
+                rows, [n_neighbors], project=True, seed=self.seed
+            )
+        return self.input_graph
 
     def _seek(self) -> Tensor:
-        """Return the samples that are looked at; at first, link them."""
+        """Return the samples that are looked at, which are drawn once."""
         if self.index is not None:
             return self.index
         if not hasattr(self, "seed"):
@@ -286,13 +300,6 @@ class Agreement(Remembering):
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))
-        rows = torch.from_numpy(self._rows(places))
-        if not self.batches.spec.is_image:
-            uncenter(rows, self.batches.spec)
-        n_neighbors = min(_NEIGHBORS, len(rows) - 1)
-        (self.input_graph,) = input_affinities(
-            rows, [n_neighbors], project=True, seed=self.seed
-        )
         self.index = torch.from_numpy(places).to(self.generator.device)
         return self.index
 

@@ -130,7 +130,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         final ones; 0 starts from a random head and ends with it as trained.
     min_head_steps : int or "auto", default="auto"
         Least number of optimiser steps for that, unless `head_epochs` is 0. "auto"
-        stands for 1000; with tables for 30, and for 120 at the end.
+        stands for 1000; with tables for 30, and for 120 at the end, or for 400 both
+        times if their graphs are unclear.
     joint_epochs : int, default=5
         Epochs of joint training; 0 skips it.
     min_joint_steps : int or "auto", default="auto"
@@ -232,9 +233,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     The thesis is not trainable as written; these are our readings. The n x n matrix of
     self-expression has a closed form whose strongest entries are found without it; its
     normalised form has the purest neighbours. Affinities are ``|C| + |C|^T``. A random
-    cluster head ends in a poor partition: it is taught clusters that graphs of
-    neighbours give, by a rule that sees no labels. Terms are means, so that
-    none drowns the others. A batch holds samples and one neighbour each, in random
+    cluster head ends in a poor partition: it is first trained on clusters that are
+    found in graphs of neighbours, by a rule that sees no labels. Terms are means, so
+    that none drowns the others. A batch holds samples and one neighbour each, in random
     views; the other samples of the batch are the negatives.
     :data:`skdeepclust.LITERAL_GRAPH_PARAMETERS` has the thesis's own reading.
 

@@ -69,7 +69,7 @@ def head_stage(
     )
 
 
-def lesson_stage(
+def label_stage(
     estimator: Any,
     network: ClusterNetwork,
     batches: Batches,
@@ -77,9 +77,9 @@ def lesson_stage(
     *,
     least: int,
 ) -> Stage:
-    """Build the stage that teaches head and encoder clusters of the input.
+    """Build the stage that trains encoder and head on given labels.
 
-    A head alone could not learn what the embedding does not show.
+    The head alone could not learn clusters that the embedding does not separate.
 
     Parameters
     ----------

@@ -10,7 +10,7 @@ from torch.nn.functional import normalize
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, lesson_stage
+from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, label_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import check_finite
 from skdeepclust.networks import ClusterNetwork
@@ -222,15 +222,12 @@ class SelfPacedStages(Remembering):
         return {"loss": loss, **terms}
 
     def teach_end(self) -> Stage:
-        """Teach the head its own clusters, moved and doubted as neighbours say.
-
-        Clusters of a table that are kept are taught to the encoder, too.
-        """
+        """Train the head on the final clusters, and the encoder on those kept."""
         assert self.agreement is not None
         least = self._least("min_head_steps", 200, 120)
         if self.agreement.kept is not None:
             kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
-            return lesson_stage(
+            return label_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
         if self.lesson is None:

@@ -7,7 +7,7 @@ import pytest
 import scipy.sparse as sp
 import torch
 from sklearn.cluster import KMeans
-from sklearn.datasets import load_digits, make_blobs
+from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.exceptions import ConvergenceWarning
 
 import skdeepclust._agreement as module
@@ -239,3 +239,43 @@ def test_init_kmeans_asks_no_neighbors(monkeypatch, blobs, training):
     model.fit(blobs[0])
     with pytest.raises(AssertionError):
         model.set_params(init="neighbors").fit(blobs[0])
+
+
+def test_a_shape_that_the_embedding_does_not_show_is_learned(estimator):
+    """The encoder learns circles at the end; its head alone could not."""
+    X, y = make_circles(300, noise=0.05, factor=0.5, random_state=0)
+    model = estimator(2).fit(X)
+    assert clustering_accuracy(y, model.labels_) > 0.97
+
+
+def test_balance_holds_clusters_to_the_sizes_of_the_first_ones(estimator):
+    X, _ = make_blobs([250, 30, 20], 8, cluster_std=3.0, random_state=0)
+    history = estimator(3).fit(X).history_
+    balance = [row["cluster_balance"] for row in history if "cluster_balance" in row]
+    # Held to one size it would be log 3 minus the entropy of these sizes, .54.
+    assert balance[-1] < 0.1
+
+
+def test_clear_clusters_of_many_rows_extend_to_those_not_looked_at(monkeypatch, blobs):
+    X, y = blobs
+    monkeypatch.setattr(module, "_MAX_SAMPLES", 60)
+    judge = agreement(X)
+    judge.find_centers(torch.from_numpy(X).float(), 4)
+    assert len(judge.index) == 60
+    assert clustering_accuracy(y, judge.kept) > 0.98
+
+
+def test_refine_returns_to_the_first_clusters_where_training_has_lost_them(blobs):
+    X, y = blobs
+    judge, lost = agreement(X), np.random.default_rng(0).integers(4, size=len(y))
+    judge.first = y
+    assert clustering_accuracy(y, judge.refine(torch.from_numpy(X).float(), lost)) == 1
+
+
+def test_refine_loses_no_cluster_at_low_resolution():
+    digits = load_digits(n_class=4)
+    judge = agreement(digits.images[:, None])
+    judge.first, judge.found_resolution = digits.target, 0.05
+    merged = np.minimum(digits.target, 2)
+    h = torch.from_numpy(digits.data).float()
+    assert len(np.unique(judge.refine(h, merged))) == 4

@@ -37,15 +37,15 @@ def make_record(scaling, n, power, estimator="graph"):
     ("estimator", "tiny"), [("graph", TINY_GRAPH), ("self-paced", TINY)]
 )
 def test_measure_times_every_part_and_puts_the_package_back(scaling, estimator, tiny):
-    from skdeepclust import _graph_stages
+    from skdeepclust import _graph_clusters
 
-    before = _graph_stages.build_affinities
+    before = _graph_clusters.build_affinities
     X = np.random.default_rng(0).normal(size=(80, 6))
     parameters = {k: v for k, v in tiny.items() if k != "random_state"}
     found = scaling.measure(X, estimator, parameters)
     assert all(found["seconds"][part] > 0 for part in scaling.PARTS[estimator])
     assert found["peak_mb"] > found["peak_above_data_mb"] >= 0
-    assert _graph_stages.build_affinities is before
+    assert _graph_clusters.build_affinities is before
 
 
 @pytest.mark.parametrize("power", [1.0, 2.0])

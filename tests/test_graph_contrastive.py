@@ -352,6 +352,6 @@ def test_the_graph_of_a_clear_table_stays_that_of_its_rows(monkeypatch, tiny_gra
     def fail(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr("skdeepclust._graph_stages.build_affinities", fail)
+    monkeypatch.setattr("skdeepclust._graph_clusters.build_affinities", fail)
     model = tiny_graph(3, graph_update_interval=1, joint_epochs=2).fit(X)
     assert model.affinity_matrix_.shape == (80, 80)

@@ -17,6 +17,7 @@ from skdeepclust.training import (
     Stage,
     as_rows,
     available_devices,
+    least_steps,
     loop,
     repeatable,
     resolve_device,
@@ -391,3 +392,18 @@ def test_the_last_of_several_scopes_puts_the_settings_back(monkeypatch):
     assert (cudnn.deterministic, cudnn.benchmark) == (True, False)
     second.__exit__(None, None, None)
     assert (cudnn.deterministic, cudnn.benchmark) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("n_samples", "n_batches"), [(1, 1), (125, 1), (126, 2), (200, 2), (299, 3)]
+)
+def test_batches_are_at_most_a_quarter_larger(n_samples, n_batches):
+    layer, step = regression()
+    stage = make_stage(layer, step, 1, batch_size=100)
+    assert stage.batches(n_samples) == n_batches
+
+
+def test_least_steps_are_what_is_given_or_depend_on_the_data():
+    assert least_steps(7, True, images=3, tables=2) == 7
+    assert least_steps("auto", True, images=3, tables=2) == 3
+    assert least_steps("auto", False, images=3, tables=2) == 2
