@@ -250,10 +250,10 @@ def test_a_shape_that_the_embedding_does_not_show_is_learned(estimator):
 
 def test_balance_holds_clusters_to_the_sizes_of_the_first_ones(estimator):
     X, _ = make_blobs([250, 30, 20], 8, cluster_std=3.0, random_state=0)
-    history = estimator(3).fit(X).history_
+    history = estimator(3, min_head_steps=200).fit(X).history_
     balance = [row["cluster_balance"] for row in history if "cluster_balance" in row]
     # Held to one size it would be log 3 minus the entropy of these sizes, .54.
-    assert balance[0] < 0.1
+    assert max(balance) < 0.1
 
 
 def test_clear_clusters_of_many_rows_extend_to_those_not_looked_at(monkeypatch, blobs):
@@ -276,6 +276,7 @@ def test_refine_loses_no_cluster_at_low_resolution():
     digits = load_digits(n_class=4)
     judge = agreement(digits.images[:, None])
     judge.first, judge.found_resolution = digits.target, 0.0
-    merged = np.minimum(digits.target, 2)
+    # One cluster has all edges within it, the largest modularity at resolution 0.
+    merged = np.zeros_like(digits.target)
     h = torch.from_numpy(digits.data).float()
     assert len(np.unique(judge.refine(h, merged))) == 4
