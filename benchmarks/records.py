@@ -47,9 +47,7 @@ def run_record(data, method_name, seed, overrides=None):
         "dataset": data.name,
         "method": method_name,
         "seed": seed,
-        "acc": round(clustering_accuracy(data.y, labels), 4),
-        "nmi": round(normalized_mutual_info(data.y, labels), 4),
-        "ari": round(float(adjusted_rand_score(data.y, labels)), 4),
+        **scores(data.y, labels),
         "seconds": round(seconds, 2),
         "megabytes": megabytes,
         "n_samples": n_samples,
@@ -59,16 +57,30 @@ def run_record(data, method_name, seed, overrides=None):
         "parameters": parameters,
         "torch_threads": n_threads,
         "machine": machine(),
-        "versions": {
-            "python": platform.python_version(),
-            "skdeepclust": skdeepclust.__version__,
-            **{package: version(package) for package in PACKAGES},
-        },
+        "versions": versions(),
     }
     if rest is not None:
         accuracy = clustering_accuracy(rest.y, estimator.predict(rest.X))
         record["acc_held_out"] = round(accuracy, 4)
     return record
+
+
+def scores(y, labels):
+    """Return how well labels agree with the classes."""
+    return {
+        "acc": round(clustering_accuracy(y, labels), 4),
+        "nmi": round(normalized_mutual_info(y, labels), 4),
+        "ari": round(float(adjusted_rand_score(y, labels)), 4),
+    }
+
+
+def versions():
+    """Return those of Python, of this package and of what it computes with."""
+    return {
+        "python": platform.python_version(),
+        "skdeepclust": skdeepclust.__version__,
+        **{package: version(package) for package in PACKAGES},
+    }
 
 
 def forget_peak():
