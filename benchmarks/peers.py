@@ -70,8 +70,8 @@ def gaussian_mixture(rows, n_clusters, seed):
     return model.fit_predict(rows)
 
 
-def leiden(rows, n_clusters, seed):
-    """Partition the graph of ten neighbours by Leiden, at a resolution that gives K."""
+def leiden_communities(rows, resolution, seed):
+    """Partition the graph of ten neighbours by Leiden."""
     import igraph
     import leidenalg
 
@@ -80,15 +80,20 @@ def leiden(rows, n_clusters, seed):
         len(rows), [*zip(links.row.tolist(), links.col.tolist(), strict=True)]
     )
     graph.simplify()
+    return leidenalg.find_partition(
+        graph,
+        leidenalg.RBConfigurationVertexPartition,
+        resolution_parameter=resolution,
+        seed=seed,
+    ).membership
+
+
+def leiden(rows, n_clusters, seed):
+    """Partition by Leiden, at a resolution that gives K clusters."""
     low, high, best = 1e-3, 20.0, None
     for _ in range(20):
         resolution = (low * high) ** 0.5
-        labels = leidenalg.find_partition(
-            graph,
-            leidenalg.RBConfigurationVertexPartition,
-            resolution_parameter=resolution,
-            seed=seed,
-        ).membership
+        labels = leiden_communities(rows, resolution, seed)
         found = max(labels) + 1
         if best is None or abs(found - n_clusters) < abs(max(best) + 1 - n_clusters):
             best = labels

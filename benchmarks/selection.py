@@ -1,11 +1,10 @@
-"""Choices without labels: how well each criterion ranks fits, and how many clusters.
+"""Choices without labels: how well each criterion ranks fits.
 
-``search`` fits some configurations of both estimators and compares each criterion that
-needs no labels with ACC. ``n_clusters`` estimates the number of clusters of the samples
-themselves and of their embedding after stage 0. Records go to
-``benchmarks/results/selection.json``, and the tables to the documentation::
+Some configurations of both estimators are fitted, and each criterion that needs no
+labels is compared with ACC. Records go to ``benchmarks/results/selection.json``, and
+the tables to the documentation::
 
-    python benchmarks/selection.py --datasets digits --parts search --seeds 0 1
+    python benchmarks/selection.py --datasets digits --seeds 0 1
 
 A record is written as soon as it is there, and counts as present as long as the
 estimator's parameters have not changed since; ``--force`` makes it again.
@@ -13,11 +12,9 @@ estimator's parameters have not changed since; ``--force`` makes it again.
 
 import argparse
 import json
-import platform
 import statistics
 import time
 import warnings
-from importlib.metadata import version
 from itertools import product
 from pathlib import Path
 
@@ -25,11 +22,11 @@ import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
 from records import (
-    PACKAGES,
     agree,
     describe,
     machine,
     read_records,
+    versions,
     write_atomically,
     write_lines,
 )
@@ -38,20 +35,12 @@ from sklearn.exceptions import ConvergenceWarning
 from tables import csv_table, setting
 from threadpoolctl import threadpool_limits
 
-import skdeepclust
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.model_selection import (
-    StabilityScorer,
-    estimate_n_clusters,
-    silhouette_scorer,
-)
+from skdeepclust.model_selection import StabilityScorer, silhouette_scorer
 
 RESULTS = ROOT / "benchmarks" / "results" / "selection.json"
 TABLE = ROOT / "doc" / "_generated" / "selection.rst"
-DATASETS = {
-    "search": ["digits", "digits_table", "cifar10_features"],
-    "n_clusters": ["digits", "coil20", "mnist_10k", "fashion_10k", "cifar10_features"],
-}
+DATASETS = ("digits", "digits_table", "cifar10_features")
 SHORT = {"pretrain_epochs": 1, "min_pretrain_steps": 50}
 CONFIGURATIONS = {
     "ours": [
@@ -88,29 +77,21 @@ CRITERIA = {
     "refits": "of refits",
     "loss": "last loss",
 }
-ROWS = {"input": "samples", "embedding": "embedding"}
-ESTIMATES = ("modularity", "stability", "eigengap")
 
 # ------------------------------------------------------------------------ records
 
 
-def points(part, methods):
+def points(methods):
     """Return all that is to be recorded of a data set and a seed."""
-    if part == "n_clusters":
-        return [{"part": part, "rows": rows} for rows in ROWS]
     return [
-        {"part": part, "method": method, "configuration": configuration}
+        {"method": method, "configuration": configuration}
         for method in methods
         for configuration in CONFIGURATIONS[method]
     ]
 
 
 def build(point, n_clusters, seed, base=None):
-    """Return the estimator of a point, unfitted; None where it takes no part."""
-    if point["part"] == "n_clusters":
-        if point["rows"] == "input":
-            return None
-        return METHODS["simclr"].estimator(n_clusters, seed, base)
+    """Return the estimator of a point, unfitted."""
     overrides = {**(base or {}), **point["configuration"]}
     n_clusters = round(overrides.pop("n_clusters", 1) * n_clusters)
     return METHODS[point["method"]].estimator(n_clusters, seed, overrides)
@@ -123,10 +104,7 @@ def make_record(data, point, seed, base=None):
     with warnings.catch_warnings():
         # Some leave clusters empty, which is one of the things to be told apart.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        if estimator is not None:
-            estimator.fit(data.X)
-        look = judge if point["part"] == "search" else estimate
-        found = look(data, estimator, seed)
+        found = judge(data, estimator.fit(data.X))
     return {
         "dataset": data.name,
         **point,
@@ -137,15 +115,11 @@ def make_record(data, point, seed, base=None):
         "parameters": describe(estimator),
         "torch_threads": torch.get_num_threads(),
         "machine": machine(),
-        "versions": {
-            "python": platform.python_version(),
-            "skdeepclust": skdeepclust.__version__,
-            **{package: version(package) for package in PACKAGES},
-        },
+        "versions": versions(),
     }
 
 
-def judge(data, estimator, seed):
+def judge(data, estimator):
     """Return ACC, and each criterion; all are better when they are larger."""
     views = StabilityScorer(n_refits=0)(estimator, data.X)
     refits = StabilityScorer(n_views=0)(estimator, data.X)
@@ -163,20 +137,10 @@ def judge(data, estimator, seed):
     }
 
 
-def estimate(data, estimator, seed):
-    """Return the number of clusters by each method."""
-    X = data.flat if estimator is None else estimator.embedding_
-    found = {
-        name: estimate_n_clusters(X, method=name, random_state=seed)
-        for name in ESTIMATES
-    }
-    return {"estimates": found}
-
-
 def key(record):
     """Return what tells records apart."""
-    names = ("part", "dataset", "method", "configuration", "rows", "seed")
-    return tuple(json.dumps(record.get(name)) for name in names)
+    names = ("dataset", "method", "configuration", "seed")
+    return tuple(json.dumps(record[name]) for name in names)
 
 
 def is_current(record, base=None):
@@ -198,11 +162,10 @@ def add_record(path, record):
 
 
 def _order(record):
-    known = points(record["part"], CONFIGURATIONS)
-    point = {name: record.get(name) for name in known[0]}
+    known = points(CONFIGURATIONS)
+    point = {name: record[name] for name in known[0]}
     place = known.index(point) if point in known else len(known)
-    dataset = [*LOADERS].index(record["dataset"])
-    return [*DATASETS].index(record["part"]), dataset, place, record["seed"]
+    return [*LOADERS].index(record["dataset"]), place, record["seed"]
 
 
 # ------------------------------------------------------------------------- tables
@@ -217,8 +180,7 @@ def make_tables(records):
             ".. Written by benchmarks/selection.py; do not edit.",
             "",
             *setting(records, seconds=False),
-            *_search_tables([r for r in records if r["part"] == "search"]),
-            *_n_clusters_table([r for r in records if r["part"] == "n_clusters"]),
+            *_search_tables(records),
         ]
     )
 
@@ -287,23 +249,6 @@ def chosen(records, criterion=lambda record: 0):
     return f"{statistics.mean(found):.3f}" if found else "-"
 
 
-def _n_clusters_table(records):
-    rows = []
-    for (dataset, kind), group in grouped(records, "dataset", "rows").items():
-        cells = [
-            ", ".join(str(record["estimates"][method]) for record in group)
-            for method in ESTIMATES
-        ]
-        rows.append((dataset, ROWS[kind], str(group[0]["n_clusters"]), *cells))
-    if rows:
-        yield from ["The estimate of each seed is given.", ""]
-        yield from csv_table(
-            "Estimated number of clusters",
-            ["Data set", "Rows", "Classes", *(f"``{name}``" for name in ESTIMATES)],
-            rows,
-        )
-
-
 # ---------------------------------------------------------------------- the command
 
 
@@ -311,13 +256,7 @@ def parse_arguments(arguments=None):
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--parts", nargs="+", choices=DATASETS, default=[*DATASETS])
-    parser.add_argument(
-        "--datasets",
-        nargs="+",
-        choices=LOADERS,
-        help="by default three for the search and five for the number of clusters",
-    )
+    parser.add_argument("--datasets", nargs="+", choices=LOADERS, default=DATASETS)
     parser.add_argument(
         "--methods", nargs="+", choices=CONFIGURATIONS, default=[*CONFIGURATIONS]
     )
@@ -334,25 +273,22 @@ def parse_arguments(arguments=None):
 
 def run_all(options, load=load_dataset, base=None):
     """Record whatever is asked for and not there."""
-    for part in options.parts:
-        for name in options.datasets or DATASETS[part]:
-            try:
-                data = load(name)
-            except FileNotFoundError as error:
-                print(f"{name}: skipped, {error}", flush=True)
+    for name in options.datasets:
+        try:
+            data = load(name)
+        except FileNotFoundError as error:
+            print(f"{name}: skipped, {error}", flush=True)
+            continue
+        for point, seed in product(points(options.methods), options.seeds):
+            wanted = {"dataset": name, **point, "seed": seed}
+            records = read_records(options.results)
+            if not options.force and is_present(records, wanted, base):
                 continue
-            for point, seed in product(points(part, options.methods), options.seeds):
-                wanted = {"dataset": name, **point, "seed": seed}
-                records = read_records(options.results)
-                if not options.force and is_present(records, wanted, base):
-                    continue
-                record = make_record(data, point, seed, base)
-                add_record(options.results, record)
-                found = record.get("estimates") or record["criteria"]
-                texts = [f"{name} {value:g}" for name, value in found.items()]
-                if part == "search":
-                    texts.insert(0, f"ACC {record['acc']:.3f}")
-                print(*wanted.values(), *texts, f"{record['seconds']} s", flush=True)
+            record = make_record(data, point, seed, base)
+            add_record(options.results, record)
+            texts = [f"{name} {value:g}" for name, value in record["criteria"].items()]
+            acc, seconds = f"ACC {record['acc']:.3f}", f"{record['seconds']} s"
+            print(*wanted.values(), acc, *texts, seconds, flush=True)
 
 
 def main(arguments=None, *, load=load_dataset, base=None):

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.neighbors import KNeighborsClassifier
 from torch import Tensor
-from torch.nn.functional import adaptive_avg_pool2d
 
 from skdeepclust._partition import (
     Candidate,
@@ -29,8 +28,6 @@ _NEIGHBORS = 10  # of each sample, as in `score`
 _STARTS = 20  # of k-means
 _MAX_SAMPLES = 20_000  # whose neighbours are sought: the search is quadratic
 _MAX_VALUES = 2**25  # of these samples, 128 MB
-_MAX_SIDE = 32  # of images, which are made smaller
-_AT_ONCE = 512  # samples that are read
 
 
 class Agreement(Remembering):
@@ -103,7 +100,7 @@ class Agreement(Remembering):
         index = self._seek()
         found = None
         if not self.batches.spec.is_image:
-            rows = self._rows(index.cpu().numpy())
+            rows = self.batches.rows(index.cpu().numpy())
             found = find_table_clusters(
                 table_graphs(rows, min(_NEIGHBORS, len(rows) - 1)),
                 min(n_clusters, len(index)),
@@ -175,11 +172,11 @@ class Agreement(Remembering):
         n, place = len(self.batches), self.index.cpu().numpy()
         if len(place) == n:
             return labels
-        nearest = KNeighborsClassifier(_NEIGHBORS).fit(self._rows(place), labels)
+        nearest = KNeighborsClassifier(_NEIGHBORS).fit(self.batches.rows(place), labels)
         starts = range(0, n, _MAX_SAMPLES)
         parts = [np.arange(n)[start : start + _MAX_SAMPLES] for start in starts]
         extended: NDArray[np.int64] = np.concatenate(
-            [nearest.predict(self._rows(part)) for part in parts]
+            [nearest.predict(self.batches.rows(part)) for part in parts]
         )
         return extended
 
@@ -278,7 +275,7 @@ class Agreement(Remembering):
     def _given(self) -> sp.csr_matrix:
         """Return the graph of the input, which is built when it is first needed."""
         if self.input_graph is None:
-            rows = torch.from_numpy(self._rows(self._seek().cpu().numpy()))
+            rows = torch.from_numpy(self.batches.rows(self._seek().cpu().numpy()))
             if not self.batches.spec.is_image:
                 uncenter(rows, self.batches.spec)
             n_neighbors = min(_NEIGHBORS, len(rows) - 1)
@@ -295,22 +292,10 @@ class Agreement(Remembering):
             self.seed = draw_seed(self.generator)
         n = len(self.batches)
         places = np.arange(n)
-        n_values = self._rows(places[:1]).size
+        n_values = self.batches.rows(places[:1]).size
         n_most = max(2, min(_MAX_SAMPLES, _MAX_VALUES // n_values))
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))
         self.index = torch.from_numpy(places).to(self.generator.device)
         return self.index
-
-    def _rows(self, places: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Return samples as rows, large images made smaller."""
-        parts = []
-        for start in range(0, len(places), _AT_ONCE):
-            index = torch.from_numpy(places[start : start + _AT_ONCE])
-            x = self.batches.take(index.to(self.generator.device))
-            if self.batches.spec.is_image and max(x.shape[2:]) > _MAX_SIDE:
-                height, width = (min(side, _MAX_SIDE) for side in x.shape[2:])
-                x = adaptive_avg_pool2d(x, (height, width))
-            parts.append(x.flatten(1).cpu().numpy())
-        return np.concatenate(parts)

@@ -21,6 +21,7 @@ from skdeepclust._compat import (
     StrOptions,
     fit_context,
 )
+from skdeepclust._partition import MAX_ROWS, count_clusters, warn_no_structure
 from skdeepclust._run import Run, Train, float_dtype, run_on_one_thread, run_once
 from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
@@ -48,7 +49,7 @@ _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_s
 _OWN = (*_UNTOLD, "device", "encoder", "random_state")
 """What each of several processes may have of its own: the first one's counts."""
 _GONE_ON_WITH = (
-    *("network_", "history_", "labels_", "_spec", "_built"),
+    *("network_", "history_", "labels_", "n_clusters_", "_spec", "_built"),
     *("n_features_in_", "feature_names_in_"),
 )
 """What a fit with ``warm_start`` needs of the one before."""
@@ -62,9 +63,14 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
     encoder: Any
     batch_size: int
+    n_clusters: Any
+    n_clusters_: int
 
     _parameter_constraints: dict[str, list[Any]] = {
-        "n_clusters": [Interval(Integral, 1, None, closed="left")],
+        "n_clusters": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "encoder": [StrOptions({"auto", "mlp", "conv", "resnet18"}), nn.Module],
         "encoder_trainable": ["boolean"],
         "n_components": [Interval(Integral, 1, None, closed="left"), None],
@@ -152,7 +158,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     def _fit(self, given: Any, y: Any) -> None:
         goes_on = self._goes_on()
         X, shape = self._validate(given, reset=not goes_on, min_samples=2)
-        if len(X) < self.n_clusters:
+        if self.n_clusters != "auto" and len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
             )
@@ -176,6 +182,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             np.iinfo(np.int32).max, size=self.n_init
         )
         seeds = checkpoint.start(group.same(seeds.tolist()))
+        if not goes_on:
+            self.n_clusters_ = group.same(self._count(X, spec, device, seeds[0]))
         task = fit_task(self, given, y, device)
         # Those that predict have a head to teach the consensus of several runs, and
         # are handed to callbacks as fitted.
@@ -205,6 +213,22 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             self._keep(runs, batches, float_dtype(X.dtype), task)
         task.end({} if predicts else None)
         checkpoint.finish()
+
+    def _count(
+        self, X: np.ndarray, spec: InputSpec, device: torch.device, seed: int
+    ) -> int:
+        """Return the number of clusters, estimated if none is given."""
+        if self.n_clusters != "auto":
+            return int(self.n_clusters)
+        places = np.arange(len(X))
+        if len(X) > MAX_ROWS:
+            rng = np.random.default_rng(seed)
+            places = np.sort(rng.choice(len(X), MAX_ROWS, replace=False))
+        batches = Batches(X[places], spec, device)
+        count = count_clusters(batches.rows(np.arange(len(places))), seed=seed)
+        if not count.structured:
+            warn_no_structure(count.n_clusters)
+        return count.n_clusters
 
     def _told(self, untold: tuple[str, ...]) -> dict[str, Any]:
         given = self.get_params(deep=False)

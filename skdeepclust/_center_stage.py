@@ -161,7 +161,7 @@ class CenterStage(Remembering):
             assigned = self.batches.map(self.network).softmax(1)
             self.centers = losses.weighted_centers(h, assigned)
             labels = assigned.argmax(1).cpu().numpy()
-            self.sizes = cluster_sizes(labels, self.params.n_clusters).to(h)
+            self.sizes = cluster_sizes(labels, self.params.n_clusters_).to(h)
         else:
             self.centers = self._kmeans_centers(h)
         # A number: as a tensor, its check would wait for the device in every step.
@@ -169,7 +169,7 @@ class CenterStage(Remembering):
         self.start_scale = self.scale
 
     def _kmeans_centers(self, h: Tensor) -> Tensor:
-        n_clusters = self.params.n_clusters
+        n_clusters = self.params.n_clusters_
         if self.agreement is not None:
             centers, found = self.agreement.find_centers(h, n_clusters)
             warn_unclear(found)

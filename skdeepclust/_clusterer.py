@@ -80,7 +80,7 @@ class BaseDeepClusterer(
         if not self._goes_on():
             return
         n_clusters = self.network_.head.output.out_features
-        if n_clusters != self.n_clusters:
+        if self.n_clusters not in ("auto", n_clusters):
             raise ValueError(
                 f"n_clusters={self.n_clusters} is not the {n_clusters} of the fit that "
                 f"warm_start=True goes on from: set n_clusters={n_clusters}, or "
@@ -116,7 +116,7 @@ class BaseDeepClusterer(
         run, (embedding, labels) = runs[0], finished[0]
         if len(runs) > 1:
             consensus = consensus_labels(
-                [labels for _, labels in finished], self.n_clusters, seed=run.seed
+                [labels for _, labels in finished], self.n_clusters_, seed=run.seed
             )
             consensus = batches.group.same(consensus)
             agreement = [adjusted_rand_score(consensus, other) for _, other in finished]
@@ -154,7 +154,7 @@ class BaseDeepClusterer(
         embedding, labels = _encode(network, batches.map)
         check_finite(embedding, self.learning_rate)
         used, counts = np.unique(labels, return_counts=True)
-        unused = np.setdiff1d(np.arange(self.n_clusters), used)
+        unused = np.setdiff1d(np.arange(self.n_clusters_), used)
         # Used clusters come first, the largest in front: labels stay consecutive
         # and agree with the columns of predict_proba.
         order = np.concatenate([used[np.argsort(-counts, kind="stable")], unused])
@@ -163,10 +163,10 @@ class BaseDeepClusterer(
         return embedding, labels
 
     def _warn_empty(self) -> None:
-        n_empty = self.n_clusters - len(self.cluster_centers_)
+        n_empty = self.n_clusters_ - len(self.cluster_centers_)
         if n_empty:
             warnings.warn(
-                f"{n_empty} of n_clusters={self.n_clusters} clusters are empty; the "
+                f"{n_empty} of n_clusters={self.n_clusters_} clusters are empty; the "
                 "labels run over the others. Ask for fewer clusters, or train longer.",
                 ConvergenceWarning,
                 stacklevel=6,

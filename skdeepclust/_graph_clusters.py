@@ -102,10 +102,10 @@ class GraphClusters(Remembering):
             return self._start_in_graph(h, seed)
         graphs = self.build_graphs(h)
         if params.init == "kmeans":
-            labels = kmeans_labels(embedding, params.n_clusters, seed=seed)
+            labels = kmeans_labels(embedding, params.n_clusters_, seed=seed)
         else:
             labels = np.random.default_rng(seed).integers(
-                params.n_clusters, size=len(h)
+                params.n_clusters_, size=len(h)
             )
         value = Modularity(graphs[:1])(labels)
         return WarmStart(graphs[0], labels, value, params.init)
@@ -126,7 +126,7 @@ class GraphClusters(Remembering):
         found = find(graphs, **self._how(seed))
         if find is find_table_clusters and not is_clear(found):
             agreement = Agreement(self.batches, self.generator, self.params.resolution)
-            found = agreement.find_in_embedding(h, self.params.n_clusters)
+            found = agreement.find_in_embedding(h, self.params.n_clusters_)
             own = self.build_input_graphs(seed)[0]
         else:
             own = graphs.get("sum", graphs[found.graph])
@@ -148,7 +148,7 @@ class GraphClusters(Remembering):
             h.cpu().numpy(),
             graphs,
             given,
-            params.n_clusters,
+            params.n_clusters_,
             may_replace=params.graph == "auto",
             seed=seed,
         )
@@ -171,7 +171,7 @@ class GraphClusters(Remembering):
     def _how(self, seed: int) -> dict[str, Any]:
         params = self.params
         return {
-            "n_clusters": params.n_clusters,
+            "n_clusters": params.n_clusters_,
             "resolution": params.resolution,
             "seed": seed,
         }
@@ -201,17 +201,17 @@ class GraphClusters(Remembering):
         params, seed = self.params, draw_seed(self.generator)
         embedding = h.cpu().numpy()
         if params.level == "instance":
-            return kmeans_labels(embedding, params.n_clusters, seed=seed)
+            return kmeans_labels(embedding, params.n_clusters_, seed=seed)
         graphs = self.build_graphs(h)
         if self.resolution < 1:
             return self._refined(graphs, labels, seed)
-        start = spectral_start(embedding, graphs, None, params.n_clusters, seed=seed)
+        start = spectral_start(embedding, graphs, None, params.n_clusters_, seed=seed)
         votes = [
-            kmeans_labels(embedding, params.n_clusters, seed=seed),
+            kmeans_labels(embedding, params.n_clusters_, seed=seed),
             labels,
             start.labels,
         ]
-        return consensus_labels(votes, params.n_clusters, seed=seed)
+        return consensus_labels(votes, params.n_clusters_, seed=seed)
 
     def _refined(
         self, graphs: list[sp.csr_matrix], labels: NDArray[np.int64], seed: int
@@ -223,7 +223,10 @@ class GraphClusters(Remembering):
             judges.append(self.build_input_graphs(seed)[-1])
         wide = sum_of_graphs(*judges)
         anew = find_clusters(
-            {"sum": wide}, self.params.n_clusters, seed=seed, resolution=self.resolution
+            {"sum": wide},
+            self.params.n_clusters_,
+            seed=seed,
+            resolution=self.resolution,
         )
         found = [labels, anew.labels]
         if self.first is not None:

@@ -149,7 +149,7 @@ class GraphStages(Remembering):
         self.statistics = {"start_modularity": start.modularity}
         self.neighbors = self._neighbors(start.affinity)
         if self.params.init == "spectral":
-            sizes = cluster_sizes(start.labels, self.params.n_clusters)
+            sizes = cluster_sizes(start.labels, self.params.n_clusters_)
             self.sizes = sizes.to(self.neighbors.device, torch.float32)
         return start
 

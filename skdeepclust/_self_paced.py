@@ -38,8 +38,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters K.
+    n_clusters : int or "auto", default=8
+        Number of clusters K. "auto" estimates it from `X`, as
+        :func:`~skdeepclust.model_selection.estimate_n_clusters` does.
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         - "mlp": fully connected, with `hidden_layer_sizes`.
         - "conv": convolutional, for images of at least 8 x 8.
@@ -188,6 +189,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     Attributes
     ----------
+    n_clusters_ : int
+        Number of clusters K, given or estimated.
     labels_ : ndarray of shape (n_samples,)
         Cluster of each training sample, from 0 and without gaps, large clusters
         first.
@@ -277,7 +280,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | Literal["auto"] = 8,
         *,
         encoder: str | nn.Module = "auto",
         encoder_trainable: bool = True,
@@ -402,7 +405,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
             self.hidden_layer_sizes,
             encoder_trainable=self.encoder_trainable,
         )
-        head = ClusterHead(autoencoder.n_components, self.n_clusters)
+        head = ClusterHead(autoencoder.n_components, self.n_clusters_)
         unit_norm = pretraining == "contrastive"
         return ClusterNetwork(autoencoder, head, unit_norm, self.precision)
 

@@ -236,7 +236,7 @@ class SelfPacedStages(Remembering):
                 # In parts: the head is wider than what it maps.
                 parts = [self.network.assign(part) for part in h.split(_AT_ONCE)]
             labels = self.teach(h, torch.cat(parts)).cpu().numpy()
-            votes = self.agreement.votes(h, labels, self.params.n_clusters)
+            votes = self.agreement.votes(h, labels, self.params.n_clusters_)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
             self.lesson = h, target
         return head_stage(self.params, self.network, *self.lesson, least=least)

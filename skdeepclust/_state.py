@@ -20,7 +20,6 @@ _KIND = "estimator"
 # What networks are built from. Where these are changed after `fit`, the fitted network
 # is still the one of before.
 _BUILT_FROM = (
-    "n_clusters",
     "encoder",
     "encoder_trainable",
     "n_components",
@@ -42,6 +41,7 @@ class StatefulEstimator(SparseParamsMixin):
     _built: dict[str, Any]
     encoder: Any
     network_: Any
+    n_clusters_: int
     device: Any
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
@@ -57,6 +57,7 @@ class StatefulEstimator(SparseParamsMixin):
         given = self.get_params(deep=False)
         self._spec = spec
         self._built = {name: given[name] for name in _BUILT_FROM if name in given}
+        self._built["n_clusters_"] = self.n_clusters_
         if self._built.get("augmentation") is not None:
             # All that matters to a network is whether there are views.
             self._built["augmentation"] = "auto"

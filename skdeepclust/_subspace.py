@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -44,8 +44,9 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     Parameters
     ----------
-    n_clusters : int, default=8
-        Number of clusters K.
+    n_clusters : int or "auto", default=8
+        Number of clusters K. "auto" estimates it from `X`, as
+        :func:`~skdeepclust.model_selection.estimate_n_clusters` does.
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         As for :class:`GraphContrastiveClustering`.
     encoder_trainable : bool, default=True
@@ -111,6 +112,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     Attributes
     ----------
+    n_clusters_ : int
+        Number of clusters K, given or estimated.
     labels_ : ndarray of shape (n_samples,)
         Cluster of each sample, from 0 and without gaps.
     affinity_matrix_ : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
@@ -184,7 +187,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     def __init__(
         self,
-        n_clusters: int = 8,
+        n_clusters: int | Literal["auto"] = 8,
         *,
         encoder: str | nn.Module = "auto",
         encoder_trainable: bool = True,
@@ -255,7 +258,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
             encoder_trainable=self.encoder_trainable,
         )
         # The head is not used: the spectral cut gives the clusters.
-        head = ClusterHead(autoencoder.n_components, self.n_clusters, ())
+        head = ClusterHead(autoencoder.n_components, self.n_clusters_, ())
         return ClusterNetwork(autoencoder, head, False, self.precision)
 
     def _train(
@@ -278,7 +281,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         embedding = h.cpu().numpy()
         check_finite(embedding, self.learning_rate)
         affinity = batches.group.same(stages.affinity(h))
-        labels = spectral_labels(affinity, self.n_clusters, seed=draw_seed(generator))
+        labels = spectral_labels(affinity, self.n_clusters_, seed=draw_seed(generator))
         fitted["affinity_matrix_"] = affinity
         fitted["embedding_"] = embedding
         fitted["labels_"] = batches.group.same(labels)
@@ -287,7 +290,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
     ) -> None:
         partitions = [run.fitted["labels_"] for run in runs]
-        labels = consensus_labels(partitions, self.n_clusters, seed=runs[0].seed)
+        labels = consensus_labels(partitions, self.n_clusters_, seed=runs[0].seed)
         agreement = [adjusted_rand_score(labels, other) for other in partitions]
         run = runs[int(np.argmax(agreement))]
         self.affinity_matrix_: csr_matrix = run.fitted["affinity_matrix_"]

@@ -2,7 +2,6 @@
 
 import importlib
 import json
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -26,10 +25,7 @@ MORE = {"ours": {"min_contrastive_steps": 0}, "graph": {"min_joint_steps": 0}}
 @pytest.fixture
 def selection(monkeypatch):
     monkeypatch.syspath_prepend(str(BENCHMARKS))
-    module = importlib.import_module("selection")
-    few = partial(module.estimate_n_clusters, max_clusters=5)
-    monkeypatch.setattr(module, "estimate_n_clusters", few)
-    return module
+    return importlib.import_module("selection")
 
 
 @pytest.fixture
@@ -45,7 +41,6 @@ def search_record(seed=0, configuration=None, **found):
     criteria = {"score": 0.1, "silhouette": 0.1, "stability": 0.1, **found}
     return {
         "dataset": "digits",
-        "part": "search",
         "method": "ours",
         "configuration": configuration or {},
         "seed": seed,
@@ -63,7 +58,7 @@ def search_record(seed=0, configuration=None, **found):
 @pytest.mark.filterwarnings("error::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize("method", ["ours", "graph"])
 def test_search_record_has_all_criteria(selection, load, method):
-    point = {"part": "search", "method": method, "configuration": {"n_clusters": 0.3}}
+    point = {"method": method, "configuration": {"n_clusters": 0.3}}
     base = {**TINY, **MORE[method]}
     record = selection.make_record(load("digits"), point, 3, base)
     assert record["parameters"]["n_clusters"] == 3
@@ -78,24 +73,13 @@ def test_search_record_has_all_criteria(selection, load, method):
     assert not selection.is_current(record)
 
 
-@pytest.mark.parametrize("rows", ["input", "embedding"])
-def test_n_clusters_record_has_all_methods(selection, load, rows):
-    point = {"part": "n_clusters", "rows": rows}
-    record = selection.make_record(load("digits"), point, 0, TINY)
-    assert [*record["estimates"]] == [*selection.ESTIMATES]
-    assert all(2 <= estimate <= 5 for estimate in record["estimates"].values())
-    assert bool(record["parameters"]) == (rows == "embedding")
-    assert record == json.loads(json.dumps(record))
-
-
 def test_every_configuration_builds_its_estimator(selection):
-    for part in selection.DATASETS:
-        points = selection.points(part, selection.CONFIGURATIONS)
-        for point in points:
-            estimator = selection.build(point, 10, 0)
-            assert (estimator is None) == (point.get("rows") == "input")
-        keys = [selection.key({"dataset": "digits", "seed": 0, **p}) for p in points]
-        assert len(set(keys)) == len(keys)
+    points = selection.points(selection.CONFIGURATIONS)
+    for point in points:
+        estimator = selection.build(point, 10, 0)
+        assert isinstance(estimator, selection.METHODS[point["method"]].estimator_class)
+    keys = [selection.key({"dataset": "digits", "seed": 0, **p}) for p in points]
+    assert len(set(keys)) == len(keys)
 
 
 def test_main_resumes_and_writes_tables(selection, load, tmp_path, monkeypatch, capsys):
@@ -111,13 +95,12 @@ def test_main_resumes_and_writes_tables(selection, load, tmp_path, monkeypatch, 
     selection.main([*command, *paths], load=load, base={**TINY, **MORE["ours"]})
     assert results.stat().st_mtime_ns == written
     records = selection.read_records(results)
-    assert [r["part"] for r in records] == ["search"] * 3 + ["n_clusters"] * 2
+    assert [r["configuration"] for r in records] == configurations["ours"]
     text = table.read_text()
     assert '"digits", "self-paced", "any", "3", ' in text
-    assert '"digits", "embedding", "10", ' in text
     capsys.readouterr()
     selection.main(["--table-only", *paths])
-    assert capsys.readouterr().out.count("with parameters of an older version") == 4
+    assert capsys.readouterr().out.count("with parameters of an older version") == 3
 
 
 def test_tables_give_correlations_and_choices(selection):
@@ -134,7 +117,6 @@ def test_tables_give_correlations_and_choices(selection):
     # The default, then by score and by silhouette; the best comes last.
     assert '"self-paced", "0.700", "0.900", "0.300", ' in text
     assert '"0.900"\n' in text
-    assert "Estimated number" not in text
     assert selection.make_tables([]) == ""
 
 

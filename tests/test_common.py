@@ -35,6 +35,8 @@ def test_check_estimator_tiny(estimator, check):
         SelfPacedContrastiveClustering(),
         GraphContrastiveClustering(),
         DeepSubspaceClustering(),
+        SelfPacedContrastiveClustering("auto"),
+        GraphContrastiveClustering("auto"),
     ]
 )
 def test_check_estimator_defaults(estimator, check):

@@ -28,6 +28,7 @@ from skdeepclust.model_selection import (
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 METHODS = ["modularity", "stability", "eigengap"]
+CUTS = {"method": "modularity"}
 
 
 class Fixed(BaseEstimator):
@@ -318,7 +319,7 @@ def test_scorers_need_predict(scorer, blobs):
 # -------------------------------------------------------------- number of clusters
 
 
-@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("method", ["separation", *METHODS])
 @pytest.mark.parametrize("n_clusters", [2, 6])
 def test_estimate_n_clusters_finds_clear_clusters(method, n_clusters):
     X, _ = make_blobs(50 * n_clusters, 10, centers=n_clusters, random_state=1)
@@ -376,12 +377,15 @@ def test_estimate_n_clusters_takes_images_and_tensors():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"method": "gap"}, r"method must be one of \['modularity', .*got 'gap'"),
-        ({"min_clusters": 1}, r"min_clusters must be .* at least 2; got 1"),
-        ({"max_clusters": 1}, r"max_clusters must be .* at least 2; got 1"),
+        ({"method": "gap"}, r"method must be one of \['separation', .*got 'gap'"),
+        ({"min_clusters": 0}, r"min_clusters must be .* at least 1; got 0"),
+        ({**CUTS, "min_clusters": 1}, r"min_clusters must be .* at least 2; got 1"),
+        ({**CUTS, "max_clusters": 1}, r"min_clusters must be .* at least 2; got 1"),
+        ({"min_clusters": 5, "max_clusters": 3}, r"max_clusters must .* 5; got 3"),
         ({"n_neighbors": 0}, r"n_neighbors must be .* at least 1; got 0"),
         ({"n_neighbors": 2.5}, r"n_neighbors must be .* at least 1; got 2\.5"),
-        ({"min_clusters": 9}, r"min_clusters=9 must be below .*, 8 of n_samples=10"),
+        ({**CUTS, "min_clusters": 9}, r"=9 must be below .*, 8 of n_samples=10"),
+        ({"min_clusters": 11}, r"min_clusters=11 is more than n_samples=10"),
     ],
 )
 def test_estimate_n_clusters_refuses_other_parameters(parameters, message):

@@ -4,7 +4,14 @@ import warnings
 
 import numpy as np
 import pytest
-from sklearn.datasets import load_iris, make_blobs, make_circles, make_moons
+from sklearn.datasets import (
+    load_digits,
+    load_iris,
+    make_blobs,
+    make_circles,
+    make_moons,
+)
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -23,6 +30,7 @@ from skdeepclust._partition._criterion import (
     effective_number,
     link_over_split,
 )
+from skdeepclust.model_selection import estimate_n_clusters
 
 
 def ray():
@@ -66,6 +74,44 @@ def test_find_clusters_that_are_there(name):
     X, y = DATA[name]
     found = find_table_clusters(table_graphs(X), len(np.unique(y)), seed=0)
     assert adjusted_rand_score(y, found.labels) > 0.97
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_estimate_n_clusters_that_are_there(name):
+    X, y = DATA[name]
+    n_clusters, scores = estimate_n_clusters(X, random_state=0, return_scores=True)
+    assert n_clusters == len(np.unique(y))
+    # Clusters that are clearly apart.
+    assert scores[n_clusters] >= 0.6
+    assert all(score < 0.6 for k, score in scores.items() if k > n_clusters)
+
+
+@pytest.mark.parametrize("draw", ["normal", "uniform"])
+@pytest.mark.parametrize("n_features", [2, 10])
+def test_samples_without_groups_have_no_structure(draw, n_features):
+    X = getattr(np.random.default_rng(0), draw)(size=(400, n_features))
+    with pytest.warns(
+        ConvergenceWarning, match=r"no structure .*n_clusters=1 is taken"
+    ):
+        assert estimate_n_clusters(X, random_state=0) == 1
+    with pytest.warns(ConvergenceWarning, match="n_clusters=3 is taken"):
+        assert estimate_n_clusters(X, min_clusters=3, random_state=0) == 3
+
+
+def test_groups_that_touch_are_counted_by_their_modularity():
+    X, _ = load_digits(return_X_y=True)
+    X = X[:600] + np.random.default_rng(0).normal(scale=2, size=(600, 64))
+    n_clusters, scores = estimate_n_clusters(X, random_state=0, return_scores=True)
+    assert max(scores.values()) < 0.6
+    assert 8 <= n_clusters <= 12
+
+
+@pytest.mark.parametrize("X", [np.ones((12, 3)), np.arange(4.0)[:, None]])
+def test_next_to_nothing_has_no_structure(X):
+    with pytest.warns(ConvergenceWarning, match="no structure"):
+        n_clusters, scores = estimate_n_clusters(X, return_scores=True)
+    assert n_clusters == 1
+    assert np.isfinite([*scores.values()]).all()
 
 
 def test_find_clusters_on_standardized_iris_as_well_as_kmeans():

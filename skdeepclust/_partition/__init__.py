@@ -8,9 +8,13 @@ from ._graphs import (
     sum_of_graphs,
     table_graphs,
 )
+from ._number import MAX_ROWS, ClusterCount, count_clusters, warn_no_structure
 
 __all__ = [
+    "MAX_ROWS",
     "Candidate",
+    "ClusterCount",
+    "count_clusters",
     "find_clusters",
     "find_table_clusters",
     "is_clear",
@@ -19,4 +23,5 @@ __all__ = [
     "normalized",
     "sum_of_graphs",
     "table_graphs",
+    "warn_no_structure",
 ]

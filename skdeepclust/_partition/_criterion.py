@@ -80,21 +80,59 @@ def link_over_split(
     float
         Not negative; above 1 another partition would follow the graph better.
     """
-    between = _between(graph, labels)
-    volume = between.sum(axis=1)
-    links = between / np.maximum(np.minimum.outer(volume, volume), _TINY)
-    np.fill_diagonal(links, 0)
-    n_clusters = len(volume)
+    links = links_between(graph, labels)
+    n_clusters = len(links)
     least = max(1, int(_LEAST_PART * len(labels) / n_clusters))
     splits = []
     for k in range(n_clusters):
         own = np.flatnonzero(labels == k)
-        splits.append(_best_sweep(graph[own][:, own], least, seed))
+        splits.append(best_sweep(graph[own][:, own], least, seed))
     return float(links.max() / (min(splits) + _NO_SPLIT))
 
 
-def _best_sweep(graph: sp.csr_matrix, least: int, seed: int) -> float:
-    """Return the smallest conductance of a split by the second eigenvector."""
+def links_between(
+    graph: sp.csr_matrix, labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return the weight between two clusters over the smaller of their volumes.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities.
+    labels : ndarray of shape (n_samples,)
+        Clusters, from 0 and without gaps.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_clusters)
+        Symmetric, with zeros on the diagonal.
+    """
+    between = _between(graph, labels)
+    volume = between.sum(axis=1)
+    links: NDArray[np.float64] = between / np.maximum(
+        np.minimum.outer(volume, volume), _TINY
+    )
+    np.fill_diagonal(links, 0)
+    return links
+
+
+def best_sweep(graph: sp.csr_matrix, least: int, seed: int) -> float:
+    """Return the smallest conductance of a split by the second eigenvector.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities.
+    least : int
+        Fewest samples of a part.
+    seed : int
+        Seeds the eigensolver.
+
+    Returns
+    -------
+    float
+        From 0 to 1; 1 where there are too few samples for a split.
+    """
     n = graph.shape[0]
     if n < max(2 * least, 4):
         return 1.0

@@ -1,4 +1,4 @@
-"""The number of clusters, from cuts of a graph of neighbours."""
+"""The number of clusters, from partitions of graphs of neighbours."""
 
 from collections.abc import Callable
 from functools import cached_property
@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_array, check_random_state
 
+from skdeepclust._partition import count_clusters, warn_no_structure
 from skdeepclust._spectral import eigenvector_labels, leading_eigenpairs
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
 from skdeepclust.graph._checks import _check_choice, _check_count
@@ -19,13 +20,14 @@ _MAX_NODES = 1_000  # of a graph
 _SHARE = 0.8  # of the samples, or of as many as that, are in a subsample
 _N_PAIRS = 3  # of subsamples
 _N_INIT = 3  # starts of k-means, for each number of clusters
+_FEW = "separation"  # the method that may find a single cluster
 
 
 @overload
 def estimate_n_clusters(
     X: ArrayLike,
     *,
-    min_clusters: int = ...,
+    min_clusters: int | None = ...,
     max_clusters: int = ...,
     method: str = ...,
     n_neighbors: int = ...,
@@ -38,7 +40,7 @@ def estimate_n_clusters(
 def estimate_n_clusters(
     X: ArrayLike,
     *,
-    min_clusters: int = ...,
+    min_clusters: int | None = ...,
     max_clusters: int = ...,
     method: str = ...,
     n_neighbors: int = ...,
@@ -50,31 +52,38 @@ def estimate_n_clusters(
 def estimate_n_clusters(
     X: ArrayLike,
     *,
-    min_clusters: int = 2,
+    min_clusters: int | None = None,
     max_clusters: int = 30,
-    method: str = "modularity",
+    method: str = "separation",
     n_neighbors: int = 10,
     random_state: int | np.random.RandomState | None = None,
     return_scores: bool = False,
 ) -> int | tuple[int, dict[int, float]]:
     """Estimate into how many clusters samples fall.
 
-    The graph of nearest neighbours is cut into each number of clusters by its leading
-    eigenvectors, and the number K of the largest score is taken. It is a hint: on real
-    data it is often off. Look at the scores, too, and at
-    :ref:`what has been measured <n_clusters>`.
+    Graphs of nearest neighbours are partitioned into each number of clusters, and what
+    separates the clusters decides. It is a hint: on real data it is often off. Look at
+    the scores, too, and at :ref:`what has been measured <n_clusters>`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Samples, best as an embedding: `embedding_` of an estimator that was fitted with
-        some number of clusters, or features of a pretrained network. Distances are
-        Euclidean, so columns are to have comparable scales.
-    min_clusters : int, default=2
-        Smallest number that is tried, at least 2.
+        Samples: a table, features of a pretrained network, or `embedding_` of an
+        estimator that was fitted with some number of clusters. Distances matter, so
+        columns are to have comparable scales.
+    min_clusters : int, default=None
+        Smallest number. None stands for 1 with "separation", else for 2, the least
+        that the other methods can compare.
     max_clusters : int, default=30
         Largest number that is tried; of few samples, fewer are.
-    method : {"modularity", "stability", "eigengap"}, default="modularity"
+    method : {"separation", "modularity", "stability", "eigengap"}, \
+            default="separation"
+        - "separation": the largest number of clusters that are clearly apart: the
+          strongest link of two clusters is at most 0.4 of the weakest place within
+          one. Where none are, the modularity decides, if samples without groups would
+          have worse clusters, and else there is no structure. :ref:`how_many` has the
+          rule. The score is 1 minus that share, at least 0: above 0.6, clusters are
+          clearly apart. It is not the largest score that is taken.
         - "modularity": the modularity Q of the clusters minus half of 1 - 1 / K, which
           is the largest that K clusters can have. So one cluster more has to add at
           least half of what it could.
@@ -93,9 +102,9 @@ def estimate_n_clusters(
     Returns
     -------
     n_clusters : int
-        The estimate.
+        The estimate: of the largest score, but with "separation".
     scores : dict of int to float
-        The score of each number of clusters, where `return_scores` is set.
+        The score of each number of clusters from 2, where `return_scores` is set.
 
     Raises
     ------
@@ -103,18 +112,24 @@ def estimate_n_clusters(
         If `X` is not finite or has fewer than 4 rows, `method` is unknown, or a number
         is out of its range.
 
+    Warns
+    -----
+    ConvergenceWarning
+        If "separation" finds no structure. The estimate is `min_clusters` then.
+
     Notes
     -----
-    Scores are means over three pairs of random subsamples, each of 80 per cent of the
-    samples, or of 1,250 samples of more. There is always an answer, even where there
-    are no clusters at all.
+    "separation" looks at 2,000 samples at most. The scores of the other methods are
+    means over three pairs of random subsamples, each of 80 per cent of the samples, or
+    of 1,000 samples of more, and they always have an answer, even where there are no
+    clusters at all.
 
     Examples
     --------
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepclust.model_selection import estimate_n_clusters
     >>> X, _ = make_blobs(300, 10, centers=5, random_state=0)
-    >>> estimate_n_clusters(X, max_clusters=8, random_state=0)
+    >>> estimate_n_clusters(X, random_state=0)
     5
     """
     rows = check_array(
@@ -123,11 +138,31 @@ def estimate_n_clusters(
         ensure_min_samples=4,
         input_name="X",
     )
-    _check_count("min_clusters", min_clusters, 2)
+    _check_choice("method", method, (_FEW, *_METHODS))
+    least = 1 if method == _FEW else 2
+    if min_clusters is None:
+        min_clusters = min(least, max_clusters)
+    _check_count("min_clusters", min_clusters, least)
     _check_count("max_clusters", max_clusters, min_clusters)
     _check_count("n_neighbors", n_neighbors)
-    _check_choice("method", method, _METHODS)
     rng = check_random_state(random_state)
+    if method == _FEW:
+        if min_clusters > len(rows):
+            raise ValueError(
+                f"min_clusters={min_clusters} is more than n_samples={len(rows)}: "
+                "lower it."
+            )
+        count = count_clusters(
+            np.asarray(rows),
+            seed=int(rng.randint(np.iinfo(np.int32).max)),
+            min_clusters=min_clusters,
+            max_clusters=max_clusters,
+            n_neighbors=n_neighbors,
+        )
+        if not count.structured:
+            warn_no_structure(count.n_clusters)
+        found_count = count.n_clusters
+        return (found_count, count.separation) if return_scores else found_count
     n_nodes = min(int(_SHARE * len(rows)), _MAX_NODES)
     if min_clusters >= n_nodes:
         raise ValueError(

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn.functional import adaptive_avg_pool2d
 
 from skdeepclust.training.device import without_autocast
 from skdeepclust.training.distributed import ALONE, Alone
 
 INFERENCE_ROWS = 512
 _FEW_ROWS, _LARGE = 256, 4096  # of samples with more values than this
+_MAX_SIDE = 32  # of images that are looked at as rows
 _BLOCK = 2**23  # values that are brought to float64 at once
 _LARGEST = float(np.finfo(np.float32).max)
 _NO_UNIT = 16.0  # what noise brings no image to whose black is 0 and white 1
@@ -302,6 +304,29 @@ class Batches:
                 results[i] = result
         whole = group.gather(results, len(starts))
         return whole.flatten(0, 1)[: len(self.data)]
+
+    def rows(self, places: NDArray[np.integer]) -> NDArray[np.float32]:
+        """Return samples as rows on the host, large images made smaller.
+
+        Parameters
+        ----------
+        places : ndarray of shape (n_rows,)
+            Which samples.
+
+        Returns
+        -------
+        ndarray of shape (n_rows, n_values)
+            Of images, of at most 32 x 32 pixels.
+        """
+        parts = []
+        for start in range(0, len(places), INFERENCE_ROWS):
+            index = torch.from_numpy(places[start : start + INFERENCE_ROWS])
+            x = self.take(index.to(self.device))
+            if self.spec.is_image and max(x.shape[2:]) > _MAX_SIDE:
+                height, width = (min(side, _MAX_SIDE) for side in x.shape[2:])
+                x = adaptive_avg_pool2d(x, (height, width))
+            parts.append(x.flatten(1).cpu().numpy())
+        return np.concatenate(parts)
 
     def _read(self, place: Any) -> Tensor:
         assert not isinstance(self.data, Tensor)
