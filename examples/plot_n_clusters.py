@@ -3,63 +3,60 @@
 How many clusters?
 =====================
 
-:func:`~skdeepclust.model_selection.estimate_n_clusters` cuts a graph of neighbours into
-every number of clusters and scores the cuts. It is a hint, and the scores say more than
-the one number.
+``n_clusters="auto"`` counts the clusters that are clearly apart.
+:func:`~skdeepclust.model_selection.estimate_n_clusters` shows how clearly.
 """
 
 # %%
-# An embedding that presumes nothing
-# ----------------------------------
+# Four kinds of data
+# ------------------
 #
-# An embedding that was trained for ten clusters tends to show ten. So nothing is
-# trained here but stage 0, which knows of no clusters.
+# Two moons, blobs of very different sizes, the digits as rows of pixels, and a table
+# without any groups.
+
+import warnings
 
 import matplotlib.pyplot as plt
 import numpy as np
-from sklearn.datasets import load_digits
+from sklearn.datasets import load_digits, make_blobs, make_moons
 
-from skdeepclust import SelfPacedContrastiveClustering
+from skdeepclust import GraphContrastiveClustering
 from skdeepclust.model_selection import estimate_n_clusters
 
-digits = load_digits()
-images = (digits.images[:, None] / 16).astype(np.float32)
-
-model = SelfPacedContrastiveClustering(
-    2,
-    encoder="mlp",
-    hidden_layer_sizes=(128, 128),
-    min_pretrain_steps=200,
-    center_epochs=0,
-    head_epochs=1,
-    min_head_steps=0,
-    contrastive_epochs=0,
-    random_state=0,
-).fit(images)
+moons, _ = make_moons(500, noise=0.05, random_state=0)
+blobs, _ = make_blobs([500, 60, 40], centers=[[0, 0], [6, 0], [0, 6]], random_state=0)
+digits, _ = load_digits(return_X_y=True)
+noise = np.random.default_rng(0).normal(size=(500, 10))
+data = {"Moons": moons, "Uneven blobs": blobs, "Digits": digits, "Noise": noise}
 
 # %%
 # The scores
 # ----------
 #
-# The modularity is compared with half of what so many clusters could reach. The
-# stability asks whether two subsamples agree. There are ten digits; an estimate need
-# not be ten, since a digit that is written in two ways counts as two, and two that look
-# alike as one.
+# The score of K is 1 minus the strongest link of two clusters over the weakest place
+# within one. Above the line clusters are clearly apart, and the largest such K is taken.
+# Where none are, the modularity decides; if samples without groups would do as well, a
+# warning says so, and the answer is 1.
 
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharex=True)
-for ax, method in zip(axes, ("modularity", "stability"), strict=True):
-    found, scores = estimate_n_clusters(
-        model.embedding_,
-        max_clusters=16,
-        method=method,
-        random_state=0,
-        return_scores=True,
-    )
-    print(f"{method}: {found}")
-    ax.plot([*scores], [*scores.values()], "o-", color="C0", markersize=4)
-    ax.plot(found, scores[found], "D", color="C1", markersize=9, label="estimate")
-    ax.axvline(10, color="0.5", linestyle=":", label="classes")
-    ax.set(title=method.capitalize(), xlabel="number of clusters", ylabel="score")
-    ax.set_xticks(range(2, 17, 2))
-    ax.legend(loc="lower right")
+figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained", sharey=True)
+for ax, (name, X) in zip(axes, data.items(), strict=True):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found, scores = estimate_n_clusters(
+            X, max_clusters=16, random_state=0, return_scores=True
+        )
+    print(f"{name}: {found}", *(str(each.message).split(":")[0] for each in said))
+    ax.bar([*scores], [*scores.values()], color="C0")
+    ax.axhline(0.6, color="0.5", linestyle=":")
+    ax.axvline(found, color="C1", label=f"estimate: {found}")
+    ax.set(title=name, xlabel="number of clusters", xlim=(0, 17))
+    ax.legend(loc="upper right")
+axes[0].set_ylabel("score")
 plt.show()
+
+# %%
+# An estimator that counts
+# ------------------------
+
+model = GraphContrastiveClustering("auto", random_state=0).fit(moons)
+print(model.n_clusters_, "clusters of", np.bincount(model.labels_), "samples")

@@ -21,7 +21,12 @@ from skdeepclust._compat import (
     StrOptions,
     fit_context,
 )
-from skdeepclust._partition import MAX_ROWS, count_clusters, warn_no_structure
+from skdeepclust._partition import (
+    MAX_ROWS,
+    count_clusters,
+    most_agreed,
+    warn_no_structure,
+)
 from skdeepclust._run import Run, Train, float_dtype, run_on_one_thread, run_once
 from skdeepclust._state import StatefulEstimator
 from skdeepclust.networks import ClusterNetwork
@@ -185,13 +190,12 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         if not goes_on:
             self.n_clusters_ = group.same(self._count(X, spec, device, seeds[0]))
         task = fit_task(self, given, y, device)
-        # Those that predict have a head to teach the consensus of several runs, and
-        # are handed to callbacks as fitted.
+        # Those that predict are handed to callbacks as fitted.
         predicts = hasattr(self, "predict")
         if self.n_init == 1:
             runs = [run_once(self, X, spec, device, seeds[0], checkpoint, group, task)]
         else:
-            task.begin(self.n_init + predicts)
+            task.begin(self.n_init)
             # Those that train together do so one run after the other.
             runs = Parallel(n_jobs=self.n_jobs if group.n_processes == 1 else 1)(
                 delayed(run_on_one_thread)(
@@ -220,15 +224,24 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Return the number of clusters, estimated if none is given."""
         if self.n_clusters != "auto":
             return int(self.n_clusters)
-        places = np.arange(len(X))
-        if len(X) > MAX_ROWS:
-            rng = np.random.default_rng(seed)
-            places = np.sort(rng.choice(len(X), MAX_ROWS, replace=False))
+        places = _places(len(X), seed)
         batches = Batches(X[places], spec, device)
         count = count_clusters(batches.rows(np.arange(len(places))), seed=seed)
         if not count.structured:
             warn_no_structure(count.n_clusters)
         return count.n_clusters
+
+    def _most_agreed(
+        self, partitions: list[np.ndarray], batches: Batches, runs: list[Run]
+    ) -> int:
+        """Return which run has the clusters that agree best with the others'."""
+        if len(runs) == 1:
+            return 0
+        seed = runs[0].seed
+        places = _places(len(batches), seed)
+        found = [labels[places] for labels in partitions]
+        best = most_agreed(found, batches.rows(places), seed=seed)
+        return int(batches.group.same(best))
 
     def _told(self, untold: tuple[str, ...]) -> dict[str, Any]:
         given = self.get_params(deep=False)
@@ -361,6 +374,14 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Return the fitted attributes as if `run` had stopped now, for callbacks."""
         # Nothing can be asked of an estimator that does not predict.
         return None
+
+
+def _places(n_samples: int, seed: int) -> np.ndarray:
+    """Draw the samples that are looked at for the whole."""
+    if n_samples <= MAX_ROWS:
+        return np.arange(n_samples)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_samples, MAX_ROWS, replace=False))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

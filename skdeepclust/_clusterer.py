@@ -12,15 +12,12 @@ import numpy as np
 import torch
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepclust._base import BaseDeepEstimator
 from skdeepclust._compat import Interval
-from skdeepclust._head_stage import teach_head
 from skdeepclust._run import Run, check_finite, float_dtype
-from skdeepclust._spectral import consensus_labels
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
@@ -28,7 +25,6 @@ from skdeepclust.training import (
     EarlyStopping,
     Observer,
     Task,
-    least_steps,
     sample_shape,
 )
 
@@ -113,32 +109,8 @@ class BaseDeepClusterer(
         self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
     ) -> None:
         finished = [self._outcome(run, batches) for run in runs]
-        run, (embedding, labels) = runs[0], finished[0]
-        if len(runs) > 1:
-            consensus = consensus_labels(
-                [labels for _, labels in finished], self.n_clusters_, seed=run.seed
-            )
-            consensus = batches.group.same(consensus)
-            agreement = [adjusted_rand_score(consensus, other) for _, other in finished]
-            run = runs[int(np.argmax(agreement))]
-            generator = torch.Generator(batches.device).manual_seed(run.seed)
-            run.network.requires_grad_(True)
-            task = task.part("consensus", len(runs))
-            observers = self._observers(run, batches, dtype, task)
-            least = least_steps(
-                self.min_head_steps, batches.spec.is_image, images=200, tables=200
-            )
-            teach_head(
-                self,
-                run.network,
-                batches,
-                consensus,
-                generator,
-                observers,
-                least=least,
-            )
-            task.end()
-            embedding, labels = self._outcome(run, batches)
+        best = self._most_agreed([labels for _, labels in finished], batches, runs)
+        run, (embedding, labels) = runs[best], finished[best]
         self.network_ = run.network.eval().requires_grad_(False)
         self.history_ = run.history
         self.n_iter_ = len(run.history)

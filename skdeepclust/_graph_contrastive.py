@@ -177,9 +177,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     tol : float, default=1e-4
         What the loss must go down by, to count as lower.
     n_init : int, default=1
-        Number of runs from different seeds. The consensus of their clusters is taken,
-        and the run that is nearest to it is kept and, unless `head_epochs` is 0,
-        taught it.
+        Number of runs from different seeds. The one whose clusters agree best with
+        those of the others is kept.
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.

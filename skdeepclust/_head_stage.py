@@ -2,14 +2,11 @@
 
 from typing import Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Observer, Stage, run_stages
+from skdeepclust.training import Batches, Stage
 
 LABEL_SMOOTHING = 0.1  # of cluster numbers that a head is taught
 
@@ -123,52 +120,4 @@ def label_stage(
         estimator.batch_size,
         min_steps=least,
         schedule="one_cycle",
-    )
-
-
-def teach_head(
-    estimator: Any,
-    network: ClusterNetwork,
-    batches: Batches,
-    labels: NDArray[np.int64],
-    generator: torch.Generator,
-    observers: list[Observer],
-    *,
-    least: int,
-) -> None:
-    """Teach the cluster head given clusters, by a stage of its own.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Gives the parameters.
-    network : ClusterNetwork
-        Its head is trained.
-    batches : Batches
-        The training data.
-    labels : ndarray of shape (n_samples,)
-        Clusters.
-    generator : torch.Generator
-        Draws the order of the samples.
-    observers : list of Observer
-        Are told of the stage.
-    least : int
-        Least number of optimiser steps.
-    """
-    network.eval()
-    stage = head_stage(
-        estimator,
-        network,
-        batches.map(network.embed),
-        torch.from_numpy(labels).to(generator.device),
-        least=least,
-    )
-    run_stages(
-        network,
-        [lambda: stage],
-        len(batches),
-        generator=generator,
-        observers=observers,
-        learnt=True,
-        group=batches.group,
     )

@@ -8,7 +8,6 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from scipy.sparse import csr_matrix
-from sklearn.metrics import adjusted_rand_score
 from torch import Tensor, nn
 
 from skdeepclust import losses
@@ -16,7 +15,7 @@ from skdeepclust._base import BaseDeepEstimator
 from skdeepclust._compat import Interval, StrOptions
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import Run, Train, check_finite
-from skdeepclust._spectral import consensus_labels, spectral_labels
+from skdeepclust._spectral import spectral_labels
 from skdeepclust._warm_start import check_dense, check_graph
 from skdeepclust.graph import (
     dense_affinity,
@@ -87,8 +86,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     joint_learning_rate : float, default=3e-4
         Of the joint training.
     n_init : int, default=1
-        Number of runs from different seeds. The consensus of their clusters is
-        returned, with the affinity of the run that is nearest to it.
+        Number of runs from different seeds. The one whose clusters agree best with
+        those of the others is kept.
     n_jobs : int, default=None
         Runs that are trained at the same time, by joblib. With ``n_init > 1`` each
         run has one thread, whatever `n_jobs` is, so that it does not change the labels.
@@ -290,9 +289,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self, runs: list[Run], batches: Batches, dtype: np.dtype, task: Task
     ) -> None:
         partitions = [run.fitted["labels_"] for run in runs]
-        labels = consensus_labels(partitions, self.n_clusters_, seed=runs[0].seed)
-        agreement = [adjusted_rand_score(labels, other) for other in partitions]
-        run = runs[int(np.argmax(agreement))]
+        best = self._most_agreed(partitions, batches, runs)
+        run, labels = runs[best], partitions[best]
         self.affinity_matrix_: csr_matrix = run.fitted["affinity_matrix_"]
         self.embedding_ = run.fitted["embedding_"].astype(dtype, copy=False)
         self.history_ = run.history

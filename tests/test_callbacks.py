@@ -207,19 +207,11 @@ def test_callback_sees_runs(callbacks, make, recorder, blobs, n_jobs):
     np.testing.assert_array_equal(model.labels_, plain.labels_)
     assert model.history_ == plain.history_
     tasks = recorder.read()
-    assert tasks[(0,)] == ("fit", 3)
-    assert recorder.children((0,)) == ["run", "run", "consensus"]
+    assert tasks[(0,)] == ("fit", 2)
+    assert recorder.children((0,)) == ["run", "run"]
     assert tasks[(0, 0)] == ("run", 5)
     for run in (0, 1):
         assert recorder.children((0, run)) == STAGES["tiny"]
-    assert recorder.children((0, 2)) == ["head"]
-
-
-@pytest.mark.parametrize("make", ["tiny_subspace"], indirect=True)
-def test_callback_sees_runs_that_teach_no_head(callbacks, make, recorder, blobs):
-    make(n_init=2).set_callbacks(recorder).fit(*blobs)
-    assert recorder.read()[(0,)] == ("fit", 2)
-    assert recorder.children((0,)) == ["run", "run"]
 
 
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)

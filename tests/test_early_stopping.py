@@ -91,14 +91,6 @@ def test_early_stopping_of_a_converged_stage_keeps_the_clusters(request, blobs, 
     assert adjusted_rand_score(y, model.labels_) > 0.9
 
 
-def test_early_stopping_reaches_the_consensus(tiny, blobs):
-    X, _ = blobs
-    model = tiny(n_init=2, early_stopping=True, n_iter_no_change=1, tol=1e3).fit(X)
-    # Two epochs of the consensus; before them the run's last stage had all its epochs.
-    epochs = [row["epoch"] for row in model.history_ if row["stage"] == "head"]
-    assert epochs[-3:] == [len(epochs) - 4, 1, 2]
-
-
 @pytest.mark.parametrize("make", ["tiny", "tiny_graph"])
 def test_early_stopping_that_never_stops_changes_no_digit(request, blobs, make):
     X, _ = blobs

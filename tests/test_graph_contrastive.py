@@ -238,7 +238,7 @@ def test_same_seed_same_result_for_any_n_jobs_and_after_pickling(tiny_graph, blo
     assert (other.affinity_matrix_ != model.affinity_matrix_).nnz == 0
 
 
-def test_n_init_teaches_the_consensus(tiny_graph, blobs):
+def test_n_init_keeps_a_good_run(tiny_graph, blobs):
     X, y = blobs
     model = tiny_graph(n_init=3).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9

@@ -23,6 +23,7 @@ from skdeepclust._partition import (
     is_clear,
     locally_scaled_graph,
     matched,
+    most_agreed,
     table_graphs,
 )
 from skdeepclust._partition._criterion import (
@@ -200,6 +201,19 @@ def test_a_level_partition_that_is_known_is_judged_not_sought():
     graphs = {"own": locally_scaled_graph(X)}
     found = find_clusters(graphs, 6, seed=0, level=stray)
     np.testing.assert_array_equal(found.labels, stray)
+
+
+def test_most_agreed_is_no_outsider_and_of_two_follows_the_graph():
+    X, y = DATA["eight of one size"]
+    rng = np.random.default_rng(0)
+    # One errs a little, one much, and one has joined clusters and torn another.
+    little, much = (np.where(rng.random(800) < p, 0, y) for p in (0.05, 0.4))
+    torn = np.where(
+        y == 1, 0, np.where((y == 2) & (X[:, 0] > X[y == 2, 0].mean()), 1, y)
+    )
+    assert most_agreed([much, y, little], X, seed=0) == 1
+    assert most_agreed([torn, y], X, seed=0) == 1
+    assert most_agreed([y, torn], X, seed=0) == 0
 
 
 def test_link_over_split_tells_a_cluster_in_two_from_two_clusters():

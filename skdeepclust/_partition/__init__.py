@@ -1,7 +1,13 @@
 """From graphs of the samples to K clusters, without a prior of equal sizes."""
 
 from ._candidates import Candidate
-from ._choice import find_clusters, find_table_clusters, is_clear, matched
+from ._choice import (
+    find_clusters,
+    find_table_clusters,
+    is_clear,
+    matched,
+    most_agreed,
+)
 from ._graphs import (
     locally_scaled_graph,
     normalized,
@@ -20,6 +26,7 @@ __all__ = [
     "is_clear",
     "locally_scaled_graph",
     "matched",
+    "most_agreed",
     "normalized",
     "sum_of_graphs",
     "table_graphs",

@@ -10,6 +10,8 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from ._candidates import Candidate, CandidateSource
+from ._criterion import link_over_split
+from ._graphs import table_graphs
 
 _LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
 _VOTING = (0.5, 0.35, 0.25)  # resolutions: half-way between equal and any sizes
@@ -168,12 +170,43 @@ def _most_agreed(
     """Return the voter of largest weighted mean ARI with all of them."""
     if len(voters) == 1:
         return voters[0]
-    ratios = np.array([sources[c.graph].link_over_split(c) for c in voters])
-    weights = (_DAMPING + ratios) ** -2
-    agreement = np.array(
-        [[adjusted_rand_score(a.labels, b.labels) for b in voters] for a in voters]
-    )
-    return voters[int((agreement @ weights).argmax())]
+    ratios = [sources[c.graph].link_over_split(c) for c in voters]
+    return voters[_medoid([c.labels for c in voters], ratios)]
+
+
+def most_agreed(
+    partitions: Sequence[NDArray[np.int64]], rows: NDArray[np.floating], *, seed: int
+) -> int:
+    """Choose among partitions of the same samples the one that agrees with the others.
+
+    Parameters
+    ----------
+    partitions : sequence of ndarray of shape (n_samples,)
+        Clusters, from 0.
+    rows : ndarray of shape (n_samples, n_features)
+        The samples. By a graph of them partitions are weighed: one that has strong
+        links of clusters, or weak places within them, counts less.
+    seed : int
+        Seeds the eigensolver.
+
+    Returns
+    -------
+    int
+        The place of the one with the largest weighted mean adjusted Rand index.
+    """
+    graphs = table_graphs(rows)
+    graph = graphs.get("sum", graphs["euclidean"])
+    ratios = []
+    for labels in partitions:
+        unbroken = np.unique(labels, return_inverse=True)[1]
+        ratios.append(link_over_split(graph, unbroken, seed=seed))
+    return _medoid(partitions, ratios)
+
+
+def _medoid(partitions: Sequence[NDArray[np.int64]], ratios: Sequence[float]) -> int:
+    weights = (_DAMPING + np.array(ratios)) ** -2
+    agreement = [[adjusted_rand_score(a, b) for b in partitions] for a in partitions]
+    return int((np.array(agreement) @ weights).argmax())
 
 
 def _challenged(chosen: Candidate, sources: Sequence[CandidateSource]) -> Candidate:
