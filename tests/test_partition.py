@@ -87,14 +87,16 @@ def test_estimate_n_clusters_that_are_there(name):
     assert all(score < 0.6 for k, score in scores.items() if k > n_clusters)
 
 
+@pytest.mark.parametrize("scale", [np.ones(2), np.array([1, 0.1]), np.ones(10)])
 @pytest.mark.parametrize("draw", ["normal", "uniform"])
-@pytest.mark.parametrize("n_features", [2, 10])
-def test_samples_without_groups_have_no_structure(draw, n_features):
-    X = getattr(np.random.default_rng(0), draw)(size=(400, n_features))
-    with pytest.warns(
-        ConvergenceWarning, match=r"no structure .*n_clusters=1 is taken"
-    ):
+def test_samples_without_groups_have_no_structure(draw, scale):
+    X = scale * getattr(np.random.default_rng(0), draw)(size=(400, len(scale)))
+    with pytest.warns(ConvergenceWarning, match=r"no structure .*n_clusters=1 is take"):
         assert estimate_n_clusters(X, random_state=0) == 1
+
+
+def test_no_structure_leaves_the_least_number():
+    X = np.random.default_rng(0).normal(size=(100, 10))
     with pytest.warns(ConvergenceWarning, match="n_clusters=3 is taken"):
         assert estimate_n_clusters(X, min_clusters=3, random_state=0) == 3
 

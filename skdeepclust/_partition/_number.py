@@ -28,7 +28,7 @@ _APART = 0.4  # strongest link over weakest split of clusters that are clearly a
 _COHERENT = 0.125  # of the weakest place of samples without groups
 _TRIED = (2, 3, 4, 6, 8, 10)  # numbers of clusters that a reference is cut into
 _REFERENCES = 3  # of each kind
-_STRUCTURED = 1.125  # times lower is the conductance where there are groups
+_STRUCTURED = 1.17  # times lower is the conductance where there are groups
 _LEAST_CONDUCTANCE = 1e-3  # so that its logarithm is finite
 
 
@@ -75,7 +75,7 @@ def count_clusters(
     as for the gap statistic (Tibshirani, Walther and Hastie, 2001). A place in a
     cluster is a gap if it is weaker than an eighth of the weakest place in all of
     these. Clusters are not apart if those of any of these are as much apart. And if
-    partitions into 2 to 10 have not a geometric mean conductance that is 1.125 times
+    partitions into 2 to 10 have not a geometric mean conductance that is 1.17 times
     lower than in either kind, there is no structure, and the estimate is
     `min_clusters`.
 
