@@ -25,10 +25,12 @@ _LEAST_SIZE = 0.1  # of n / K: a smaller cluster is an outlier, not a group
 _LEAST_SPLIT = 0.1  # of a cluster: smaller pieces are not split off
 _TINY_LINK = 5e-4  # added to links and splits: both are 0 between pieces of a graph
 _APART = 0.4  # strongest link over weakest split of clusters that are clearly apart
+_MARGIN = 1.25  # times as much must it be in samples without groups
 _COHERENT = 0.125  # of the weakest place of samples without groups
 _TRIED = (2, 3, 4, 6, 8, 10)  # numbers of clusters that a reference is cut into
 _REFERENCES = 3  # of each kind
 _STRUCTURED = 1.17  # times lower is the conductance where there are groups
+_DEVIATIONS = 3  # standard ones of samples without groups that must lie between
 _LEAST_CONDUCTANCE = 1e-3  # so that its logarithm is finite
 
 
@@ -74,10 +76,10 @@ def count_clusters(
     distribution of the same covariance, and evenly from the box of the principal axes,
     as for the gap statistic (Tibshirani, Walther and Hastie, 2001). A place in a
     cluster is a gap if it is weaker than an eighth of the weakest place in all of
-    these. Clusters are not apart if those of any of these are as much apart. And if
-    partitions into 2 to 10 have not a geometric mean conductance that is 1.17 times
-    lower than in either kind, there is no structure, and the estimate is
-    `min_clusters`.
+    these. Clusters are not apart if some of any of these have a share below 1.25 times
+    theirs. And if partitions into 2 to 10 have not a geometric mean conductance that is
+    1.17 times lower than in either kind, and lower by three standard deviations of its
+    logarithm, there is no structure, and the estimate is `min_clusters`.
 
     Of more than 2,000 rows, that many are drawn; fewer than 8 tell nothing.
 
@@ -123,7 +125,7 @@ def count_clusters(
         if ratio <= _APART
     ]
     for k, ratio, name in sorted(apart):
-        if not references.reach(ratio, name):
+        if not references.reach(_MARGIN * ratio, name):
             return ClusterCount(-k, separation, True)
     graph = graphs.get("sum", graphs["euclidean"])
     if not references.are_worse(graph):
@@ -304,9 +306,10 @@ class _References:
             _log_conductance(graphs.get("sum", graphs["euclidean"]), self.seed)
             for graphs in self.graphs
         ]
-        # They come by turns.
-        least = min(np.mean(theirs[0::2]), np.mean(theirs[1::2]))
-        return bool(least - _log_conductance(graph, self.seed) >= np.log(_STRUCTURED))
+        kinds = np.reshape(theirs, (_REFERENCES, -1))
+        gain = kinds.mean(axis=0).min() - _log_conductance(graph, self.seed)
+        chance = _DEVIATIONS * np.sqrt(kinds.var(axis=0, ddof=1).mean())
+        return bool(gain >= max(np.log(_STRUCTURED), chance))
 
 
 def _log_conductance(graph: sp.csr_matrix, seed: int) -> float:
