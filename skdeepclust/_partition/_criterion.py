@@ -49,7 +49,7 @@ def conductances(
     ndarray of shape (n_clusters,)
         From 0 (nothing leaves) to 1. Their sum is the normalized cut.
     """
-    between = _between(graph, labels)
+    between = weights_between(graph, labels)
     volume = between.sum(axis=1)
     leaving: NDArray[np.float64] = volume - between.diagonal()
     shares: NDArray[np.float64] = leaving / np.maximum(volume, _TINY)
@@ -107,7 +107,22 @@ def links_between(
     ndarray of shape (n_clusters, n_clusters)
         Symmetric, with zeros on the diagonal.
     """
-    between = _between(graph, labels)
+    return over_smaller_volume(weights_between(graph, labels))
+
+
+def over_smaller_volume(between: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Divide weights between clusters by the smaller of their volumes.
+
+    Parameters
+    ----------
+    between : ndarray of shape (n_clusters, n_clusters)
+        From `weights_between`.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_clusters)
+        Symmetric, with zeros on the diagonal.
+    """
     volume = between.sum(axis=1)
     links: NDArray[np.float64] = between / np.maximum(
         np.minimum.outer(volume, volume), _TINY
@@ -147,7 +162,23 @@ def best_sweep(graph: sp.csr_matrix, least: int, seed: int) -> float:
     return max(0.0, float((cut / smaller)[least - 1 : n - least].min()))
 
 
-def _between(graph: sp.csr_matrix, labels: NDArray[np.integer]) -> NDArray[np.float64]:
+def weights_between(
+    graph: sp.csr_matrix, labels: NDArray[np.integer]
+) -> NDArray[np.float64]:
+    """Return the sums of the edge weights between clusters.
+
+    Parameters
+    ----------
+    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
+        Symmetric affinities.
+    labels : ndarray of shape (n_samples,)
+        Clusters, from 0 and without gaps.
+
+    Returns
+    -------
+    ndarray of shape (n_clusters, n_clusters)
+        Symmetric; on the diagonal twice the weight within.
+    """
     nodes = np.arange(len(labels))
     member = sp.csr_matrix((np.ones(len(labels)), (nodes, labels)))
     weights: NDArray[np.float64] = (member.T @ graph @ member).toarray()

@@ -14,7 +14,13 @@ from sklearn.exceptions import ConvergenceWarning
 from skdeepclust._spectral import eigenvector_labels, leading_eigenvectors
 from skdeepclust.graph import Modularity
 
-from ._criterion import best_sweep, conductances, links_between
+from ._criterion import (
+    best_sweep,
+    conductances,
+    links_between,
+    over_smaller_volume,
+    weights_between,
+)
 from ._graphs import table_graphs
 
 _FEWEST = 8  # rows that can be said to fall into groups
@@ -111,7 +117,7 @@ def count_clusters(
     graphs = table_graphs(rows, n_neighbors)
     references = _References(rows, counts, n_neighbors, seed)
     ratios = {
-        name: _ratios(graph, counts, seed, references.least_split(name))
+        name: _ratios(graph, counts, seed, references.least_splits[name])
         for name, graph in graphs.items()
     }
     separation = {
@@ -196,16 +202,20 @@ def _merged_by_links(
     graph: sp.csr_matrix, parts: NDArray[np.int64], counts: range
 ) -> Iterator[NDArray[np.int64]]:
     """Merge the two of the strongest link, step by step, as `_merged` does."""
-    labels = parts
-    for k in range(int(parts.max()) + 1, counts[0] - 1, -1):
+    between = weights_between(graph, parts)
+    names = np.arange(len(between))
+    for k in range(len(between), counts[0] - 1, -1):
         if k in counts:
-            yield labels
-        links = links_between(graph, labels)
+            yield _gapless(names[parts])
+        links = over_smaller_volume(between)
         kept, gone = np.unravel_index(links.argmax(), links.shape)
         if kept == gone:
             # Nothing is linked any more.
             return
-        labels = _gapless(np.where(labels == gone, kept, labels))
+        between[kept] += between[gone]
+        between[:, kept] += between[:, gone]
+        between[gone] = between[:, gone] = 0
+        names[names == gone] = kept
 
 
 def _by_modularity(graph: sp.csr_matrix, counts: range, seed: int) -> int:
@@ -287,14 +297,18 @@ class _References:
         ]
         return [table_graphs(each @ axes + center, self.n_neighbors) for each in drawn]
 
-    def least_split(self, name: str) -> float:
-        """Return how weak a place in a cluster may be, in a kind of graph."""
-        splits = [_split(graphs[name], self.seed) for graphs in self.graphs]
-        return _COHERENT * min(splits)
+    @cached_property
+    def least_splits(self) -> dict[str, float]:
+        """How weak a place in a cluster may be, by the kind of graph."""
+        return {
+            name: _COHERENT
+            * min(_split(graphs[name], self.seed) for graphs in self.graphs)
+            for name in self.graphs[0]
+        }
 
     def reach(self, ratio: float, name: str) -> bool:
         """Say whether clusters of any of them are as much apart, in a kind of graph."""
-        least = self.least_split(name)
+        least = self.least_splits[name]
         return any(
             _ratios(graphs[name], self.counts, self.seed, least, ratio)
             for graphs in self.graphs
