@@ -34,7 +34,7 @@ data = {"Moons": moons, "Uneven blobs": blobs, "Digits": digits, "Noise": noise}
 # ----------
 #
 # The score of K is 1 minus the strongest link of two clusters over the weakest place
-# within one. Above the line clusters are clearly apart, and the largest such K is taken.
+# within one. Above the line clusters are clearly apart. The largest such K is taken.
 # Where none are, the modularity decides; if samples without groups would do as well, a
 # warning says so, and the answer is 1.
 

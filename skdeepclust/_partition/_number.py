@@ -33,6 +33,7 @@ _TINY_LINK = 5e-4  # added to links and splits: both are 0 between pieces of a g
 _APART = 0.4  # strongest link over weakest split of clusters that are clearly apart
 _MARGIN = 1.25  # times as much must it be in samples without groups
 _COHERENT = 0.125  # of the weakest place of samples without groups
+_WORTH = 0.4  # of its largest modularity must each further cluster add
 _TRIED = (2, 3, 4, 6, 8, 10)  # numbers of clusters that a reference is cut into
 _REFERENCES = 3  # of each kind
 _STRUCTURED = 1.17  # times lower is the conductance where there are groups
@@ -75,8 +76,8 @@ def count_clusters(
     clearly apart if the strongest link of two of them is at most 0.4 of the weakest
     place within one, and that place is no gap itself. The largest number for which that
     is so is taken. Where it is so for none, the number is taken at which the modularity
-    exceeds half of ``1 - 1 / K`` the most: one cluster more has to add half of what it
-    could.
+    exceeds 0.4 times ``1 - 1 / K`` the most: one cluster more has to add two fifths of
+    what it could.
 
     Both are measured against rows that have no groups: drawn from one normal
     distribution of the same covariance, and evenly from the box of the principal axes,
@@ -224,7 +225,7 @@ def _by_modularity(graph: sp.csr_matrix, counts: range, seed: int) -> int:
     scores = {}
     for labels in _merged(graph, parts, 1.0, counts):
         k = int(labels.max()) + 1
-        scores[k] = criterion(labels) - (1 - 1 / k) / 2
+        scores[k] = criterion(labels) - _WORTH * (1 - 1 / k)
     return max(scores, key=lambda k: scores[k], default=counts[0])
 
 
