@@ -84,6 +84,7 @@ def prepared(device, sizes, precision):
     X = photographs(sizes["batch"] * sizes["steps"]).flatten(1).numpy()
     spec = InputSpec.from_data(X, SHAPE)
     with torch.random.fork_rng(devices=[]):
+        estimator.n_clusters_ = estimator.n_clusters  # as `fit` does
         network = estimator._build_network(spec).to(device)
     return estimator, network, Batches(X, spec, device)
 

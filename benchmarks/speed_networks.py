@@ -61,6 +61,7 @@ def epoch(encoder: str, n: int) -> Comparison:
     spec = InputSpec.from_data(X, (1, 28, 28) if encoder == "conv" else (784,))
     batches = Batches(X.reshape(n, -1), spec, torch.device("cpu"))
     with torch.random.fork_rng(devices=[]):
+        estimator.n_clusters_ = estimator.n_clusters  # as `fit` does
         network = estimator._build_network(spec)
     start = deepcopy(network.state_dict())
     weights = [*network.autoencoder.parameters()]

@@ -142,12 +142,12 @@ def test_values_are_limited_too(monkeypatch, blobs):
     assert len(judge.index) == 30
 
 
-def test_large_images_are_made_smaller(monkeypatch):
-    monkeypatch.setattr(module, "_MAX_SIDE", 4)
+def test_large_images_are_made_smaller():
     images = load_digits().images[:10, None].astype(np.float32)
-    rows = agreement(images)._rows(np.arange(10))
-    small = images.reshape(10, 4, 2, 4, 2).mean(axis=(2, 4)).reshape(10, 16) / 16
-    np.testing.assert_allclose(rows, small, rtol=1e-5)
+    large = np.repeat(np.repeat(images, 8, axis=2), 8, axis=3)
+    rows = agreement(large).batches.rows(np.arange(2, 10))
+    small = np.repeat(np.repeat(images, 4, axis=2), 4, axis=3)[2:]
+    np.testing.assert_allclose(rows, small.reshape(8, 32 * 32) / 16, rtol=1e-5)
 
 
 def test_fewer_distinct_rows_than_clusters():

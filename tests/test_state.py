@@ -614,7 +614,7 @@ def test_forged_file_executes_nothing(path, tmp_path, good):
                 {"content": {**content, "_spec": {"shape": [2]}}},
                 {"content": {**content, "_spec": {"$scalar": ["O", 3]}}},
                 {"content": {**content, "network_": {}}},
-                {"content": {**content, "_built": {"n_clusters": "three"}}},
+                {"content": {**content, "_built": {"n_clusters_": "three"}}},
                 {"content": {**content, "_built": 3}},
                 {"content": {**content, "_class": "Evil"}},
                 {"content": {**content, "_class": []}},
