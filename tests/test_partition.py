@@ -102,6 +102,12 @@ def test_samples_without_groups_have_no_structure(scale, most_wrong):
     assert sum(count > 1 for count in counts) <= most_wrong
 
 
+def test_no_more_clusters_than_asked_for():
+    X, _ = DATA["eight of one size"]
+    assert estimate_n_clusters(X, max_clusters=1) == 1
+    assert estimate_n_clusters(X, max_clusters=5, random_state=0) <= 5
+
+
 def test_no_structure_leaves_the_least_number():
     X = np.random.default_rng(0).normal(size=(100, 10))
     with pytest.warns(ConvergenceWarning, match="n_clusters=3 is taken"):

@@ -108,6 +108,8 @@ def count_clusters(
     ClusterCount
         The estimate.
     """
+    if max_clusters < 2:
+        return ClusterCount(max_clusters, {}, True)
     rng = np.random.default_rng(seed)
     if len(rows) > MAX_ROWS:
         rows = rows[np.sort(rng.choice(len(rows), MAX_ROWS, replace=False))]

@@ -82,8 +82,9 @@ def estimate_n_clusters(
           strongest link of two clusters is at most 0.4 of the weakest place within
           one. Where none are, the modularity decides, if samples without groups would
           have worse clusters, and else there is no structure. :ref:`how_many` has the
-          rule. The score is 1 minus that share, at least 0: above 0.6, clusters are
-          clearly apart. It is not the largest score that is taken.
+          rule. The score is 1 minus that share, at least 0: from 0.6 on, clusters are
+          clearly apart, unless those of samples without groups are, too. It is not the
+          largest score that is taken.
         - "modularity": the modularity Q of the clusters minus half of 1 - 1 / K, which
           is the largest that K clusters can have. So one cluster more has to add at
           least half of what it could.
