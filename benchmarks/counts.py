@@ -14,13 +14,19 @@ import statistics
 import time
 import warnings
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import LOADERS, ROOT, TABLES, Dataset, load_dataset
 from peers import leiden_communities
-from records import machine, put_record, read_records, versions, write_atomically
+from records import (
+    add_options,
+    machine,
+    put_record,
+    read_records,
+    versions,
+    write_atomically,
+)
 from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.datasets import make_blobs, make_circles, make_moons
 from sklearn.metrics import silhouette_score
@@ -211,14 +217,7 @@ def parse_arguments(arguments=None):
     known = [*LOADERS, *TOYS]
     parser.add_argument("--datasets", nargs="+", choices=known, default=DATASETS)
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=[*METHODS])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--force", action="store_true", help="run what is there again")
-    parser.add_argument(
-        "--table-only", action="store_true", help="write the table and run nothing"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", type=Path, default=TABLE)
+    add_options(parser, [0, 1, 2], RESULTS, TABLE)
     return parser.parse_args(arguments)
 
 

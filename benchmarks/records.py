@@ -65,6 +65,18 @@ def run_record(data, method_name, seed, overrides=None):
     return record
 
 
+def add_options(parser, seeds, results, table):
+    """Add to a command what those have that keep records and write a table."""
+    parser.add_argument("--seeds", nargs="+", type=int, default=seeds)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--force", action="store_true", help="run what is there again")
+    parser.add_argument(
+        "--table-only", action="store_true", help="write the table and run nothing"
+    )
+    parser.add_argument("--results", type=Path, default=results)
+    parser.add_argument("--table", type=Path, default=table)
+
+
 def scores(y, labels):
     """Return how well labels agree with the classes."""
     return {

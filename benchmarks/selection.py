@@ -16,12 +16,12 @@ import statistics
 import time
 import warnings
 from itertools import product
-from pathlib import Path
 
 import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
 from records import (
+    add_options,
     agree,
     describe,
     machine,
@@ -260,14 +260,7 @@ def parse_arguments(arguments=None):
     parser.add_argument(
         "--methods", nargs="+", choices=CONFIGURATIONS, default=[*CONFIGURATIONS]
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--force", action="store_true", help="make what is there again")
-    parser.add_argument(
-        "--table-only", action="store_true", help="write the tables and run nothing"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", type=Path, default=TABLE)
+    add_options(parser, [0], RESULTS, TABLE)
     return parser.parse_args(arguments)
 
 

@@ -13,13 +13,13 @@ not changed since; ``--force`` runs it again.
 import argparse
 import statistics
 import time
-from pathlib import Path
 
 import numpy as np
 import torch
 from datasets import LOADERS, ROOT, TABLES, load_dataset
 from methods import METHODS
 from records import (
+    add_options,
     agree,
     describe,
     machine,
@@ -244,14 +244,7 @@ def parse_arguments(arguments=None):
     )
     parser.add_argument("--datasets", nargs="+", choices=LOADERS, default=DATASETS)
     parser.add_argument("--methods", nargs="+", choices=WHOLE, default=[*WHOLE])
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--force", action="store_true", help="run what is there again")
-    parser.add_argument(
-        "--table-only", action="store_true", help="write the table and run nothing"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", type=Path, default=TABLE)
+    add_options(parser, [0, 1, 2], RESULTS, TABLE)
     return parser.parse_args(arguments)
 
 

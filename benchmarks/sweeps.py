@@ -15,12 +15,12 @@ import argparse
 import importlib.util
 import statistics
 from itertools import product
-from pathlib import Path
 
 import torch
 from datasets import LOADERS, ROOT, load_dataset
 from methods import METHODS
 from records import (
+    add_options,
     agree,
     describe,
     read_records,
@@ -238,14 +238,7 @@ def parse_arguments(arguments=None):
         choices=sorted({name for sweep in SWEEPS.values() for name in sweep}),
         help="sweep these alone",
     )
-    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--force", action="store_true", help="run what is there again")
-    parser.add_argument(
-        "--table-only", action="store_true", help="write the table and run nothing"
-    )
-    parser.add_argument("--results", type=Path, default=RESULTS)
-    parser.add_argument("--table", type=Path, default=TABLE)
+    add_options(parser, [0, 1, 2], RESULTS, TABLE)
     return parser.parse_args(arguments)
 
 

@@ -22,8 +22,8 @@ from skdeepclust._compat import (
     fit_context,
 )
 from skdeepclust._partition import (
-    MAX_ROWS,
     count_clusters,
+    draw_places,
     most_agreed,
     warn_no_structure,
 )
@@ -224,7 +224,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Return the number of clusters, estimated if none is given."""
         if self.n_clusters != "auto":
             return int(self.n_clusters)
-        places = _places(len(X), seed)
+        places = draw_places(len(X), seed)
         batches = Batches(X[places], spec, device)
         count = count_clusters(batches.rows(np.arange(len(places))), seed=seed)
         if not count.structured:
@@ -238,7 +238,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         if len(runs) == 1:
             return 0
         seed = runs[0].seed
-        places = _places(len(batches), seed)
+        places = draw_places(len(batches), seed)
         found = [labels[places] for labels in partitions]
         best = most_agreed(found, batches.rows(places), seed=seed)
         return int(batches.group.same(best))
@@ -374,14 +374,6 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Return the fitted attributes as if `run` had stopped now, for callbacks."""
         # Nothing can be asked of an estimator that does not predict.
         return None
-
-
-def _places(n_samples: int, seed: int) -> np.ndarray:
-    """Draw the samples that are looked at for the whole."""
-    if n_samples <= MAX_ROWS:
-        return np.arange(n_samples)
-    rng = np.random.default_rng(seed)
-    return np.sort(rng.choice(n_samples, MAX_ROWS, replace=False))
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

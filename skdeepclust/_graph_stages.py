@@ -48,8 +48,8 @@ class GraphStages(Remembering):
     ----------
     neighbors : Tensor of shape (n_samples, n_neighbors)
         Positives of each sample.
-    lesson : tuple of Tensors, or None
-        Embeddings and clusters that the head is being taught.
+    targets : tuple of Tensors, or None
+        Embeddings and clusters that the head is trained on.
     sizes : Tensor of shape (n_clusters,) or None
         Shares of the samples that the first clusters have.
     clusters : GraphClusters
@@ -61,7 +61,7 @@ class GraphStages(Remembering):
         "affinity",
         "neighbors",
         "statistics",
-        "lesson",
+        "targets",
         "sizes",
         "clusters",
     )
@@ -84,7 +84,7 @@ class GraphStages(Remembering):
         self.views = views
         self.generator = generator
         self.fitted = fitted
-        self.lesson: tuple[Tensor, Tensor] | None = None
+        self.targets: tuple[Tensor, Tensor] | None = None
         self.sizes: Tensor | None = None
         self.clusters = GraphClusters(estimator, batches, generator)
         self.easy = CenterStage(
@@ -122,11 +122,11 @@ class GraphStages(Remembering):
 
     def warm_up_head(self) -> Stage:
         """Build the graph, cut it, and teach the head the clusters found."""
-        if self.lesson is None:
-            self.lesson = self._lesson(self.start().labels)
+        if self.targets is None:
+            self.targets = self._targets(self.start().labels)
         tables = 400 if self.clusters.kept is None else 30
         least = self._least("min_head_steps", 1000, tables)
-        return self._head_stage(self.lesson, least)
+        return self._head_stage(self.targets, least)
 
     def start(self) -> WarmStart:
         """Build the graph, and keep it to train on.
@@ -161,7 +161,7 @@ class GraphStages(Remembering):
 
     def joint(self) -> Stage:
         """Train both levels on samples and their neighbours in the graph."""
-        params, self.lesson = self.params, None
+        params, self.targets = self.params, None
         if self.affinity is None:
             # Nothing was to be taught to a head that has been trained before.
             self.start()
@@ -261,22 +261,22 @@ class GraphStages(Remembering):
             return label_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
-        if self.lesson is None:
+        if self.targets is None:
             h = self.batches.map(self.embed)
             labels = self.batches.map(self.network).argmax(1).cpu().numpy()
             found = self.clusters.find_end(h, labels)
-            self.lesson = self._lesson(self.batches.group.same(found))
-        return self._head_stage(self.lesson, self._least("min_head_steps", 1000, 400))
+            self.targets = self._targets(self.batches.group.same(found))
+        return self._head_stage(self.targets, self._least("min_head_steps", 1000, 400))
 
-    def _lesson(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+    def _targets(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         h = self.batches.map(self.embed)
         return h, torch.from_numpy(labels).to(self.generator.device)
 
-    def _head_stage(self, lesson: tuple[Tensor, Tensor], least: int) -> Stage:
+    def _head_stage(self, targets: tuple[Tensor, Tensor], least: int) -> Stage:
         return head_stage(
             self.params,
             self.network,
-            *lesson,
+            *targets,
             label_smoothing=LABEL_SMOOTHING,
             least=least,
         )

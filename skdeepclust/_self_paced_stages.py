@@ -46,11 +46,11 @@ class SelfPacedStages(Remembering):
         What neighbours say of clusters, if they are asked.
     pairs : Tensor of shape (n_samples, rank)
         The factor U whose products U U^T are the similarities of eq. 3.6.
-    lesson : tuple of Tensors, or None
-        Embeddings and assignments that the head is being taught.
+    targets : tuple of Tensors, or None
+        Embeddings and assignments that the head is trained on.
     """
 
-    _remembered = ("easy", "agreement", "pairs", "lesson")
+    _remembered = ("easy", "agreement", "pairs", "targets")
 
     def __init__(
         self,
@@ -67,7 +67,7 @@ class SelfPacedStages(Remembering):
         self.goes_on = goes_on
         self.batches = batches
         self.generator = generator
-        self.lesson: tuple[Tensor, Tensor] | None = None
+        self.targets: tuple[Tensor, Tensor] | None = None
         self.agreement = (
             Agreement(batches, generator, estimator.resolution)
             if estimator.init == "neighbors" and len(batches) > 2
@@ -105,16 +105,16 @@ class SelfPacedStages(Remembering):
     def warm_up_head(self) -> Stage:
         """Teach the head the assignments of stage 1, with the encoder held still."""
         easy = self.easy
-        if self.lesson is None:
+        if self.targets is None:
             easy.start_centers()
             h = self.batches.map(easy.embed)
             easy.warn_coinciding(h)
-            self.lesson = h, self.teach(h, easy.assign(h))
+            self.targets = h, self.teach(h, easy.assign(h))
         smoothing = 0.0 if self.agreement is None else LABEL_SMOOTHING
         return head_stage(
             self.params,
             self.network,
-            *self.lesson,
+            *self.targets,
             label_smoothing=smoothing,
             least=self._least("min_head_steps", 200, 30),
         )
@@ -144,7 +144,7 @@ class SelfPacedStages(Remembering):
 
     def contrastive(self) -> Stage:
         """Algorithm 3.2: eq. 3.7-3.9 on pairs that are refreshed every T2 epochs."""
-        params, self.lesson = self.params, None
+        params, self.targets = self.params, None
         return Stage(
             "contrastive",
             params.contrastive_epochs,
@@ -230,7 +230,7 @@ class SelfPacedStages(Remembering):
             return label_stage(
                 self.params, self.network, self.batches, kept, least=least
             )
-        if self.lesson is None:
+        if self.targets is None:
             h = self.batches.map(self.easy.embed)
             with torch.no_grad():
                 # In parts: the head is wider than what it maps.
@@ -238,8 +238,8 @@ class SelfPacedStages(Remembering):
             labels = self.teach(h, torch.cat(parts)).cpu().numpy()
             votes = self.agreement.votes(h, labels, self.params.n_clusters_)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
-            self.lesson = h, target
-        return head_stage(self.params, self.network, *self.lesson, least=least)
+            self.targets = h, target
+        return head_stage(self.params, self.network, *self.targets, least=least)
 
     def _least(self, name: str, images: int, tables: int) -> int:
         given, is_image = getattr(self.params, name), self.batches.spec.is_image
@@ -249,7 +249,7 @@ class SelfPacedStages(Remembering):
 
     def joint(self) -> Stage:
         """Stages 1 and 2 end to end: the sum of their losses, both refreshed."""
-        params, self.lesson = self.params, None
+        params, self.targets = self.params, None
 
         def step(index: Tensor) -> dict[str, Tensor]:
             easy, hard = self.easy.terms(index), self.pair_terms(index)

@@ -14,13 +14,13 @@ from ._graphs import (
     sum_of_graphs,
     table_graphs,
 )
-from ._number import MAX_ROWS, ClusterCount, count_clusters, warn_no_structure
+from ._number import ClusterCount, count_clusters, draw_places, warn_no_structure
 
 __all__ = [
-    "MAX_ROWS",
     "Candidate",
     "ClusterCount",
     "count_clusters",
+    "draw_places",
     "find_clusters",
     "find_table_clusters",
     "is_clear",

@@ -11,7 +11,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from ._candidates import Candidate, CandidateSource
 from ._criterion import link_over_split
-from ._graphs import table_graphs
+from ._graphs import table_graphs, widest
 
 _LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
 _VOTING = (0.5, 0.35, 0.25)  # resolutions: half-way between equal and any sizes
@@ -195,7 +195,7 @@ def most_agreed(
         The place of the one with the largest weighted mean adjusted Rand index.
     """
     graphs = table_graphs(rows)
-    graph = graphs.get("sum", graphs["euclidean"])
+    graph = graphs[widest(graphs)]
     ratios = []
     for labels in partitions:
         unbroken = np.unique(labels, return_inverse=True)[1]

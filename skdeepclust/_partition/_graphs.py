@@ -1,5 +1,6 @@
 """Graphs of nearest neighbours of the rows of a table."""
 
+from collections.abc import Mapping
 from typing import Literal
 
 import numpy as np
@@ -79,6 +80,22 @@ def table_graphs(
         "sum": sum_of_graphs(cosine, euclidean),
         "euclidean": euclidean,
     }
+
+
+def widest(graphs: Mapping[str, sp.csr_matrix]) -> str:
+    """Return the name of the graph of a table that holds most neighbors.
+
+    Parameters
+    ----------
+    graphs : mapping of str to scipy.sparse.csr_matrix
+        From `table_graphs`.
+
+    Returns
+    -------
+    str
+        "sum"; "euclidean" of one column.
+    """
+    return "sum" if "sum" in graphs else "euclidean"
 
 
 def sum_of_graphs(*graphs: sp.csr_matrix) -> sp.csr_matrix:

@@ -21,10 +21,10 @@ from ._criterion import (
     over_smaller_volume,
     weights_between,
 )
-from ._graphs import table_graphs
+from ._graphs import table_graphs, widest
 
 _FEWEST = 8  # rows that can be said to fall into groups
-MAX_ROWS = 2_000  # that are looked at
+_MAX_ROWS = 2_000  # that are looked at
 _RESOLUTIONS = (1.0, 0.25)  # of merging by modularity
 _PARTS = 2  # that merging starts from, in units of the largest number
 _LEAST_SIZE = 0.1  # of n / K: a smaller cluster is an outlier, not a group
@@ -61,6 +61,27 @@ class ClusterCount:
     structured: bool
 
 
+def draw_places(n_samples: int, seed: int) -> NDArray[np.int64]:
+    """Draw the samples that are looked at for the whole.
+
+    Parameters
+    ----------
+    n_samples : int
+        Number of samples.
+    seed : int
+        Seeds the draw.
+
+    Returns
+    -------
+    ndarray of shape (min(n_samples, 2000),)
+        Their places, in order.
+    """
+    if n_samples <= _MAX_ROWS:
+        return np.arange(n_samples)
+    rng = np.random.default_rng(seed)
+    return np.sort(rng.choice(n_samples, _MAX_ROWS, replace=False))
+
+
 def count_clusters(
     rows: NDArray[np.floating],
     *,
@@ -79,14 +100,17 @@ def count_clusters(
     exceeds 0.4 times ``1 - 1 / K`` the most: one cluster more has to add two fifths of
     what it could.
 
-    Both are measured against rows that have no groups: drawn from one normal
-    distribution of the same covariance, and evenly from the box of the principal axes,
-    as for the gap statistic (Tibshirani, Walther and Hastie, 2001). A place in a
-    cluster is a gap if it is weaker than an eighth of the weakest place in all of
-    these. Clusters are not apart if some of any of these have a share below 1.25 times
-    theirs. And if partitions into 2 to 10 have not a geometric mean conductance that is
-    1.17 times lower than in either kind, and lower by three standard deviations of its
-    logarithm, there is no structure, and the estimate is `min_clusters`.
+    Both are compared with rows that have no groups, drawn three times from one normal
+    distribution of the same covariance, and three times evenly from the box of the
+    principal axes, as for the gap statistic (Tibshirani, Walther and Hastie, 2001):
+
+    - A cluster whose weakest place is below an eighth of theirs has a gap in it.
+    - Clusters do not count as apart if some of these rows have clusters whose share of
+      link and weakest place is below 1.25 times the own one.
+    - Where none are apart, the rows have structure if the geometric mean conductance of
+      partitions into 2 to 10 is 1.17 times lower than for either kind of these rows,
+      and lower by three standard deviations of its logarithm. Without structure the
+      estimate is `min_clusters`.
 
     Of more than 2,000 rows, that many are drawn; fewer than 8 tell nothing.
 
@@ -110,17 +134,16 @@ def count_clusters(
     """
     if max_clusters < 2:
         return ClusterCount(max_clusters, {}, True)
-    rng = np.random.default_rng(seed)
-    if len(rows) > MAX_ROWS:
-        rows = rows[np.sort(rng.choice(len(rows), MAX_ROWS, replace=False))]
+    rows = rows[draw_places(len(rows), seed)]
     most = max(min(max_clusters, len(rows) // 4), min_clusters, 2)
     counts = range(max(min_clusters, 2), most + 1)
     if len(rows) < _FEWEST:
         return ClusterCount(min_clusters, dict.fromkeys(counts, 0.0), False)
     graphs = table_graphs(rows, n_neighbors)
     references = _References(rows, counts, n_neighbors, seed)
+    parts = {name: _parts(graph, counts, seed) for name, graph in graphs.items()}
     ratios = {
-        name: _ratios(graph, counts, seed, references.least_splits[name])
+        name: _ratios(graph, parts[name], counts, seed, references.least_splits[name])
         for name, graph in graphs.items()
     }
     separation = {
@@ -136,10 +159,11 @@ def count_clusters(
     for k, ratio, name in sorted(apart):
         if not references.reach(_MARGIN * ratio, name):
             return ClusterCount(-k, separation, True)
-    graph = graphs.get("sum", graphs["euclidean"])
-    if not references.are_worse(graph):
+    name = widest(graphs)
+    if not references.are_worse(graphs[name]):
         return ClusterCount(min_clusters, separation, False)
-    return ClusterCount(_by_modularity(graph, counts, seed), separation, True)
+    found = _by_modularity(graphs[name], parts[name], counts)
+    return ClusterCount(found, separation, True)
 
 
 def warn_no_structure(n_clusters: int) -> None:
@@ -161,6 +185,7 @@ def warn_no_structure(n_clusters: int) -> None:
 
 def _ratios(
     graph: sp.csr_matrix,
+    parts: NDArray[np.int64],
     counts: range,
     seed: int,
     least_split: float,
@@ -168,7 +193,6 @@ def _ratios(
 ) -> dict[int, float]:
     """Return the least link over split of each number of clusters, if below `most`."""
     splits = _Splits(graph, seed, least_split)
-    parts = _parts(graph, _PARTS * counts[-1], seed)
     found: dict[int, float] = {}
     for labels in chain(
         _merged_by_links(graph, parts, counts),
@@ -179,9 +203,9 @@ def _ratios(
     return {k: ratio for k, ratio in found.items() if ratio < most}
 
 
-def _parts(graph: sp.csr_matrix, n_parts: int, seed: int) -> NDArray[np.int64]:
+def _parts(graph: sp.csr_matrix, counts: range, seed: int) -> NDArray[np.int64]:
     """Cut a graph into many parts by its leading eigenvectors."""
-    n_parts = min(n_parts, graph.shape[0] // 2)
+    n_parts = min(_PARTS * counts[-1], graph.shape[0] // 2)
     vectors = leading_eigenvectors(graph, n_parts, seed=seed)
     labels = _gapless(eigenvector_labels(vectors, seed=seed, n_init=1))
     return _gapless(Modularity([graph]).refine(labels, seed=seed))
@@ -221,9 +245,10 @@ def _merged_by_links(
         names[names == gone] = kept
 
 
-def _by_modularity(graph: sp.csr_matrix, counts: range, seed: int) -> int:
+def _by_modularity(
+    graph: sp.csr_matrix, parts: NDArray[np.int64], counts: range
+) -> int:
     criterion = Modularity([graph])
-    parts = _parts(graph, _PARTS * counts[-1], seed)
     scores = {}
     for labels in _merged(graph, parts, 1.0, counts):
         k = int(labels.max()) + 1
@@ -286,8 +311,9 @@ class _References:
     def graphs(self) -> list[dict[str, sp.csr_matrix]]:
         """Graphs of rows of one normal distribution, and of rows drawn from a box."""
         rng = np.random.default_rng(self.seed)
-        center = self.rows.mean(axis=0)
-        left, scale, axes = np.linalg.svd(self.rows - center, full_matrices=False)
+        centered = self.rows - self.rows.mean(axis=0)
+        left, scale, _ = np.linalg.svd(centered, full_matrices=False)
+        # Neighbors are the same in the principal axes, which need not be left.
         scores = left * scale
         low, high, std = scores.min(axis=0), scores.max(axis=0), scores.std(axis=0)
         drawn = [
@@ -298,7 +324,7 @@ class _References:
                 rng.uniform(low, high, scores.shape),
             )
         ]
-        return [table_graphs(each @ axes + center, self.n_neighbors) for each in drawn]
+        return [table_graphs(each, self.n_neighbors) for each in drawn]
 
     @cached_property
     def least_splits(self) -> dict[str, float]:
@@ -312,15 +338,16 @@ class _References:
     def reach(self, ratio: float, name: str) -> bool:
         """Say whether clusters of any of them are as much apart, in a kind of graph."""
         least = self.least_splits[name]
+        counts, seed = self.counts, self.seed
         return any(
-            _ratios(graphs[name], self.counts, self.seed, least, ratio)
-            for graphs in self.graphs
+            _ratios(graph, _parts(graph, counts, seed), counts, seed, least, ratio)
+            for graph in (graphs[name] for graphs in self.graphs)
         )
 
     def are_worse(self, graph: sp.csr_matrix) -> bool:
         """Say whether clusters of a graph are better separated than theirs."""
         theirs = [
-            _log_conductance(graphs.get("sum", graphs["euclidean"]), self.seed)
+            _log_conductance(graphs[widest(graphs)], self.seed)
             for graphs in self.graphs
         ]
         kinds = np.reshape(theirs, (_REFERENCES, -1))

@@ -20,7 +20,7 @@ _MAX_NODES = 1_000  # of a graph
 _SHARE = 0.8  # of the samples, or of as many as that, are in a subsample
 _N_PAIRS = 3  # of subsamples
 _N_INIT = 3  # starts of k-means, for each number of clusters
-_FEW = "separation"  # the method that may find a single cluster
+_SEPARATION = "separation"  # the method that may find a single cluster
 
 
 @overload
@@ -139,15 +139,15 @@ def estimate_n_clusters(
         ensure_min_samples=4,
         input_name="X",
     )
-    _check_choice("method", method, (_FEW, *_METHODS))
-    least = 1 if method == _FEW else 2
+    _check_choice("method", method, (_SEPARATION, *_METHODS))
+    least = 1 if method == _SEPARATION else 2
     if min_clusters is None:
         min_clusters = min(least, max_clusters)
     _check_count("min_clusters", min_clusters, least)
     _check_count("max_clusters", max_clusters, min_clusters)
     _check_count("n_neighbors", n_neighbors)
     rng = check_random_state(random_state)
-    if method == _FEW:
+    if method == _SEPARATION:
         if min_clusters > len(rows):
             raise ValueError(
                 f"min_clusters={min_clusters} is more than n_samples={len(rows)}: "
@@ -162,8 +162,9 @@ def estimate_n_clusters(
         )
         if not count.structured:
             warn_no_structure(count.n_clusters)
-        found_count = count.n_clusters
-        return (found_count, count.separation) if return_scores else found_count
+        if return_scores:
+            return count.n_clusters, count.separation
+        return count.n_clusters
     n_nodes = min(int(_SHARE * len(rows)), _MAX_NODES)
     if min_clusters >= n_nodes:
         raise ValueError(
