@@ -102,6 +102,11 @@ def test_samples_without_groups_have_no_structure(scale, most_wrong):
     assert sum(count > 1 for count in counts) <= most_wrong
 
 
+def test_a_few_outliers_are_no_cluster():
+    X, _ = make_blobs([100, 100, 100, 6], 5, cluster_std=0.5, random_state=0)
+    assert estimate_n_clusters(X, random_state=0) == 3
+
+
 def test_no_more_clusters_than_asked_for():
     X, _ = DATA["eight of one size"]
     assert estimate_n_clusters(X, max_clusters=1) == 1
