@@ -42,6 +42,7 @@ ESTIMATORS = {
     "self_paced": SelfPacedContrastiveClustering,
 }
 N_COMPONENTS = 128
+HEADS = ("head", "final_head")
 VIEWS = SIMCLR_VIEWS["and hue"]  # on photographs this small SimCLR does not blur
 
 
@@ -71,7 +72,7 @@ class EpochLines(Observer):
         self.seconds.setdefault(self.name, []).append(seconds)
         speed = len(self.data.y) / seconds
         share = ""
-        if self.name != "head":
+        if self.name not in HEADS:
             # The head is taught on embeddings: no image passes the encoder.
             share = f"{self.work * speed / self.rate:8.1%}"
         print(
@@ -126,7 +127,6 @@ def fit(options, data):
     options.folder.mkdir(parents=True, exist_ok=True)
     parameters = {
         "pretrain_epochs": 0 if options.encoder else options.pretrain_epochs,
-        "min_pretrain_steps": 0,
         "batch_size": options.batch_size,
         "learning_rate": 1e-3,
         "precision": options.precision,
@@ -176,7 +176,7 @@ def make_tables(records):
     """Return the tables, as reStructuredText."""
     fits, stages = [], []
     for record in records:
-        stage = next(name for name in record["epochs"] if name != "head")
+        stage = next(name for name in record["epochs"] if name not in HEADS)
         seconds = record["epoch_seconds"][stage]
         speed = record["n_samples"] / seconds
         memory = record["megabytes"]
@@ -194,10 +194,10 @@ def make_tables(records):
                 f"{memory:,.0f}" if memory else "",
             )
         )
-        # The head is taught twice where there is a last word.
-        n_heads = sum(title == "head" for title, *_ in record["stages"])
+        titles = [title for title, *_ in record["stages"]]
         for title, purity, accuracy in record["stages"]:
-            n = record["epochs"][title] // (n_heads if title == "head" else 1)
+            # In older records the first and the last head have one name.
+            n = record["epochs"][title] // titles.count(title)
             untaught = title in ("pretraining", "center")
             taught = "" if untaught else f"{accuracy:.3f}"
             stages.append((name, title, n, f"{purity:.3f}", taught))

@@ -76,7 +76,6 @@ def prepared(device, sizes, precision):
         n_components=N_COMPONENTS,
         pretraining="contrastive",
         pretrain_epochs=1,
-        min_pretrain_steps=0,
         batch_size=sizes["batch"],
         learning_rate=1e-3,
         precision=precision,

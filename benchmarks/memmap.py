@@ -30,12 +30,9 @@ FEW = {
     "n_components": 8,
     "augmentation": None,
     "pretrain_epochs": 1,
-    "min_pretrain_steps": 0,
     "center_epochs": 0,
     "head_epochs": 1,
-    "min_head_steps": 0,
     "contrastive_epochs": 1,
-    "min_contrastive_steps": 0,
     "random_state": 0,
 }
 

@@ -33,11 +33,11 @@ from skdeepclust import (
     GraphContrastiveClustering,
     SelfPacedContrastiveClustering,
 )
+from skdeepclust.training.stage import count_batches
 
 SLOW_LIMIT = 12_000
 DENSE_LIMIT = 5_000
 ONLY_PRETRAINING = {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 0}
-ONLY_PRETRAINING |= {"pretrain_epochs": 10, "min_pretrain_steps": 400}
 ONLY_PRETRAINING |= {"init": "kmeans"}
 LEVEL = {"resolution": 1.0}
 # Eq. 3.5 and nothing else in stage 1, and the pairs alone in stage 2.
@@ -51,7 +51,8 @@ class Method:
     `parameters` are those of our estimator that differ from its defaults; None where
     it takes no part. `cluster` maps what it is given (raw rows without an estimator,
     else the embedding), K and a seed to labels; without it the estimator's own labels
-    are taken. What is `uneven` is for clusters of unequal size.
+    are taken. What is `uneven` is for clusters of unequal size. `steps` is the least
+    number of optimiser steps of pretraining, for whatever size of data.
     """
 
     label: str
@@ -63,6 +64,7 @@ class Method:
     package: str | None = None
     values: tuple[float, float] | None = None
     uneven: bool = False
+    steps: int = 0
     estimator_class: type = SelfPacedContrastiveClustering
 
     def estimator(self, n_clusters, seed, overrides=None):
@@ -77,6 +79,9 @@ class Method:
         """Return the labels of `data`; `estimator` is fitted in place."""
         if estimator is None:
             return self.cluster(data.flat, data.n_clusters, seed)
+        if self.steps:
+            n_batches = count_batches(len(data.X), estimator.batch_size)
+            estimator.set_params(pretrain_epochs=max(10, -(-self.steps // n_batches)))
         if self.cluster is None:
             return estimator.fit(data.X).labels_
         with warnings.catch_warnings():
@@ -118,20 +123,26 @@ METHODS = {
         "autoencoder + k-means",
         {"pretraining": "reconstruction", **ONLY_PRETRAINING},
         kmeans,
+        steps=400,
     ),
     "denoising": Method(
         "denoising autoencoder + k-means",
         {"pretraining": "reconstruction", "denoising": 0.2, **ONLY_PRETRAINING},
         kmeans,
+        steps=400,
     ),
     "simclr": Method(
-        "SimCLR + k-means", {"pretraining": "contrastive", **ONLY_PRETRAINING}, kmeans
+        "SimCLR + k-means",
+        {"pretraining": "contrastive", **ONLY_PRETRAINING},
+        kmeans,
+        steps=400,
     ),
     "simclr_spectral": Method(
         "SimCLR + spectral",
         {"pretraining": "contrastive", **ONLY_PRETRAINING},
         spectral,
         limit=SLOW_LIMIT,
+        steps=400,
     ),
     "literal": Method("self-paced, literal", LITERAL_PARAMETERS),
     "ours": Method("self-paced", {}),

@@ -38,7 +38,6 @@ STAGES = {
 }
 FEW_EPOCHS = {
     estimator: {f"{name}_epochs": 1 for name in names}
-    | {f"min_{name}_steps": 0 for name in names}
     for estimator, names in STAGES.items()
 }
 

@@ -41,7 +41,7 @@ from skdeepclust.model_selection import StabilityScorer, silhouette_scorer
 RESULTS = ROOT / "benchmarks" / "results" / "selection.json"
 TABLE = ROOT / "doc" / "_generated" / "selection.rst"
 DATASETS = ("digits", "digits_table", "cifar10_features")
-SHORT = {"pretrain_epochs": 1, "min_pretrain_steps": 50}
+SHORT = {"pretrain_epochs": 5}
 CONFIGURATIONS = {
     "ours": [
         {},

@@ -21,13 +21,17 @@ from skdeepclust import (
 )
 
 TINY = {"hidden_layer_sizes": (16,), "n_components": 4, "pretrain_epochs": 1}
-TINY |= {"min_pretrain_steps": 0}
 MAKERS = [
     lambda seed: SelfPacedContrastiveClustering(
-        3, **TINY, min_center_steps=0, min_head_steps=0, random_state=seed
+        3,
+        **TINY,
+        center_epochs=3,
+        head_epochs=5,
+        contrastive_epochs=2,
+        random_state=seed,
     ),
     lambda seed: GraphContrastiveClustering(
-        3, **TINY, min_head_steps=0, joint_epochs=1, min_joint_steps=0
+        3, **TINY, head_epochs=5, joint_epochs=1
     ).set_params(random_state=seed),
     lambda seed: DeepSubspaceClustering(3, **TINY, joint_epochs=1, random_state=seed),
 ]

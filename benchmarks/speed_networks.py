@@ -34,7 +34,6 @@ ONLY_PRETRAINING = {
     "augmentation": None,
     "pretraining": "reconstruction",
     "pretrain_epochs": 1,
-    "min_pretrain_steps": 0,
     "center_epochs": 0,
     "head_epochs": 0,
     "contrastive_epochs": 0,
@@ -156,7 +155,6 @@ def whole_fit(n):
 
     parameters = {**ONLY_PRETRAINING, "pretrain_epochs": 3, "head_epochs": 3}
     parameters |= {"center_epochs": 2, "contrastive_epochs": 1}
-    parameters |= {f"min_{s}_steps": 0 for s in ("center", "head", "contrastive")}
     estimator = SelfPacedContrastiveClustering(encoder="mlp", **parameters)
     ours = Side("ours", lambda: estimator.fit(X).network_.autoencoder, check)
     missing = why_missing("clustpy")

@@ -39,25 +39,25 @@ IMAGES = ("digits", "digits_uneven", "digits_uneven_1", "digits_uneven_2", "coil
 IMAGES += ("mnist_uneven", "mnist_10k", "fashion_10k", "cifar10_features")
 DATASETS = (*IMAGES, *TABLES)
 # For each estimator: what leaves out the stages between; then, of both fits, the stages
-# after which to look ("head" comes twice) and what they are called in the table.
+# after which to look and what they are called in the table.
 WITHOUT = {
     "ours": {"center_epochs": 0, "contrastive_epochs": 0},
     "graph": {"joint_epochs": 0},
 }
 SHORT = {
-    "ours": {("head", 1): "first clusters", ("head", 2): "first, refined"},
-    "graph": {("head", 2): "first, refined"},
+    "ours": {"head": "first clusters", "final_head": "first, refined"},
+    "graph": {"final_head": "first, refined"},
 }
 WHOLE = {
     "ours": {
-        ("head", 1): "+ stage 1",
-        ("contrastive", 1): "+ stage 2",
-        ("head", 2): "+ refinement",
+        "head": "+ stage 1",
+        "contrastive": "+ stage 2",
+        "final_head": "+ refinement",
     },
     "graph": {
-        ("head", 1): "first clusters",
-        ("joint", 1): "+ joint training",
-        ("head", 2): "+ refinement",
+        "head": "first clusters",
+        "joint": "+ joint training",
+        "final_head": "+ refinement",
     },
 }
 ROWS = {
@@ -109,17 +109,15 @@ class Look(Clock):
         return False
 
     def _keep(self, estimator, context, *, fitted_estimator):
-        name = context.parent.task_name
-        number = sum(seen == name for seen, _ in self.seen) + 1
         seconds = self.clock.now - self.start - self.lost
-        self.seen[name, number] = fitted_estimator.labels_, seconds
+        self.seen[context.parent.task_name] = fitted_estimator.labels_, seconds
         self.on_fit_task_end = self._pass_by
         self.lost += time.process_time() - self.clock.now
         return False
 
 
 def look(data, method, seed, overrides):
-    """Return labels and seconds by stage and number of its turn."""
+    """Return labels and seconds by stage."""
     clock = Clock()
     watch = Look(clock)
     estimator = METHODS[method].estimator(data.n_clusters, seed, overrides)

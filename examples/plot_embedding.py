@@ -28,10 +28,10 @@ images = (digits.images[:, None] / 16).astype(np.float32)
 
 model = SelfPacedContrastiveClustering(
     10,
-    min_pretrain_steps=100,
-    min_center_steps=30,
-    min_head_steps=100,
-    min_contrastive_steps=30,
+    pretrain_epochs=15,
+    center_epochs=5,
+    head_epochs=15,
+    contrastive_epochs=5,
     random_state=0,
 ).fit(images)
 

@@ -79,12 +79,9 @@ model = make_pipeline(
         hidden_layer_sizes=(64, 64),
         n_components=10,
         pretrain_epochs=15,
-        min_pretrain_steps=0,
         center_epochs=5,
-        min_center_steps=0,
-        min_head_steps=100,
+        head_epochs=15,
         contrastive_epochs=10,
-        min_contrastive_steps=0,
         random_state=0,
     ),
 )

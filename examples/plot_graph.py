@@ -29,9 +29,9 @@ images = (digits.images[:, None] / 16).astype(np.float32)
 
 model = GraphContrastiveClustering(
     10,
-    min_pretrain_steps=100,
-    min_head_steps=150,
-    min_joint_steps=60,
+    pretrain_epochs=15,
+    head_epochs=22,
+    joint_epochs=5,
     random_state=0,
 ).fit(images)
 

@@ -31,9 +31,9 @@ model = SelfPacedContrastiveClustering(
     10,
     encoder="mlp",
     hidden_layer_sizes=(128, 128),
-    min_pretrain_steps=250,
-    min_center_steps=30,
-    min_head_steps=100,
+    pretrain_epochs=80,
+    center_epochs=10,
+    head_epochs=34,
     random_state=0,
 ).fit(seen)
 

@@ -38,9 +38,9 @@ def clusterer():
         3,
         hidden_layer_sizes=(32, 32),
         n_components=4,
-        min_pretrain_steps=150,
-        min_head_steps=60,
-        min_contrastive_steps=20,
+        pretrain_epochs=150,
+        head_epochs=60,
+        contrastive_epochs=20,
         random_state=0,
     )
 

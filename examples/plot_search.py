@@ -34,10 +34,10 @@ model = SelfPacedContrastiveClustering(
     encoder="mlp",
     hidden_layer_sizes=(64, 64),
     batch_size=128,
-    min_pretrain_steps=90,
-    min_center_steps=10,
-    min_head_steps=60,
-    min_contrastive_steps=10,
+    pretrain_epochs=13,
+    center_epochs=3,
+    head_epochs=9,
+    contrastive_epochs=2,
     random_state=0,
 )
 temperatures = [0.05, 0.5, 2.0]

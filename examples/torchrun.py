@@ -24,7 +24,7 @@ def main():
     digits = load_digits()
     # Every process loads all data, and calls `fit` alike.
     model = SelfPacedContrastiveClustering(
-        10, min_pretrain_steps=100, random_state=0, verbose=1
+        10, pretrain_epochs=15, random_state=0, verbose=1
     )
     model.fit(digits.images)
     # All of them have the model now; one is enough to use it.

@@ -1,5 +1,7 @@
 """Tensors as arrays, and what arrays of labels lack."""
 
+import cmath
+from numbers import Number
 from typing import Any
 
 import numpy as np
@@ -59,9 +61,23 @@ def is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
         return ~np.isfinite(column)
     if column.dtype.kind in "mM":
         return np.isnat(column)
-    if column.dtype.kind != "O":
+    if column.dtype.kind not in "OT":
         return np.zeros(len(column), dtype=bool)
-    # pandas.NA is neither equal to itself nor different.
-    return np.array(
-        [v is None or type(v).__name__ == "NAType" or v != v for v in column], bool
-    )
+    # NumPy's strings of any length say themselves what stands for a missing one.
+    na = getattr(column.dtype, "na_object", None)
+    labels = column.tolist()
+    found = [v is na or (type(v) is not str and _is_none(v)) for v in labels]
+    return np.array(found, dtype=bool)
+
+
+def _is_none(value: Any) -> bool:
+    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
+        # pandas.NA is neither equal to itself nor different.
+        return True
+    try:
+        if isinstance(value, Number):
+            return not cmath.isfinite(value)  # type: ignore[arg-type]
+        return bool(value != value)
+    except (ArithmeticError, TypeError, ValueError):
+        # An integer that no float can hold, or an array, which is not one label.
+        return False

@@ -157,7 +157,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             `labels_`.
         """
         labels: np.ndarray = self.fit(X, y).labels_
-        return labels
+        # A copy, for callers change what they get in place.
+        return labels.copy()
 
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:

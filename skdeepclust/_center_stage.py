@@ -20,7 +20,6 @@ from skdeepclust.training import (
     Remembering,
     Stage,
     draw_seed,
-    least_steps,
 )
 from skdeepclust.views import Views
 
@@ -80,6 +79,8 @@ class CenterStage(Remembering):
         Random views.
     generator : torch.Generator
         Draws everything that is random.
+    n_epochs : int
+        Number of epochs, M1.
     assignment : {"gaussian", "student_t"}, default="gaussian"
         Soft assignments.
     degrees_of_freedom : float, default=1.0
@@ -109,6 +110,7 @@ class CenterStage(Remembering):
         views: Views | None,
         generator: torch.Generator,
         *,
+        n_epochs: int,
         assignment: str = "gaussian",
         degrees_of_freedom: float = 1.0,
         goes_on: bool = False,
@@ -119,6 +121,7 @@ class CenterStage(Remembering):
         self.batches = batches
         self.views = views
         self.generator = generator
+        self.n_epochs = n_epochs
         self.assignment = assignment
         self.degrees_of_freedom = degrees_of_freedom
         self.goes_on = goes_on
@@ -131,7 +134,7 @@ class CenterStage(Remembering):
         self.start_centers()
         return Stage(
             "center",
-            params.center_epochs,
+            self.n_epochs,
             [
                 {
                     "params": self.network.autoencoder.parameters(),
@@ -140,12 +143,6 @@ class CenterStage(Remembering):
             ],
             self.terms,
             params.batch_size,
-            min_steps=least_steps(
-                params.min_center_steps,
-                self.batches.spec.is_image,
-                images=100,
-                tables=20,
-            ),
             refresh=self.update_centers,
             refresh_interval=params.center_update_interval,
         )

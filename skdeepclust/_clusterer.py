@@ -62,7 +62,8 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples, n_components)
             The embedding.
         """
-        return self.fit(X, y).embedding_
+        # A copy, for callers change what they get in place.
+        return self.fit(X, y).embedding_.copy()
 
     def _goes_on(self) -> bool:
         return self.warm_start and self.__sklearn_is_fitted__()
@@ -115,7 +116,8 @@ class BaseDeepClusterer(
         self.history_ = run.history
         self.n_iter_ = len(run.history)
         self.embedding_ = embedding.astype(dtype, copy=False)
-        self.cluster_centers_ = _centers(embedding, labels).astype(dtype)
+        centers = _centers(embedding, labels, self.n_clusters_)
+        self.cluster_centers_ = centers.astype(dtype)
         self.labels_ = labels
         for name, value in run.fitted.items():
             setattr(self, name, value)
@@ -135,7 +137,7 @@ class BaseDeepClusterer(
         return embedding, labels
 
     def _warn_empty(self) -> None:
-        n_empty = self.n_clusters_ - len(self.cluster_centers_)
+        n_empty = self.n_clusters_ - len(np.unique(self.labels_))
         if n_empty:
             warnings.warn(
                 f"{n_empty} of n_clusters={self.n_clusters_} clusters are empty; the "
@@ -293,7 +295,9 @@ def _encode(
     return embedding.contiguous().cpu().numpy(), logits.argmax(1).cpu().numpy()
 
 
-def _centers(embedding: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    return np.stack(
-        [embedding[labels == k].mean(axis=0) for k in range(labels.max() + 1)]
-    )
+def _centers(embedding: np.ndarray, labels: np.ndarray, n_clusters: int) -> np.ndarray:
+    """Return the mean embedding of each cluster, NaN for those that are empty."""
+    centers = np.full((n_clusters, embedding.shape[1]), np.nan)
+    for k in np.unique(labels):
+        centers[k] = embedding[labels == k].mean(axis=0)
+    return centers

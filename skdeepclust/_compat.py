@@ -1,6 +1,7 @@
 """What is private in scikit-learn, or differs between versions of it or of SciPy."""
 
 import inspect
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,7 +9,9 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import eigsh
 from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
+from sklearn.metrics._scorer import _BaseScorer, _Scorer
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.metadata_routing import MetadataRequest
 
 try:
     from sklearn.callback import CallbackSupportMixin
@@ -24,9 +27,12 @@ CALLBACKS = "_skl_callbacks"
 __all__ = [
     "CALLBACKS",
     "CallbackSupportMixin",
+    "ClassScorer",
+    "ClusterScorer",
     "Interval",
     "SparseParamsMixin",
     "StrOptions",
+    "check_methods",
     "eigsh_seed",
     "fit_context",
     "has_callbacks",
@@ -47,6 +53,167 @@ class SparseParamsMixin(BaseEstimator):
         shown = others._get_params_html(*args, **kwargs)
         shown.update(matrices)
         return shown
+
+
+class _NoMetadata:
+    """A scorer that takes no metadata, and so never changes."""
+
+    @property
+    def __name__(self) -> str:
+        # scikit-learn's displays name callables by it.
+        return repr(self)
+
+    def set_score_request(self, **kwargs: Any) -> Any:
+        """Refuse requests for metadata.
+
+        Parameters
+        ----------
+        **kwargs : bool, None or str
+            Names of metadata; True or another name requests them.
+
+        Returns
+        -------
+        self : object
+            The scorer itself, unchanged.
+
+        Raises
+        ------
+        TypeError
+            If metadata is requested.
+        """
+        asked = [k for k, alias in kwargs.items() if alias not in (None, False)]
+        if asked:
+            raise TypeError(
+                f"{self!r} takes no metadata; got a request for {', '.join(asked)}: "
+                f"leave it out."
+            )
+        return self
+
+    def _get_metadata_request(self) -> MetadataRequest:
+        return MetadataRequest(owner=self)
+
+    def _accept_sample_weight(self) -> bool:
+        return False
+
+
+class ClassScorer(_NoMetadata, _Scorer):
+    """Scores a fitted clusterer by its predictions and known classes.
+
+    It is what `sklearn.metrics.make_scorer` returns.
+
+    Parameters
+    ----------
+    name : str
+        How the scorer is shown.
+    metric : callable
+        Gives a score from classes and predictions.
+    """
+
+    def __init__(self, name: str, metric: Callable[[Any, Any], float]) -> None:
+        super().__init__(metric, 1, {}, "predict")
+        self._name = name
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted, with `predict`.
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : array-like of shape (n_samples,)
+            Classes.
+
+        Returns
+        -------
+        float
+            The score.
+        """
+        score: float = super().__call__(estimator, X, y)
+        return score
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
+    ) -> float:
+        if y_true is None:
+            raise ValueError(
+                "y must hold the classes of X; got None: pass y, or score without "
+                "classes by modularity_scorer."
+            )
+        check_methods(estimator, "predict")
+        if not hasattr(estimator, "__sklearn_tags__"):
+            # Of another package; scikit-learn would ask what kind it is.
+            return self._score_func(y_true, estimator.predict(X))
+        score: float = super()._score(method_caller, estimator, X, y_true)
+        return score
+
+
+class ClusterScorer(_NoMetadata, _BaseScorer):
+    """Scores a fitted clusterer by the samples alone.
+
+    Subclasses define ``_value(estimator, X)``.
+    """
+
+    # With several scorers scikit-learn asks each for this, to predict only once.
+    _response_method = "predict"
+
+    # That of scikit-learn takes a metric of classes and predictions.
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer.
+
+        Parameters
+        ----------
+        estimator : object
+            Fitted.
+        X : array-like of shape (n_samples, ...)
+            Samples.
+        y : object, default=None
+            Ignored.
+
+        Returns
+        -------
+        float
+            The score.
+        """
+        return self._value(estimator, X)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
+    ) -> float:
+        return self._value(estimator, X)
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        raise NotImplementedError
+
+
+def check_methods(estimator: Any, *names: str) -> None:
+    """Raise an error unless an estimator has the methods that a scorer needs.
+
+    Parameters
+    ----------
+    estimator : object
+        Fitted.
+    *names : str
+        The methods.
+
+    Raises
+    ------
+    TypeError
+        If it lacks one.
+    """
+    for name in names:
+        if not hasattr(estimator, name):
+            raise TypeError(
+                f"estimator must have {' and '.join(names)} to be scored; got "
+                f"{type(estimator).__name__}, which has no {name}: use one that has."
+            )
 
 
 def eigsh_seed(seed: int) -> dict[str, Any]:

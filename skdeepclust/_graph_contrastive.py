@@ -19,8 +19,7 @@ from skdeepclust.networks import ClusterNetwork, GraphHead, build_autoencoder
 from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
-_COUNT = [Interval(Integral, 0, None, closed="left")]
-_STEPS = [*_COUNT, StrOptions({"auto"})]
+_EPOCHS = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})]
 _INTERVAL = [Interval(Integral, 1, None, closed="left")]
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -73,27 +72,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
         (eq. 2.1-2.4). "auto" contrasts, or reconstructs with ``augmentation=None``.
         With "contrastive", embeddings have unit length.
-    pretrain_epochs : int, default=10
-        Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int or "auto", default="auto"
-        Small data sets get more epochs, to reach this number of optimiser steps. "auto"
-        stands for 400, and for 50 with tables.
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs of stage 0; 0 skips it. "auto" stands for 10, and with small data for
+        as many as make 400 optimiser steps, with tables 50.
     temperature : float, default=0.5
         The temperature of NT-Xent.
-    center_epochs : int, default=0
-        Epochs of stage 1 of :class:`SelfPacedContrastiveClustering` before the graph
-        is built.
-    min_center_steps : int or "auto", default="auto"
-        Least number of optimiser steps of that stage, unless `center_epochs` is 0.
-        "auto" stands for 100, and for 20 with tables.
-    center_update_interval : int, default=2
-        Epochs between two updates of the centres.
-    center_weight : float, default=0.05
-        Weight of the centre loss, eq. 3.2.
-    consistency_weight : float, default=0.7
-        The lambda of eq. 3.5, weight of eq. 3.1.
-    contrastive_weight : float, default=1.0
-        Weight of NT-Xent in the centre stage, after contrastive pretraining.
     reconstruction_weight : float, default=1.0
         Weight of the reconstruction, eq. 4.1, after pretraining by reconstruction.
     graph : {"auto", "self_expression", "candidates", "exact", "knn", "input"} or \
@@ -126,18 +109,15 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     level : {"both", "instance", "cluster"}, default="both"
         Heads that are trained. With "instance", k-means in the embedding gives the
         clusters.
-    head_epochs : int, default=5
-        Epochs that teach the cluster head the first clusters, and at the end the
-        final ones; 0 starts from a random head and ends with it as trained.
-    min_head_steps : int or "auto", default="auto"
-        Least number of optimiser steps for that, unless `head_epochs` is 0. "auto"
-        stands for 1000; with tables for 30, and for 120 at the end, or for 400 both
-        times if their graphs are unclear.
-    joint_epochs : int, default=5
-        Epochs of joint training; 0 skips it.
-    min_joint_steps : int or "auto", default="auto"
-        Least number of optimiser steps of joint training, unless `joint_epochs` is 0.
-        "auto" stands for 400, and for 40 with tables.
+    head_epochs : int or "auto", default="auto"
+        Epochs that teach the cluster head the first clusters, and as many that teach
+        it the final ones; 0 starts from a random head and ends with it as trained.
+        "auto" stands for 5, and with small data for as many as make 1000 optimiser
+        steps; with tables 30, and 120 at the end, or 400 both times if their graphs
+        are unclear.
+    joint_epochs : int or "auto", default="auto"
+        Epochs of joint training; 0 skips it. "auto" stands for 5, and with small data
+        for as many as make 400 optimiser steps, with tables 40.
     instance_temperature : float, default=0.5
         The temperature of eq. 4.6.
     cluster_temperature : float, default=1.0
@@ -160,8 +140,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         training half of them are the other half's neighbours.
     learning_rate : float, default=3e-3
         Of stage 0, the peak of a one-cycle schedule.
-    center_learning_rate : float, default=3e-4
-        Of the encoder in the centre stage.
     joint_learning_rate : float, default=1e-3
         Of the encoder in joint training.
     head_learning_rate : float, default=1e-3
@@ -217,7 +195,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     embedding_ : ndarray of shape (n_samples, n_components)
         Embedding of the training data.
     cluster_centers_ : ndarray of shape (n_clusters, n_components)
-        Mean embedding of each cluster; empty clusters have none.
+        Mean embedding of each cluster; NaN for an empty one.
     network_ : torch.nn.Module
         The trained network.
     history_ : list of dict
@@ -253,9 +231,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     >>> X = load_digits(n_class=3).images[:150]
     >>> model = GraphContrastiveClustering(
     ...     3,
-    ...     min_pretrain_steps=20,
-    ...     min_head_steps=50,
-    ...     min_joint_steps=10,
+    ...     pretrain_epochs=20,
+    ...     head_epochs=50,
+    ...     joint_epochs=10,
     ...     random_state=0,
     ... )
     >>> model.fit_predict(X).shape
@@ -266,15 +244,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         "denoising": [Interval(Real, 0, 1, closed="left")],
         "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
-        "pretrain_epochs": _COUNT,
-        "min_pretrain_steps": _STEPS,
+        "pretrain_epochs": _EPOCHS,
         "temperature": _POSITIVE,
-        "center_epochs": _COUNT,
-        "min_center_steps": _STEPS,
-        "center_update_interval": _INTERVAL,
-        "center_weight": _WEIGHT,
-        "consistency_weight": _WEIGHT,
-        "contrastive_weight": _WEIGHT,
         "reconstruction_weight": _WEIGHT,
         "graph": [
             StrOptions(
@@ -288,16 +259,13 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         "graph_update_interval": [*_INTERVAL, None],
         "init": [StrOptions({"spectral", "kmeans", "random"})],
         "level": [StrOptions({"both", "instance", "cluster"})],
-        "head_epochs": _COUNT,
-        "min_head_steps": _STEPS,
-        "joint_epochs": _COUNT,
-        "min_joint_steps": _STEPS,
+        "head_epochs": _EPOCHS,
+        "joint_epochs": _EPOCHS,
         "instance_temperature": _POSITIVE,
         "cluster_temperature": _POSITIVE,
         "balance_weight": _WEIGHT,
         "resolution": [*_WEIGHT, StrOptions({"auto"})],
         "consensus": ["boolean"],
-        "center_learning_rate": _POSITIVE,
         "joint_learning_rate": _WEIGHT,
     }
 
@@ -313,15 +281,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
-        pretrain_epochs: int = 10,
-        min_pretrain_steps: int | Literal["auto"] = "auto",
+        pretrain_epochs: int | Literal["auto"] = "auto",
         temperature: float = 0.5,
-        center_epochs: int = 0,
-        min_center_steps: int | Literal["auto"] = "auto",
-        center_update_interval: int = 2,
-        center_weight: float = 0.05,
-        consistency_weight: float = 0.7,
-        contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
         graph: Any = "auto",
         n_neighbors: int = 5,
@@ -330,10 +291,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         graph_update_interval: int | None = None,
         init: str = "spectral",
         level: str = "both",
-        head_epochs: int = 5,
-        min_head_steps: int | Literal["auto"] = "auto",
-        joint_epochs: int = 5,
-        min_joint_steps: int | Literal["auto"] = "auto",
+        head_epochs: int | Literal["auto"] = "auto",
+        joint_epochs: int | Literal["auto"] = "auto",
         instance_temperature: float = 0.5,
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,
@@ -341,7 +300,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         consensus: bool = True,
         batch_size: int = 256,
         learning_rate: float = 3e-3,
-        center_learning_rate: float = 3e-4,
         joint_learning_rate: float = 1e-3,
         head_learning_rate: float = 1e-3,
         early_stopping: bool = False,
@@ -368,14 +326,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.denoising = denoising
         self.pretraining = pretraining
         self.pretrain_epochs = pretrain_epochs
-        self.min_pretrain_steps = min_pretrain_steps
         self.temperature = temperature
-        self.center_epochs = center_epochs
-        self.min_center_steps = min_center_steps
-        self.center_update_interval = center_update_interval
-        self.center_weight = center_weight
-        self.consistency_weight = consistency_weight
-        self.contrastive_weight = contrastive_weight
         self.reconstruction_weight = reconstruction_weight
         self.graph = graph
         self.n_neighbors = n_neighbors
@@ -385,9 +336,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.init = init
         self.level = level
         self.head_epochs = head_epochs
-        self.min_head_steps = min_head_steps
         self.joint_epochs = joint_epochs
-        self.min_joint_steps = min_joint_steps
         self.instance_temperature = instance_temperature
         self.cluster_temperature = cluster_temperature
         self.balance_weight = balance_weight
@@ -395,7 +344,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         self.consensus = consensus
         self.batch_size = batch_size
         self.learning_rate = learning_rate
-        self.center_learning_rate = center_learning_rate
         self.joint_learning_rate = joint_learning_rate
         self.head_learning_rate = head_learning_rate
         self.early_stopping = early_stopping
@@ -450,6 +398,3 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             self, network, batches, views, generator, fitted, goes_on=self._goes_on()
         )
         train(network, stages, len(batches))
-        if stages.affinity is None:
-            # Training has stopped before: the graph of what there is.
-            stages.start()

@@ -11,16 +11,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust import losses
-from skdeepclust._center_stage import CenterStage, cluster_sizes
+from skdeepclust._center_stage import cluster_sizes
 from skdeepclust._graph_clusters import GraphClusters
-from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, label_stage
+from skdeepclust._head_stage import FINAL, LABEL_SMOOTHING, head_stage, label_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._warm_start import WarmStart, strongest_neighbors
 from skdeepclust.graph import Modularity
 from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage, least_steps
+from skdeepclust.training import AutoEpochs, Batches, Remembering, Stage
 from skdeepclust.views import Views
+
+# What "auto" stands for; tables whose clusters are kept need less.
+_PRETRAIN = AutoEpochs(10, images=400, tables=50)
+_HEAD = AutoEpochs(5, images=1000, tables=400)
+_KEPT = AutoEpochs(5, images=1000, tables=30)
+_KEPT_END = AutoEpochs(5, images=1000, tables=120)
+_JOINT = AutoEpochs(5, images=400, tables=40)
 
 
 class GraphStages(Remembering):
@@ -57,7 +64,6 @@ class GraphStages(Remembering):
     """
 
     _remembered = (
-        "easy",
         "affinity",
         "neighbors",
         "statistics",
@@ -87,9 +93,6 @@ class GraphStages(Remembering):
         self.targets: tuple[Tensor, Tensor] | None = None
         self.sizes: Tensor | None = None
         self.clusters = GraphClusters(estimator, batches, generator)
-        self.easy = CenterStage(
-            estimator, network, batches, views, generator, goes_on=goes_on
-        )
 
     @property
     def affinity(self) -> sp.csr_matrix | None:
@@ -105,14 +108,12 @@ class GraphStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.params, self.network, self.batches, self.views, self.generator)
         if not self.goes_on:
-            least = self._least("min_pretrain_steps", 400, 50)
-            yield lambda: pretraining_stage(*parts, least=least)
-        if self.params.center_epochs > 0:
-            yield self.easy.stage
+            n_epochs = self._epochs("pretrain_epochs", _PRETRAIN)
+            yield lambda: pretraining_stage(*parts, n_epochs=n_epochs)
         if not self.goes_on:
             yield self.warm_up_head
         yield self.joint
-        if self.params.head_epochs > 0 and (
+        if self.params.head_epochs != 0 and (
             self.params.level == "instance"
             or (self.params.level == "both" and self.params.consensus)
         ):
@@ -124,9 +125,8 @@ class GraphStages(Remembering):
         """Build the graph, cut it, and teach the head the clusters found."""
         if self.targets is None:
             self.targets = self._targets(self.start().labels)
-        tables = 400 if self.clusters.kept is None else 30
-        least = self._least("min_head_steps", 1000, tables)
-        return self._head_stage(self.targets, least)
+        rule = _HEAD if self.clusters.kept is None else _KEPT
+        return self._head_stage("head", self.targets, rule)
 
     def start(self) -> WarmStart:
         """Build the graph, and keep it to train on.
@@ -153,9 +153,11 @@ class GraphStages(Remembering):
             self.sizes = sizes.to(self.neighbors.device, torch.float32)
         return start
 
-    def _least(self, name: str, images: int, tables: int) -> int:
-        given, is_image = getattr(self.params, name), self.batches.spec.is_image
-        return least_steps(given, is_image, images=images, tables=tables)
+    def _epochs(
+        self, name: str, rule: AutoEpochs, batch_size: int | None = None
+    ) -> int:
+        given, size = getattr(self.params, name), batch_size or self.params.batch_size
+        return rule.resolve(given, self.batches, size)
 
     # ------------------------------------------------------- eq. 4.4-4.8, both levels
 
@@ -165,9 +167,11 @@ class GraphStages(Remembering):
         if self.affinity is None:
             # Nothing was to be taught to a head that has been trained before.
             self.start()
+        # Every sample brings a neighbour along.
+        batch_size = max(2, params.batch_size // 2)
         return Stage(
             "joint",
-            params.joint_epochs,
+            self._epochs("joint_epochs", _JOINT, batch_size),
             [
                 {
                     "params": self.network.autoencoder.parameters(),
@@ -179,11 +183,10 @@ class GraphStages(Remembering):
                 },
             ],
             self.joint_terms,
-            # Every sample brings a neighbour along.
-            max(2, params.batch_size // 2),
-            min_steps=self._least("min_joint_steps", 400, 40),
+            batch_size,
             refresh=self.update_graph,
             refresh_interval=params.graph_update_interval or 2**31,
+            required=params.head_epochs == 0,
         )
 
     def update_graph(self, epoch: int) -> dict[str, float]:
@@ -226,7 +229,7 @@ class GraphStages(Remembering):
             device=self.generator.device,
         )
         xs = [self.batches.take(i) for i in (index, self.neighbors[index, draw])]
-        hs = network.embed_views(xs, self.easy.view)
+        hs = network.embed_views(xs, self.view)
         z, logits = network.project(torch.cat([group.gather(h, n) for h in hs]))
         y = logits.softmax(1)
         terms: dict[str, Tensor] = {}
@@ -256,30 +259,37 @@ class GraphStages(Remembering):
     def teach_end(self) -> Stage:
         """Train the head on the final clusters, and the encoder on those kept."""
         if self.clusters.kept is not None:
-            least = self._least("min_head_steps", 1000, 120)
             kept = torch.from_numpy(self.clusters.kept).to(self.generator.device)
+            n_epochs = self._epochs("head_epochs", _KEPT_END)
             return label_stage(
-                self.params, self.network, self.batches, kept, least=least
+                self.params, self.network, self.batches, kept, n_epochs=n_epochs
             )
         if self.targets is None:
             h = self.batches.map(self.embed)
             labels = self.batches.map(self.network).argmax(1).cpu().numpy()
             found = self.clusters.find_end(h, labels)
             self.targets = self._targets(self.batches.group.same(found))
-        return self._head_stage(self.targets, self._least("min_head_steps", 1000, 400))
+        return self._head_stage(FINAL, self.targets, _HEAD)
 
     def _targets(self, labels: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         h = self.batches.map(self.embed)
         return h, torch.from_numpy(labels).to(self.generator.device)
 
-    def _head_stage(self, targets: tuple[Tensor, Tensor], least: int) -> Stage:
+    def _head_stage(
+        self, name: str, targets: tuple[Tensor, Tensor], rule: AutoEpochs
+    ) -> Stage:
         return head_stage(
             self.params,
             self.network,
             *targets,
+            n_epochs=self._epochs("head_epochs", rule),
             label_smoothing=LABEL_SMOOTHING,
-            least=least,
+            name=name,
         )
+
+    def view(self, x: Tensor) -> Tensor:
+        """Return a random view of a batch, or the batch itself without views."""
+        return x if self.views is None else self.views(x, self.generator)
 
     def embed(self, x: Tensor) -> Tensor:
         """Embed a batch as after training."""

@@ -9,6 +9,9 @@ from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Stage
 
 LABEL_SMOOTHING = 0.1  # of cluster numbers that a head is taught
+_PEAK = 3e-3  # of a learning rate that is chosen for another loss
+FINAL = "final_head"
+"""Name of the last stage, which teaches the final clusters."""
 
 
 def head_stage(
@@ -17,8 +20,9 @@ def head_stage(
     h: Tensor,
     target: Tensor,
     *,
+    n_epochs: int,
     label_smoothing: float = 0.0,
-    least: int = 0,
+    name: str = "head",
 ) -> Stage:
     """Build the stage from an estimator's parameters.
 
@@ -32,15 +36,17 @@ def head_stage(
         Embedding of all samples.
     target : Tensor of shape (n_samples, n_clusters) or (n_samples,)
         Soft assignments, or cluster numbers.
+    n_epochs : int
+        Number of epochs.
     label_smoothing : float, default=0.0
         Share of each target that is spread over all clusters.
-    least : int, default=0
-        Least number of optimiser steps.
+    name : str, default="head"
+        Of the stage.
 
     Returns
     -------
     Stage
-        "head".
+        The stage.
     """
     h, target = h.detach(), target.detach()
     # Of several processes each computes it all: a head is small.
@@ -52,8 +58,8 @@ def head_stage(
         return {"loss": loss, "cross_entropy": loss}
 
     return Stage(
-        "head",
-        estimator.head_epochs,
+        name,
+        n_epochs,
         [
             {
                 "params": network.head.parameters(),
@@ -62,7 +68,7 @@ def head_stage(
         ],
         step,
         estimator.batch_size,
-        min_steps=least,
+        required=name != FINAL,
     )
 
 
@@ -72,7 +78,7 @@ def label_stage(
     batches: Batches,
     target: Tensor,
     *,
-    least: int,
+    n_epochs: int,
 ) -> Stage:
     """Build the stage that trains encoder and head on given labels.
 
@@ -88,13 +94,13 @@ def label_stage(
         The training data.
     target : Tensor of shape (n_samples,)
         Cluster numbers.
-    least : int
-        Least number of optimiser steps.
+    n_epochs : int
+        Number of epochs.
 
     Returns
     -------
     Stage
-        "head", as the one that trains the head alone.
+        Named `FINAL`.
     """
     group = batches.group
 
@@ -105,19 +111,18 @@ def label_stage(
         return {"loss": loss, "cross_entropy": loss}
 
     return Stage(
-        "head",
-        estimator.head_epochs,
+        FINAL,
+        n_epochs,
         [
             {
                 "params": [
                     *network.autoencoder.encoder.parameters(),
                     *network.head.parameters(),
                 ],
-                "lr": estimator.learning_rate,
+                "lr": min(estimator.learning_rate, _PEAK),
             }
         ],
         step,
         estimator.batch_size,
-        min_steps=least,
         schedule="one_cycle",
     )

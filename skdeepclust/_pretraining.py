@@ -50,7 +50,7 @@ def pretraining_stage(
     views: Views | None,
     generator: torch.Generator,
     *,
-    least: int,
+    n_epochs: int,
 ) -> Stage:
     """Build stage 0 from an estimator's parameters.
 
@@ -66,8 +66,8 @@ def pretraining_stage(
         Random views.
     generator : torch.Generator
         Draws them.
-    least : int
-        Least number of optimiser steps.
+    n_epochs : int
+        Number of epochs.
 
     Returns
     -------
@@ -101,10 +101,10 @@ def pretraining_stage(
     )
     return Stage(
         "pretraining",
-        estimator.pretrain_epochs,
+        n_epochs,
         [{"params": [*trained.parameters()], "lr": estimator.learning_rate}],
         step,
         estimator.batch_size,
-        min_steps=least,
         schedule="one_cycle",
+        required=True,
     )

@@ -18,8 +18,7 @@ from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
 from skdeepclust.training import Batches, InputSpec
 from skdeepclust.views import make_views
 
-_COUNT = [Interval(Integral, 0, None, closed="left")]
-_STEPS = [*_COUNT, StrOptions({"auto"})]
+_EPOCHS = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})]
 _INTERVAL = [Interval(Integral, 1, None, closed="left")]
 _WEIGHT = [Interval(Real, 0, None, closed="left")]
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
@@ -72,11 +71,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Stage 0 by NT-Xent between two views (eq. 2.9) or by reconstruction
         (eq. 2.1-2.4). "auto" contrasts, or reconstructs with ``augmentation=None``.
         With "contrastive", embeddings have unit length.
-    pretrain_epochs : int, default=8
-        Epochs of stage 0; 0 skips it.
-    min_pretrain_steps : int or "auto", default="auto"
-        Small data sets get more epochs, to reach this number of optimiser steps. "auto"
-        stands for 300, and for 50 with tables.
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs of stage 0; 0 skips it. "auto" stands for 8, and with small data for
+        as many as make 300 optimiser steps, with tables 50.
     init : {"neighbors", "kmeans"}, default="neighbors"
         What gives the first centres. "kmeans": of ten starts the one of least inertia.
         "neighbors": clusters that graphs of nearest neighbours show, see the
@@ -97,25 +94,20 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Weight of NT-Xent in stages 1 and 2, after contrastive pretraining.
     reconstruction_weight : float, default=1.0
         Weight of the reconstruction in stage 1, after pretraining by reconstruction.
-    center_epochs : int, default=3
-        Epochs of stage 1, M1; 0 skips it.
-    min_center_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 1. "auto" stands for 100, and for 20
-        with tables.
+    center_epochs : int or "auto", default="auto"
+        Epochs of stage 1, M1; 0 skips it. "auto" stands for 3, and with small data
+        for as many as make 100 optimiser steps, with tables 20.
     center_update_interval : int, default=2
         Epochs between two updates of the centres, T1.
-    head_epochs : int, default=5
+    head_epochs : int or "auto", default="auto"
         Epochs that teach the head the assignments of stage 1, and, with
-        ``init="neighbors"``, its own after stage 2, once samples have moved to the
-        clusters of neighbours; 0 starts stage 2 from a random head.
-    min_head_steps : int or "auto", default="auto"
-        Least number of optimiser steps for each. "auto" stands for 200; with tables for
-        30, and for 120 at the end.
-    contrastive_epochs : int, default=2
-        Epochs of stage 2, M2; 0 skips it.
-    min_contrastive_steps : int or "auto", default="auto"
-        Least number of optimiser steps of stage 2. "auto" stands for 75, and for 20
-        with tables.
+        ``init="neighbors"``, as many that teach it its own after stage 2, once samples
+        have moved to the clusters of neighbours; 0 starts stage 2 from a random head.
+        "auto" stands for 5, and with small data for as many as make 200 optimiser
+        steps; with tables 30, and 120 at the end.
+    contrastive_epochs : int or "auto", default="auto"
+        Epochs of stage 2, M2; 0 skips it. "auto" stands for 2, and with small data
+        for as many as make 75 optimiser steps, with tables 20.
     temperature : float, default=0.5
         The temperature of NT-Xent and of eq. 3.9.
     pair_similarity : {"assignments", "centered_cosine", "cosine"}, \
@@ -196,7 +188,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     embedding_ : ndarray of shape (n_samples, n_components)
         Embedding of the training data.
     cluster_centers_ : ndarray of shape (n_clusters, n_components)
-        Mean embedding of each cluster; empty clusters have none.
+        Mean embedding of each cluster; NaN for an empty one.
     network_ : torch.nn.Module
         The trained network.
     history_ : list of dict
@@ -235,10 +227,10 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     >>> X = load_digits(n_class=3).images[:150]
     >>> model = SelfPacedContrastiveClustering(
     ...     3,
-    ...     min_pretrain_steps=20,
-    ...     min_center_steps=10,
-    ...     min_head_steps=20,
-    ...     min_contrastive_steps=10,
+    ...     pretrain_epochs=20,
+    ...     center_epochs=10,
+    ...     head_epochs=20,
+    ...     contrastive_epochs=10,
     ...     random_state=0,
     ... )
     >>> model.fit_predict(X).shape
@@ -249,8 +241,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         **BaseDeepClusterer._parameter_constraints,
         "denoising": [Interval(Real, 0, 1, closed="left")],
         "pretraining": [StrOptions({"auto", "contrastive", "reconstruction"})],
-        "pretrain_epochs": _COUNT,
-        "min_pretrain_steps": _STEPS,
+        "pretrain_epochs": _EPOCHS,
         "init": [StrOptions({"neighbors", "kmeans"})],
         "training": [StrOptions({"stages", "joint"})],
         "assignment": [StrOptions({"gaussian", "student_t"})],
@@ -259,13 +250,10 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         "center_weight": _WEIGHT,
         "contrastive_weight": _WEIGHT,
         "reconstruction_weight": _WEIGHT,
-        "center_epochs": _COUNT,
-        "min_center_steps": _STEPS,
+        "center_epochs": _EPOCHS,
         "center_update_interval": _INTERVAL,
-        "head_epochs": _COUNT,
-        "min_head_steps": _STEPS,
-        "contrastive_epochs": _COUNT,
-        "min_contrastive_steps": _STEPS,
+        "head_epochs": _EPOCHS,
+        "contrastive_epochs": _EPOCHS,
         "temperature": _POSITIVE,
         "pair_similarity": [StrOptions({"assignments", "centered_cosine", "cosine"})],
         "positive_threshold": _COSINE,
@@ -289,8 +277,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         augmentation: str | Callable[[Tensor], Tensor] | None = "auto",
         denoising: float = 0.0,
         pretraining: str = "auto",
-        pretrain_epochs: int = 8,
-        min_pretrain_steps: int | Literal["auto"] = "auto",
+        pretrain_epochs: int | Literal["auto"] = "auto",
         init: str = "neighbors",
         training: str = "stages",
         assignment: str = "gaussian",
@@ -299,13 +286,10 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         center_weight: float = 0.05,
         contrastive_weight: float = 1.0,
         reconstruction_weight: float = 1.0,
-        center_epochs: int = 3,
-        min_center_steps: int | Literal["auto"] = "auto",
+        center_epochs: int | Literal["auto"] = "auto",
         center_update_interval: int = 2,
-        head_epochs: int = 5,
-        min_head_steps: int | Literal["auto"] = "auto",
-        contrastive_epochs: int = 2,
-        min_contrastive_steps: int | Literal["auto"] = "auto",
+        head_epochs: int | Literal["auto"] = "auto",
+        contrastive_epochs: int | Literal["auto"] = "auto",
         temperature: float = 0.5,
         pair_similarity: str = "assignments",
         positive_threshold: float = 0.8,
@@ -342,7 +326,6 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.denoising = denoising
         self.pretraining = pretraining
         self.pretrain_epochs = pretrain_epochs
-        self.min_pretrain_steps = min_pretrain_steps
         self.init = init
         self.training = training
         self.assignment = assignment
@@ -352,12 +335,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.contrastive_weight = contrastive_weight
         self.reconstruction_weight = reconstruction_weight
         self.center_epochs = center_epochs
-        self.min_center_steps = min_center_steps
         self.center_update_interval = center_update_interval
         self.head_epochs = head_epochs
-        self.min_head_steps = min_head_steps
         self.contrastive_epochs = contrastive_epochs
-        self.min_contrastive_steps = min_contrastive_steps
         self.temperature = temperature
         self.pair_similarity = pair_similarity
         self.positive_threshold = positive_threshold

@@ -10,14 +10,20 @@ from torch.nn.functional import normalize
 from skdeepclust import losses
 from skdeepclust._agreement import Agreement
 from skdeepclust._center_stage import CenterStage
-from skdeepclust._head_stage import LABEL_SMOOTHING, head_stage, label_stage
+from skdeepclust._head_stage import FINAL, LABEL_SMOOTHING, head_stage, label_stage
 from skdeepclust._pretraining import pretraining_stage
 from skdeepclust._run import check_finite
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import Batches, Remembering, Stage, least_steps
+from skdeepclust.training import AutoEpochs, Batches, Remembering, Stage
 from skdeepclust.views import Views
 
 _AT_ONCE = 4096  # samples that the head maps
+# What "auto" stands for.
+_PRETRAIN = AutoEpochs(8, images=300, tables=50)
+_CENTER = AutoEpochs(3, images=100, tables=20)
+_HEAD = AutoEpochs(5, images=200, tables=30)
+_CONTRASTIVE = AutoEpochs(2, images=75, tables=20)
+_FINAL = AutoEpochs(5, images=200, tables=120)
 
 
 class SelfPacedStages(Remembering):
@@ -79,6 +85,7 @@ class SelfPacedStages(Remembering):
             batches,
             views,
             generator,
+            n_epochs=self._epochs("center_epochs", _CENTER),
             assignment=estimator.assignment,
             degrees_of_freedom=estimator.degrees_of_freedom,
             goes_on=goes_on,
@@ -88,8 +95,9 @@ class SelfPacedStages(Remembering):
     def __iter__(self) -> Iterator[Callable[[], Stage]]:
         parts = (self.network, self.batches, self.easy.views, self.generator)
         if not self.goes_on:
-            least = self._least("min_pretrain_steps", 300, 50)
-            yield lambda: pretraining_stage(self.params, *parts, least=least)
+            yield lambda: pretraining_stage(
+                self.params, *parts, n_epochs=self._epochs("pretrain_epochs", _PRETRAIN)
+            )
         if self.params.training == "joint":
             yield self.warm_up_head
             yield self.joint
@@ -97,7 +105,7 @@ class SelfPacedStages(Remembering):
             yield self.easy.stage
             yield self.warm_up_head
             yield self.contrastive
-        if self.agreement is not None and self.params.head_epochs > 0:
+        if self.agreement is not None and self.params.head_epochs != 0:
             yield self.teach_end
 
     # --------------------------------------------------------- stage 2: hard samples
@@ -115,8 +123,8 @@ class SelfPacedStages(Remembering):
             self.params,
             self.network,
             *self.targets,
+            n_epochs=self._epochs("head_epochs", _HEAD),
             label_smoothing=smoothing,
-            least=self._least("min_head_steps", 200, 30),
         )
 
     def teach(self, h: Tensor, assigned: Tensor) -> Tensor:
@@ -147,7 +155,7 @@ class SelfPacedStages(Remembering):
         params, self.targets = self.params, None
         return Stage(
             "contrastive",
-            params.contrastive_epochs,
+            self._epochs("contrastive_epochs", _CONTRASTIVE),
             [
                 {
                     "params": self.network.autoencoder.encoder.parameters(),
@@ -160,9 +168,9 @@ class SelfPacedStages(Remembering):
             ],
             self.pair_terms,
             params.batch_size,
-            min_steps=self._least("min_contrastive_steps", 75, 20),
             refresh=self.update_pairs,
             refresh_interval=params.pair_update_interval,
+            required=params.head_epochs == 0,
         )
 
     def update_pairs(self, epoch: int) -> dict[str, float]:
@@ -224,11 +232,11 @@ class SelfPacedStages(Remembering):
     def teach_end(self) -> Stage:
         """Train the head on the final clusters, and the encoder on those kept."""
         assert self.agreement is not None
-        least = self._least("min_head_steps", 200, 120)
+        n_epochs = self._epochs("head_epochs", _FINAL)
         if self.agreement.kept is not None:
             kept = torch.from_numpy(self.agreement.kept).to(self.generator.device)
             return label_stage(
-                self.params, self.network, self.batches, kept, least=least
+                self.params, self.network, self.batches, kept, n_epochs=n_epochs
             )
         if self.targets is None:
             h = self.batches.map(self.easy.embed)
@@ -239,11 +247,13 @@ class SelfPacedStages(Remembering):
             votes = self.agreement.votes(h, labels, self.params.n_clusters_)
             target = torch.from_numpy(self.batches.group.same(votes)).to(h.device)
             self.targets = h, target
-        return head_stage(self.params, self.network, *self.targets, least=least)
+        return head_stage(
+            self.params, self.network, *self.targets, n_epochs=n_epochs, name=FINAL
+        )
 
-    def _least(self, name: str, images: int, tables: int) -> int:
-        given, is_image = getattr(self.params, name), self.batches.spec.is_image
-        return least_steps(given, is_image, images=images, tables=tables)
+    def _epochs(self, name: str, rule: AutoEpochs) -> int:
+        params = self.params
+        return rule.resolve(getattr(params, name), self.batches, params.batch_size)
 
     # ----------------------------------------------- both at once (outlook, 5.2)
 
@@ -264,7 +274,7 @@ class SelfPacedStages(Remembering):
 
         return Stage(
             "joint",
-            max(params.center_epochs, params.contrastive_epochs),
+            max(self.easy.n_epochs, self._epochs("contrastive_epochs", _CONTRASTIVE)),
             [
                 {
                     "params": self.network.autoencoder.parameters(),
@@ -277,9 +287,6 @@ class SelfPacedStages(Remembering):
             ],
             step,
             params.batch_size,
-            min_steps=max(
-                self._least("min_center_steps", 100, 20),
-                self._least("min_contrastive_steps", 75, 20),
-            ),
             refresh=refresh,
+            required=params.head_epochs == 0,
         )

@@ -25,9 +25,11 @@ from skdeepclust.graph import (
 )
 from skdeepclust.graph.self_expression import _expressed
 from skdeepclust.networks import ClusterHead, ClusterNetwork, build_autoencoder
-from skdeepclust.training import Batches, InputSpec, Stage, Task, draw_seed
+from skdeepclust.training import AutoEpochs, Batches, InputSpec, Stage, Task, draw_seed
 
-_COUNT = [Interval(Integral, 0, None, closed="left")]
+_EPOCHS = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})]
+_PRETRAIN = AutoEpochs(10, images=400, tables=400)
+_JOINT = AutoEpochs(5, images=0, tables=0)
 _POSITIVE = [Interval(Real, 0, None, closed="neither")]
 
 
@@ -72,13 +74,12 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     n_neighbors : int, default=None
         Strongest coefficients of each sample that enter the affinity. None takes 10, or
         those of all others of up to 10 samples.
-    pretrain_epochs : int, default=10
-        Epochs of the autoencoder alone; 0 skips them.
-    min_pretrain_steps : int, default=400
-        Small data sets get more epochs, to reach this number of optimiser steps.
-    joint_epochs : int, default=5
+    pretrain_epochs : int or "auto", default="auto"
+        Epochs of the autoencoder alone; 0 skips them. "auto" stands for 10, and with
+        small data for as many as make 400 optimiser steps.
+    joint_epochs : int or "auto", default="auto"
         Epochs of the autoencoder with the self-expression, which is solved anew before
-        each; 0 skips them.
+        each; 0 skips them. "auto" stands for 5.
     batch_size : int, default=256
         Least number of samples of a batch.
     learning_rate : float, default=3e-3
@@ -145,7 +146,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import DeepSubspaceClustering
     >>> X = load_digits(n_class=3).images
-    >>> model = DeepSubspaceClustering(3, min_pretrain_steps=20, random_state=0)
+    >>> model = DeepSubspaceClustering(3, pretrain_epochs=10, random_state=0)
     >>> model.fit_predict(X).shape
     (537,)
     """
@@ -178,9 +179,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         "norm": [StrOptions({"fro2", "l1"})],
         "self_expression_weight": _POSITIVE,
         "n_neighbors": [Interval(Integral, 1, None, closed="left"), None],
-        "pretrain_epochs": _COUNT,
-        "min_pretrain_steps": _COUNT,
-        "joint_epochs": _COUNT,
+        "pretrain_epochs": _EPOCHS,
+        "joint_epochs": _EPOCHS,
         "joint_learning_rate": _POSITIVE,
     }
 
@@ -198,9 +198,8 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         norm: str = "fro2",
         self_expression_weight: float = 1.0,
         n_neighbors: int | None = None,
-        pretrain_epochs: int = 10,
-        min_pretrain_steps: int = 400,
-        joint_epochs: int = 5,
+        pretrain_epochs: int | Literal["auto"] = "auto",
+        joint_epochs: int | Literal["auto"] = "auto",
         batch_size: int = 256,
         learning_rate: float = 3e-3,
         joint_learning_rate: float = 3e-4,
@@ -226,7 +225,6 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         self.self_expression_weight = self_expression_weight
         self.n_neighbors = n_neighbors
         self.pretrain_epochs = pretrain_epochs
-        self.min_pretrain_steps = min_pretrain_steps
         self.joint_epochs = joint_epochs
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -320,7 +318,7 @@ class _SubspaceStages:
             self.batches,
             None,
             self.generator,
-            least=self.params.min_pretrain_steps,
+            n_epochs=self._epochs("pretrain_epochs", _PRETRAIN),
         )
         yield self.joint
 
@@ -328,7 +326,7 @@ class _SubspaceStages:
         """Eq. 2.8, C being solved before each epoch."""
         return Stage(
             "joint",
-            self.params.joint_epochs,
+            self._epochs("joint_epochs", _JOINT),
             [
                 {
                     "params": self.network.autoencoder.parameters(),
@@ -339,6 +337,10 @@ class _SubspaceStages:
             self.params.batch_size,
             refresh=self.solve,
         )
+
+    def _epochs(self, name: str, rule: AutoEpochs) -> int:
+        params = self.params
+        return rule.resolve(getattr(params, name), self.batches, params.batch_size)
 
     def solve(self, epoch: int) -> dict[str, float]:
         """Express the embedding, as it is, through itself."""

@@ -5,14 +5,19 @@ from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
-from sklearn.metrics.cluster import contingency_matrix
 from sklearn.neighbors import kneighbors_graph
-from sklearn.utils import check_array, check_consistent_length, column_or_1d
-from torch import Tensor
+from sklearn.utils import check_array
 
-from skdeepclust._arrays import as_array, is_missing
+from skdeepclust._compat import ClassScorer, ClusterScorer, check_methods
+from skdeepclust._labels import (
+    best_match,
+    check_column,
+    check_labels,
+    check_lengths,
+    number_labels,
+    to_numpy,
+)
 
 __all__ = [
     "accuracy_scorer",
@@ -24,6 +29,8 @@ __all__ = [
     "nmi_scorer",
     "normalized_mutual_info",
 ]
+
+_AVERAGES = ("max", "min", "geometric", "arithmetic")
 
 
 def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
@@ -60,10 +67,11 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     >>> clustering_accuracy([0, 0, 1, 1], [1, 1, 0, 2])
     0.75
     """
-    y_true, y_pred = _check_labels(y_true=y_true, y_pred=y_pred)
-    table = contingency_matrix(y_true, y_pred)
-    classes, clusters = linear_sum_assignment(table, maximize=True)
-    return float(table[classes, clusters].sum() / y_true.shape[0])
+    y_true, y_pred = check_labels(y_true=y_true, y_pred=y_pred)
+    _, classes = number_labels("y_true", y_true)
+    _, clusters = number_labels("y_pred", y_pred)
+    *_, n_agreeing = best_match(classes, clusters)
+    return n_agreeing / len(classes)
 
 
 def normalized_mutual_info(
@@ -72,7 +80,7 @@ def normalized_mutual_info(
     *,
     average_method: Literal["max", "min", "geometric", "arithmetic"] = "max",
 ) -> float:
-    """Mutual information of classes and clusters, normalised by their entropies.
+    """Mutual information of classes and clusters, normalized by their entropies.
 
     The thesis divides by the larger entropy (equation 3.10 of [1]_), scikit-learn by
     their mean unless told otherwise: the scores differ, so name the average.
@@ -108,8 +116,13 @@ def normalized_mutual_info(
     >>> round(normalized_mutual_info([0, 0, 1, 1], [0, 0, 1, 2]), 3)
     0.667
     """
-    y_true, y_pred = _check_labels(y_true=y_true, y_pred=y_pred)
-    score = normalized_mutual_info_score(y_true, y_pred, average_method=average_method)
+    if not isinstance(average_method, str) or average_method not in _AVERAGES:
+        raise ValueError(
+            f"average_method must be one of {', '.join(map(repr, _AVERAGES))}; got "
+            f"{average_method!r}: pass 'arithmetic' for the mean of the entropies."
+        )
+    labels = _discrete(*check_labels(y_true=y_true, y_pred=y_pred))
+    score = normalized_mutual_info_score(*labels, average_method=average_method)
     return float(score)
 
 
@@ -143,38 +156,42 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
     >>> align_labels([0, 0, 1, 1], [1, 1, 0, 2])
     array([0, 0, 1, 2])
     """
-    y_true, y_pred = _check_labels(y_true=y_true, y_pred=y_pred)
+    y_true, y_pred = check_labels(y_true=y_true, y_pred=y_pred)
     if y_true.dtype.kind not in "iu":
         raise ValueError(
             f"y_true must hold integers; got dtype {y_true.dtype}: encode the classes "
             f"with sklearn.preprocessing.LabelEncoder."
         )
-    clusters, inverse = np.unique(y_pred, return_inverse=True)
-    rows, columns = linear_sum_assignment(
-        contingency_matrix(y_true, y_pred), maximize=True
-    )
-    unmatched = np.setdiff1d(np.arange(clusters.shape[0]), columns)
-    largest = int(y_true.max())
-    if largest + len(unmatched) > np.iinfo(np.int64).max:
+    classes, inverse = np.unique(y_true, return_inverse=True)
+    n_clusters, numbers = number_labels("y_pred", y_pred)
+    matched_classes, matched_clusters, _ = best_match(inverse, numbers)
+    # Whatever has no samples in common is paired in sorted order.
+    rest = np.setdiff1d(np.arange(len(classes)), matched_classes)
+    unmatched = np.setdiff1d(np.arange(n_clusters), matched_clusters)
+    n_pairs = min(len(rest), len(unmatched))
+    n_new = len(unmatched) - n_pairs
+    largest = int(classes[-1])
+    if largest + n_new > np.iinfo(np.int64).max:
         raise ValueError(
-            f"y_true holds the class {largest}, which with {len(unmatched)} clusters "
+            f"y_true holds the class {largest}, which with {n_new} clusters "
             f"to be numbered after it is too large for int64: encode the classes with "
             f"sklearn.preprocessing.LabelEncoder."
         )
-    names = np.empty(clusters.shape[0], dtype=np.int64)
-    names[columns] = np.unique(y_true)[rows]
-    names[unmatched] = range(largest + 1, largest + 1 + len(unmatched))
-    return names[inverse]
+    names = np.empty(n_clusters, dtype=np.int64)
+    names[matched_clusters] = classes[matched_classes]
+    names[unmatched[:n_pairs]] = classes[rest[:n_pairs]]
+    names[unmatched[n_pairs:]] = range(largest + 1, largest + 1 + n_new)
+    return names[numbers]
 
 
 def neighbor_modularity(
     embedding: ArrayLike, labels: ArrayLike, *, n_neighbors: int = 10
 ) -> float:
-    """Modularity of a clustering on the nearest-neighbour graph of an embedding.
+    """Modularity of a clustering on the nearest-neighbor graph of an embedding.
 
     A score without known classes: Newman's modularity [1]_, the fraction of edges
     within clusters minus what random edges between vertices of the same degrees would
-    give. Two samples share an edge where one is among the other's nearest neighbours.
+    give. Two samples share an edge where one is among the other's nearest neighbors.
 
     Parameters
     ----------
@@ -183,7 +200,7 @@ def neighbor_modularity(
     labels : array-like of shape (n_samples,)
         Clusters.
     n_neighbors : int, default=10
-        Neighbours of a sample, without itself; at most ``n_samples - 1`` are used.
+        Neighbors of a sample, without itself; at most ``n_samples - 1`` are used.
 
     Returns
     -------
@@ -209,13 +226,13 @@ def neighbor_modularity(
     0.5
     """
     embedding = check_array(
-        _to_numpy("embedding", embedding),
+        to_numpy("embedding", embedding),
         dtype=np.float64,
         ensure_min_samples=2,
         input_name="embedding",
     )
-    labels = _check_column("labels", labels)
-    _check_lengths(embedding=embedding, labels=labels)
+    labels = check_column("labels", labels)
+    check_lengths(embedding=embedding, labels=labels)
     if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
         raise ValueError(
             f"n_neighbors must be a positive integer; got {n_neighbors!r}: pass 1 or "
@@ -228,7 +245,7 @@ def neighbor_modularity(
     embedding /= np.abs(embedding).max() or 1.0
     graph = kneighbors_graph(embedding, min(int(n_neighbors), len(labels) - 1))
     graph = graph.maximum(graph.T).tocoo()
-    _, cluster = np.unique(labels, return_inverse=True)
+    _, cluster = number_labels("labels", labels)
     # Every edge is stored in both directions, so `ends` counts it twice, as 2 m does.
     ends = graph.nnz
     within = np.count_nonzero(cluster[graph.row] == cluster[graph.col]) / ends
@@ -236,8 +253,10 @@ def neighbor_modularity(
     return float(within - share @ share)
 
 
-def accuracy_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
+class _AccuracyScorer(ClassScorer):
     """Score a fitted clusterer by `clustering_accuracy`.
+
+    Call it as ``accuracy_scorer(estimator, X, y)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -251,7 +270,7 @@ def accuracy_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     Returns
     -------
     float
-        The accuracy; use the function itself as `scoring`.
+        The accuracy.
 
     Examples
     --------
@@ -261,11 +280,12 @@ def accuracy_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     >>> accuracy_scorer(KMeans(2, random_state=0).fit(X), X, y)
     1.0
     """
-    return clustering_accuracy(_require_classes(y), estimator.predict(X))
 
 
-def nmi_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
+class _NMIScorer(ClassScorer):
     """Score a fitted clusterer by `normalized_mutual_info`, by the larger entropy.
+
+    Call it as ``nmi_scorer(estimator, X, y)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -279,7 +299,7 @@ def nmi_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     Returns
     -------
     float
-        The normalised mutual information; use the function itself as `scoring`.
+        The normalized mutual information.
 
     Examples
     --------
@@ -289,11 +309,12 @@ def nmi_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     >>> round(nmi_scorer(KMeans(2, random_state=0).fit(X), X, y), 3)
     1.0
     """
-    return normalized_mutual_info(_require_classes(y), estimator.predict(X))
 
 
-def ari_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
+class _ARIScorer(ClassScorer):
     """Score a fitted clusterer by the adjusted Rand index.
+
+    Call it as ``ari_scorer(estimator, X, y)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -307,7 +328,7 @@ def ari_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     Returns
     -------
     float
-        The adjusted Rand index; use the function itself as `scoring`.
+        The adjusted Rand index.
 
     Examples
     --------
@@ -317,14 +338,13 @@ def ari_scorer(estimator: Any, X: Any, y: ArrayLike) -> float:
     >>> ari_scorer(KMeans(2, random_state=0).fit(X), X, y)
     1.0
     """
-    y_true, y_pred = _check_labels(
-        y_true=_require_classes(y), y_pred=estimator.predict(X)
-    )
-    return float(adjusted_rand_score(y_true, y_pred))
 
 
-def modularity_scorer(estimator: Any, X: Any, y: Any = None) -> float:
+class _ModularityScorer(ClusterScorer):
     """Score a fitted clusterer by `neighbor_modularity`, without known classes.
+
+    The score is that of the predicted clusters on the embedding of `X`. Call it as
+    ``modularity_scorer(estimator, X)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -338,8 +358,7 @@ def modularity_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     Returns
     -------
     float
-        The modularity of the predicted clusters on the embedding of `X`; use the
-        function itself as `scoring`.
+        The modularity.
 
     Examples
     --------
@@ -349,65 +368,29 @@ def modularity_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     >>> round(modularity_scorer(KMeans(2, random_state=0).fit(X), X), 3)
     0.5
     """
-    return neighbor_modularity(estimator.transform(X), estimator.predict(X))
+
+    def __repr__(self) -> str:
+        return "modularity_scorer"
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        check_methods(estimator, "transform", "predict")
+        return neighbor_modularity(estimator.transform(X), estimator.predict(X))
 
 
-def _check_labels(**labels: Any) -> list[NDArray[Any]]:
-    """Labels as 1-D arrays of one length."""
-    checked = [_check_column(name, value) for name, value in labels.items()]
-    if 0 in map(len, checked):
-        raise ValueError(f"{' and '.join(labels)} must hold at least one label.")
-    _check_lengths(**dict(zip(labels, checked, strict=True)))
-    return checked
+def _adjusted_rand(y_true: Any, y_pred: Any) -> float:
+    labels = check_labels(y_true=y_true, y_pred=y_pred)
+    return float(adjusted_rand_score(*_discrete(*labels)))
 
 
-def _check_column(name: str, value: Any) -> NDArray[Any]:
-    value = _to_numpy(name, value)
-    shape = np.shape(value)
-    if len(shape) != 1 and not (len(shape) == 2 and shape[1] == 1):
-        raise ValueError(
-            f"{name} must be 1-D, one label per sample; got shape {shape}: take the "
-            f"argmax of probabilities or one-hot rows first."
-        )
-    column: NDArray[Any] = column_or_1d(value)
-    missing = is_missing(column)
-    if missing.any():
-        raise ValueError(
-            f"{name} has {missing.sum()} labels that are missing or not finite, the "
-            f"first at index {missing.argmax()}: drop these samples, or give them a "
-            f"label of their own."
-        )
-    if column.dtype == object and all(isinstance(v, Integral) for v in column):
-        column = np.array(column.tolist())
-    return column
+def _discrete(y_true: NDArray[Any], y_pred: NDArray[Any]) -> list[NDArray[Any]]:
+    """Return labels as scikit-learn takes them: it knows not every type."""
+    return [
+        column if column.dtype.kind in "biuf" else number_labels(name, column)[1]
+        for name, column in (("y_true", y_true), ("y_pred", y_pred))
+    ]
 
 
-def _to_numpy(name: str, value: Any) -> Any:
-    if isinstance(value, Tensor):
-        return as_array(name, value)
-    if np.ma.is_masked(value):
-        raise ValueError(
-            f"{name} is a masked array with masked values: drop these samples first."
-        )
-    # NumPy makes floats or objects of what pandas keeps as integers.
-    return value.to_numpy() if hasattr(value, "to_numpy") else value
-
-
-def _check_lengths(**arrays: Any) -> None:
-    try:
-        check_consistent_length(*arrays.values())
-    except ValueError as error:
-        lengths = {name: len(value) for name, value in arrays.items()}
-        raise ValueError(
-            f"{' and '.join(arrays)} must have one length; got {lengths}: pass them "
-            f"for the same samples."
-        ) from error
-
-
-def _require_classes(y: Any) -> Any:
-    if y is None:
-        raise ValueError(
-            "y must hold the classes of X; got None: pass y, or score without classes "
-            "by modularity_scorer."
-        )
-    return y
+accuracy_scorer = _AccuracyScorer("accuracy_scorer", clustering_accuracy)
+nmi_scorer = _NMIScorer("nmi_scorer", normalized_mutual_info)
+ari_scorer = _ARIScorer("ari_scorer", _adjusted_rand)
+modularity_scorer = _ModularityScorer()

@@ -13,39 +13,31 @@ from skdeepclust import (
 TINY = {
     "hidden_layer_sizes": (16,),
     "n_components": 4,
-    "pretrain_epochs": 2,
-    "min_pretrain_steps": 20,
-    "center_epochs": 2,
-    "min_center_steps": 5,
-    "head_epochs": 2,
-    "min_head_steps": 30,
+    "pretrain_epochs": 20,
+    "center_epochs": 5,
+    "head_epochs": 30,
     "head_learning_rate": 1e-2,
     "contrastive_epochs": 2,
-    "min_contrastive_steps": 0,
     "random_state": 0,
 }
 TINY_SUBSPACE = {
     "hidden_layer_sizes": (16,),
     "n_components": 4,
     "n_neighbors": 5,
-    "pretrain_epochs": 2,
-    "min_pretrain_steps": 20,
+    "pretrain_epochs": 20,
     "joint_epochs": 2,
     "random_state": 0,
 }
 TINY_GRAPH = {
     "hidden_layer_sizes": (16,),
     "n_components": 4,
-    "pretrain_epochs": 2,
-    "min_pretrain_steps": 20,
-    "head_epochs": 2,
-    "min_head_steps": 30,
+    "pretrain_epochs": 20,
+    "head_epochs": 30,
     "head_learning_rate": 1e-2,
-    "joint_epochs": 2,
-    "min_joint_steps": 5,
+    "joint_epochs": 5,
     "random_state": 0,
 }
-QUICK = {"min_pretrain_steps": 0, "min_center_steps": 0}
+QUICK = {"pretrain_epochs": 2, "center_epochs": 2}
 """Overrides for tests that need a fit but no good one."""
 
 

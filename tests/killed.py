@@ -33,10 +33,10 @@ def augmentation(batch):
     return scale * batch + 0.1 * torch.randn_like(batch)
 
 
-FEW = {"min_pretrain_steps": 12, "min_center_steps": 8, "min_head_steps": 12}
+FEW = {"pretrain_epochs": 12, "center_epochs": 8, "head_epochs": 12}
 PARAMETERS = {
     "SelfPacedContrastiveClustering": {**TINY, **FEW, "contrastive_epochs": 8},
-    "GraphContrastiveClustering": {**TINY_GRAPH, **FEW, "min_joint_steps": 8},
+    "GraphContrastiveClustering": {**TINY_GRAPH, **FEW, "joint_epochs": 8},
 }
 
 

@@ -31,7 +31,7 @@ def agreement(X):
 
 @pytest.fixture(params=[SelfPacedContrastiveClustering, GraphContrastiveClustering])
 def estimator(request):
-    quick = {"hidden_layer_sizes": (32,), "min_pretrain_steps": 10}
+    quick = {"hidden_layer_sizes": (32,), "pretrain_epochs": 10}
     return partial(request.param, **quick, random_state=0)
 
 
@@ -205,13 +205,13 @@ def test_neighbors_have_the_last_word(monkeypatch, training):
         return np.where(labels == 0, 1, labels) if n_calls == 2 else labels
 
     monkeypatch.setattr(Agreement, "refine", merge_at_last)
-    quick = {f"min_{s}_steps": 10 for s in ("pretrain", "center", "contrastive")}
-    quick |= {"min_head_steps": 60, "training": training, "random_state": 0}
+    quick = {f"{s}_epochs": 10 for s in ("pretrain", "center", "contrastive")}
+    quick |= {"head_epochs": 60, "training": training, "random_state": 0}
     model = SelfPacedContrastiveClustering(4, **quick)
     with pytest.warns(ConvergenceWarning, match="1 of n_clusters=4"):
         model.fit(load_digits(n_class=4).images[:150])
     assert n_calls == 2
-    assert model.history_[-1]["stage"] == "head"
+    assert model.history_[-1]["stage"] == "final_head"
     assert len(np.unique(model.labels_)) == 3
 
 
@@ -250,7 +250,7 @@ def test_a_shape_that_the_embedding_does_not_show_is_learned(estimator):
 
 def test_balance_holds_clusters_to_the_sizes_of_the_first_ones(estimator):
     X, _ = make_blobs([250, 30, 20], 8, cluster_std=3.0, random_state=0)
-    history = estimator(3, min_head_steps=200).fit(X).history_
+    history = estimator(3, head_epochs=200).fit(X).history_
     balance = [row["cluster_balance"] for row in history if "cluster_balance" in row]
     # Held to one size it would be log 3 minus the entropy of these sizes, .54.
     assert max(balance) < 0.1

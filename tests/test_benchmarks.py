@@ -16,10 +16,9 @@ TINY = {
     "hidden_layer_sizes": (8,),
     "encoder": "mlp",
     "pretrain_epochs": 1,
-    "min_pretrain_steps": 0,
-    "min_center_steps": 0,
-    "min_head_steps": 0,
-    "min_contrastive_steps": 0,
+    "center_epochs": 2,
+    "head_epochs": 2,
+    "contrastive_epochs": 2,
 }
 
 

@@ -18,8 +18,8 @@ pytestmark = [
 ]
 TINY = ["--samples", "40", "--pretrain-epochs", "3", "--batch-size", "20"]
 TINY += ["--precision", "float32", "--device", "cpu"]
-TINY += ["--set", "head_epochs=1", "min_head_steps=0"]
-TINY += ["joint_epochs=1", "min_joint_steps=0"]
+TINY += ["--set", "head_epochs=1"]
+TINY += ["joint_epochs=1"]
 
 
 @pytest.fixture
@@ -68,16 +68,21 @@ def test_a_run_that_was_cut_off_goes_on(from_scratch, tmp_path, monkeypatch, cap
     from_scratch.main(command)
     printed = capsys.readouterr().out.splitlines()
     names = [line.split()[0] for line in printed[1:-1] if "images/s" in line]
-    assert [*dict.fromkeys(names)] == ["pretraining", "head", "joint"]
+    assert [*dict.fromkeys(names)] == ["pretraining", "head", "joint", "final_head"]
     # Two of the three epochs had been done before.
     assert names.count("pretraining") == 1
     assert sum("neighbours alike" in line for line in printed) == 4
     assert printed[-1].startswith("ACC 0.")
     (record,) = json.loads((tmp_path / "results.json").read_text())
-    assert record["epochs"] == {"pretraining": 3, "head": 2, "joint": 1}
+    assert record["epochs"] == {
+        "pretraining": 3,
+        "head": 1,
+        "joint": 1,
+        "final_head": 1,
+    }
     assert record["encoder"] == "from scratch"
     stages = [title for title, *_ in record["stages"]]
-    assert stages == ["pretraining", "head", "joint", "head"]
+    assert stages == ["pretraining", "head", "joint", "final_head"]
     assert f"{record['acc']:.3f}" in (tmp_path / "table.rst").read_text()
 
 
@@ -89,13 +94,17 @@ def test_another_estimator_starts_from_the_same_encoder(from_scratch, tmp_path):
     command = [str(tmp_path), *TINY, *told_to(tmp_path), "--estimator", "self_paced"]
     command += ["--encoder", str(tmp_path / "encoder.pt")]
     command[command.index("joint_epochs=1")] = "center_epochs=1"
-    command[command.index("min_joint_steps=0")] = "min_center_steps=0"
     settings = command.index("--set") + 1
-    command[settings:settings] = ["contrastive_epochs=1", "min_contrastive_steps=0"]
+    command[settings:settings] = ["contrastive_epochs=1"]
     for _ in range(2):  # a second record takes the place of the first one
         from_scratch.main(command)
     (record,) = json.loads((tmp_path / "results.json").read_text())
-    assert record["epochs"] == {"center": 1, "head": 2, "contrastive": 1}
+    assert record["epochs"] == {
+        "center": 1,
+        "head": 1,
+        "contrastive": 1,
+        "final_head": 1,
+    }
     assert record["encoder"] == "given"
     from_scratch.main(["--table-only", *told_to(tmp_path)])
     assert "self-paced" in (tmp_path / "table.rst").read_text()
@@ -146,7 +155,7 @@ def test_the_speed_of_a_device_is_a_table(monkeypatch, rates, tmp_path):
     assert table.count("images/s") == 4 + 6
     images, target = load_digits().images[:60, None] / 16, np.arange(60) % 3
     monkeypatch.setattr(gpu, "stored", lambda name: (images, target))
-    short = {"min_pretrain_steps": 1, "min_head_steps": 1, "pretrain_epochs": 1}
+    short = {"pretrain_epochs": 1, "head_epochs": 1}
     for title, estimator in gpu.ESTIMATORS.items():
         monkeypatch.setitem(gpu.ESTIMATORS, title, partial(estimator, **short))
     fits = ["--fits", "digits", "--seeds", "0"]

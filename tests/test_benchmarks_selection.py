@@ -15,11 +15,12 @@ TINY = {
     "hidden_layer_sizes": (8,),
     "encoder": "mlp",
     "pretrain_epochs": 1,
-    "min_pretrain_steps": 0,
-    "center_epochs": 0,
-    "min_head_steps": 0,
+    "head_epochs": 2,
 }
-MORE = {"ours": {"min_contrastive_steps": 0}, "graph": {"min_joint_steps": 0}}
+MORE = {
+    "ours": {"center_epochs": 0, "contrastive_epochs": 2},
+    "graph": {"joint_epochs": 2},
+}
 
 
 @pytest.fixture

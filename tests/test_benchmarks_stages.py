@@ -12,13 +12,13 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 # The package is measured by its own tests.
 pytestmark = pytest.mark.no_cover
 TINY = {"encoder": "mlp", "hidden_layer_sizes": (8,), "pretrain_epochs": 1}
-TINY |= {"min_pretrain_steps": 0, "min_head_steps": 0, "head_epochs": 1}
+TINY |= {"head_epochs": 1}
 LITTLE = {
     "ours": {
-        **{"center_epochs": 2, "min_center_steps": 0},
-        **{"contrastive_epochs": 2, "min_contrastive_steps": 0},
+        **{"center_epochs": 2},
+        **{"contrastive_epochs": 2},
     },
-    "graph": {"joint_epochs": 2, "min_joint_steps": 0},
+    "graph": {"joint_epochs": 2},
 }
 callbacks = pytest.mark.skipif(
     importlib.util.find_spec("sklearn.callback") is None,
@@ -74,8 +74,8 @@ def test_last_labels_are_those_of_the_fit(stages):
     data = stages.load_dataset("digits").part(np.arange(200))
     seen = stages.look(data, "graph", 0, {})
     fitted = stages.METHODS["graph"].estimator(10, 0).fit(data.X)
-    np.testing.assert_array_equal(seen["head", 2][0], fitted.labels_)
-    assert not np.array_equal(seen["head", 1][0], seen["joint", 1][0])
+    np.testing.assert_array_equal(seen["final_head"][0], fitted.labels_)
+    assert not np.array_equal(seen["head"][0], seen["joint"][0])
 
 
 def test_counts_of_every_method(counts, tmp_path, monkeypatch):

@@ -51,7 +51,7 @@ def test_points_have_the_defaults_once(sweeps):
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_sweep_runs_each_point_once_and_resumes(sweeps, tmp_path, monkeypatch):
     base = {k: v for k, v in TINY_GRAPH.items() if k != "random_state"}
-    base.update(encoder="mlp", min_pretrain_steps=0, min_head_steps=0)
+    base.update(encoder="mlp", pretrain_epochs=2, head_epochs=2)
     swept = {"n_neighbors": [5, 10], "cluster_temperature": [0.5, 1.0]}
     monkeypatch.setattr(sweeps, "SWEEPS", {"graph": swept})
     results, table = tmp_path / "sweeps.json", tmp_path / "doc" / "sweeps.rst"

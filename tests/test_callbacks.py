@@ -26,15 +26,15 @@ from skdeepclust.metrics import accuracy_scorer, modularity_scorer
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 FEW = {
-    "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 0},
-    "tiny_graph": {"min_pretrain_steps": 4, "min_head_steps": 9, "min_joint_steps": 0},
-    "tiny_subspace": {"min_pretrain_steps": 4},
+    "tiny": {"pretrain_epochs": 4, "center_epochs": 2, "head_epochs": 2},
+    "tiny_graph": {"pretrain_epochs": 4, "head_epochs": 9, "joint_epochs": 2},
+    "tiny_subspace": {"pretrain_epochs": 4},
 }
 ALL = [*FEW]
 PREDICTING = ["tiny", "tiny_graph"]
 STAGES = {
-    "tiny": ["pretraining", "center", "head", "contrastive", "head"],
-    "tiny_graph": ["pretraining", "head", "joint", "head"],
+    "tiny": ["pretraining", "center", "head", "contrastive", "final_head"],
+    "tiny_graph": ["pretraining", "head", "joint", "final_head"],
     "tiny_subspace": ["pretraining", "joint"],
 }
 
@@ -193,7 +193,12 @@ def test_callback_sees_stages_and_epochs(callbacks, request, make, recorder, blo
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_callback_sees_no_stage_without_epochs(callbacks, make, recorder, blobs):
     make(center_epochs=0).set_callbacks(recorder).fit(*blobs)
-    assert recorder.children((0,)) == ["pretraining", "head", "contrastive", "head"]
+    assert recorder.children((0,)) == [
+        "pretraining",
+        "head",
+        "contrastive",
+        "final_head",
+    ]
 
 
 @pytest.mark.xdist_group("workers")
@@ -293,16 +298,13 @@ def test_fitted_estimator_has_the_graph_of_its_own_fit(callbacks, make, blobs):
     assert (spy.epochs()[-1][4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
     n_before = len(spy.epochs())
     first = model.affinity_matrix_
-    model.set_params(n_neighbors=8, center_epochs=1, min_center_steps=1).fit(X, y)
+    model.set_params(n_neighbors=8).fit(X, y)
     assert model.affinity_matrix_.nnz > first.nnz
     stages = [row["stage"] for row in model.history_[n_before:]]
-    assert stages[0] == "center"
-    for stage, seen in zip(stages, spy.epochs()[n_before:], strict=True):
+    assert stages[0] == "joint"
+    for seen in spy.epochs()[n_before:]:
         assert seen[4].n_features_in_ == X.shape[1]
-        if stage == "center":
-            assert not hasattr(seen[4], "affinity_matrix_")
-        else:
-            assert (seen[4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
+        assert (seen[4].affinity_matrix_ != model.affinity_matrix_).nnz == 0
 
 
 @pytest.mark.parametrize("make", ["tiny_subspace"], indirect=True)

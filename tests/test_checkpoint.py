@@ -24,9 +24,9 @@ from skdeepclust.views import ImageViews, TableViews
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 FEW = {
-    "tiny": {"min_pretrain_steps": 6, "min_center_steps": 5, "min_head_steps": 7},
-    "tiny_graph": {"min_pretrain_steps": 6, "min_head_steps": 9, "min_joint_steps": 6},
-    "tiny_subspace": {"min_pretrain_steps": 6, "joint_epochs": 4},
+    "tiny": {"pretrain_epochs": 6, "center_epochs": 5, "head_epochs": 7},
+    "tiny_graph": {"pretrain_epochs": 6, "head_epochs": 9, "joint_epochs": 6},
+    "tiny_subspace": {"pretrain_epochs": 6, "joint_epochs": 4},
 }
 ALL = [*FEW]
 

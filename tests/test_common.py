@@ -15,14 +15,14 @@ pytestmark = pytest.mark.no_cover
 
 
 # Some hundred fits: as few steps as still find clusters that are far apart.
-FEW = {"min_pretrain_steps": 10, "min_head_steps": 30, "head_learning_rate": 1e-2}
+FEW = {"pretrain_epochs": 10, "head_epochs": 30, "head_learning_rate": 1e-2}
 
 
 @parametrize_with_checks(
     [
-        SelfPacedContrastiveClustering(**{**TINY, **FEW, "min_center_steps": 5}),
-        GraphContrastiveClustering(**{**TINY_GRAPH, **FEW, "min_joint_steps": 5}),
-        DeepSubspaceClustering(**{**TINY_SUBSPACE, "min_pretrain_steps": 10}),
+        SelfPacedContrastiveClustering(**{**TINY, **FEW, "center_epochs": 5}),
+        GraphContrastiveClustering(**{**TINY_GRAPH, **FEW, "joint_epochs": 5}),
+        DeepSubspaceClustering(**{**TINY_SUBSPACE, "pretrain_epochs": 10}),
     ]
 )
 def test_check_estimator_tiny(estimator, check):

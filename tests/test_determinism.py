@@ -26,9 +26,9 @@ pytestmark = [
 ]
 
 FEW = {
-    "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 0},
-    "tiny_graph": {"min_pretrain_steps": 4, "min_head_steps": 9, "min_joint_steps": 0},
-    "tiny_subspace": {"min_pretrain_steps": 4},
+    "tiny": {"pretrain_epochs": 4, "center_epochs": 2, "head_epochs": 2},
+    "tiny_graph": {"pretrain_epochs": 4, "head_epochs": 9, "joint_epochs": 2},
+    "tiny_subspace": {"pretrain_epochs": 4},
 }
 predicting = pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
 

@@ -15,8 +15,10 @@ from scipy import sparse
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from test_docstrings import TASTE
 
 from skdeepclust import SelfPacedContrastiveClustering, display
@@ -26,7 +28,7 @@ from skdeepclust.display import (
     EmbeddingDisplay,
     TrainingCurveDisplay,
 )
-from skdeepclust.display._checks import COLORS
+from skdeepclust.display._checks import COLORS, NOISE_COLOR
 from skdeepclust.display._embedding import MARKERS
 
 matplotlib = pytest.importorskip("matplotlib")
@@ -50,9 +52,9 @@ def fitted(images):
         encoder="mlp",
         hidden_layer_sizes=(16,),
         n_components=4,
-        min_pretrain_steps=30,
-        min_center_steps=0,
-        min_contrastive_steps=3,
+        pretrain_epochs=30,
+        center_epochs=2,
+        contrastive_epochs=3,
         random_state=0,
     ).fit(images[0])
 
@@ -119,6 +121,62 @@ def test_from_estimator_needs_a_fitted_estimator(cls, images):
 def test_from_estimator_passes_its_options_on(cls):
     others = set(inspect.signature(cls.plot).parameters) - {"self"}
     assert others <= set(inspect.signature(cls.from_estimator).parameters)
+
+
+def in_search(estimator, X):
+    search = GridSearchCV(estimator, {}, cv=2, scoring=lambda *_: 0.0)
+    return search.fit(X)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda model, X: make_pipeline(StandardScaler().fit(X), model),
+        lambda model, X: make_pipeline(
+            StandardScaler().fit(X), make_pipeline(FunctionTransformer(), model)
+        ),
+        lambda model, X: FrozenEstimator(make_pipeline(StandardScaler().fit(X), model)),
+        lambda model, X: make_pipeline(StandardScaler().fit(X), FrozenEstimator(model)),
+        lambda model, X: make_pipeline("passthrough", StandardScaler().fit(X), model),
+    ],
+)
+def test_from_estimator_looks_into_pipelines(wrap, tiny, tiny_graph, images):
+    X = images[0].reshape(len(images[0]), -1)[:60]
+    rows = StandardScaler().fit_transform(X)
+    model = tiny(pretrain_epochs=2, head_epochs=2, image_shape=(8, 8)).fit(rows)
+    estimator = wrap(model, X)
+    assert TrainingCurveDisplay.from_estimator(estimator).history == model.history_
+    draw = EmbeddingDisplay.from_estimator
+    for shown in (draw(estimator), draw(estimator, X)):
+        np.testing.assert_array_equal(shown.labels, model.labels_)
+        expected = draw(model).points
+        np.testing.assert_allclose(np.abs(shown.points), np.abs(expected), atol=1e-4)
+    shown = ClusterImagesDisplay.from_estimator(estimator, X)
+    np.testing.assert_array_equal(shown.images, X.reshape(-1, 8, 8))
+    expected = ClusterImagesDisplay.from_estimator(model, rows).groups
+    for group, others in zip(shown.groups, expected, strict=True):
+        for samples, theirs in zip(group, others, strict=True):
+            np.testing.assert_array_equal(samples, theirs)
+    graph = tiny_graph(pretrain_epochs=2, head_epochs=2, joint_epochs=1).fit(rows)
+    weights = AffinityDisplay.from_estimator(wrap(graph, X)).weights
+    np.testing.assert_array_equal(
+        weights, AffinityDisplay.from_estimator(graph).weights
+    )
+
+
+def test_from_estimator_looks_into_searches(tiny, images):
+    X = images[0].reshape(len(images[0]), -1)[:60]
+    quick = {"pretrain_epochs": 1, "center_epochs": 1, "head_epochs": 1}
+    pipeline = make_pipeline(StandardScaler(), tiny(image_shape=(8, 8), **quick))
+    search = in_search(pipeline, X)
+    model = search.best_estimator_[-1]
+    for estimator in (search, make_pipeline("passthrough", FrozenEstimator(search))):
+        shown = TrainingCurveDisplay.from_estimator(estimator)
+        assert shown.history == model.history_
+        embedding = EmbeddingDisplay.from_estimator(estimator, X)
+        np.testing.assert_array_equal(embedding.labels, model.labels_)
+        pictures = ClusterImagesDisplay.from_estimator(estimator, X)
+        assert pictures.images.shape == (60, 8, 8)
 
 
 def test_wrong_axes_are_named(points):
@@ -244,9 +302,63 @@ def test_embedding_display_clusters_keep_their_looks():
     shown = EmbeddingDisplay(points, np.array([2, 5, 5, 2])).plot().scatters_
     colors = [matplotlib.colors.to_hex(scatter.get_facecolor()[0]) for scatter in shown]
     assert colors == [COLORS[2], COLORS[5]]
-    shown = EmbeddingDisplay(points, np.array([-1, 500, 500, -1])).plot().scatters_
-    colors = [matplotlib.colors.to_hex(scatter.get_facecolor()[0]) for scatter in shown]
-    assert colors == [*COLORS[:2]]
+
+
+def looks(labels):
+    """Return color and marker of each cluster, by its name in the legend."""
+    points = np.random.default_rng(0).random((len(labels), 2))
+    shown = EmbeddingDisplay.from_predictions(points, labels)
+    drawn(shown.figure_)
+    plt.close(shown.figure_)
+    return {
+        scatter.get_label(): (
+            matplotlib.colors.to_hex(scatter.get_edgecolor()[0]),
+            scatter.get_paths()[0].vertices.tobytes(),
+        )
+        for scatter in shown.scatters_
+    }
+
+
+@pytest.mark.parametrize("kind", [np.int64, np.int8, float, object])
+def test_embedding_display_noise_and_empty_clusters_shift_no_color(kind):
+    labels = np.array([*range(25), *range(25)], dtype=kind)
+    expected = looks(labels)
+    assert [*expected] == [str(k) for k in range(25)]
+    with_noise = looks(np.append(labels, np.array([-1, -1], dtype=kind)))
+    assert [*with_noise] == [*expected, "noise"]
+    assert with_noise.pop("noise")[0] == NOISE_COLOR
+    assert with_noise == expected
+    kept = ~np.isin(labels, [0, 7, 20])
+    fewer = looks(np.append(labels[kept], -1))
+    assert fewer.pop("noise")[0] == NOISE_COLOR
+    assert fewer == {str(k): expected[str(k)] for k in range(25) if k not in (0, 7, 20)}
+
+
+def test_embedding_display_of_more_clusters_than_looks():
+    expected = looks(np.arange(75))
+    assert len({*expected.values()}) == 60
+    fewer = looks(np.setdiff1d(np.arange(75), [3, 64]))
+    assert {name: color for name, (color, _) in fewer.items()} == {
+        name: color for name, (color, _) in expected.items() if name not in ("3", "64")
+    }
+    assert looks(np.array([True]))["True"] == looks(np.array([True, False]))["True"]
+    # Numbers that are far apart still look different.
+    assert len({*looks(np.array([100, 160, 4, 64, -2, -7])).values()}) == 6
+
+
+def test_embedding_display_draws_noise_below_and_names_no_middle_of_it():
+    labels = np.repeat([-1, 0, 1], [5, 80, 40])
+    points = np.random.default_rng(0).random((125, 2))
+    result = EmbeddingDisplay(points, labels).plot(mark_centers=True)
+    assert [text.get_text() for text in result.center_texts_] == ["0", "1"]
+    legend = [text.get_text() for text in result.legend_.get_texts()]
+    assert legend == ["0", "1", "noise"]
+    orders = [scatter.get_zorder() for scatter in result.scatters_]
+    assert orders[2] < orders[0] < orders[1]
+    np.testing.assert_array_equal(result.scatters_[2].get_offsets(), points[:5])
+    noise = EmbeddingDisplay(points, np.full(125, -1)).plot(mark_centers=True)
+    assert noise.center_texts_ == []
+    drawn(noise.figure_)
 
 
 def test_embedding_display_puts_small_clusters_on_top():
@@ -323,7 +435,7 @@ def test_embedding_display_needs_numbers():
         EmbeddingDisplay.from_predictions([["a", "b"]], [0])
 
 
-def test_colors_are_far_apart_for_colour_blind_eyes():
+def test_colors_are_far_apart_for_color_blind_eyes():
     # Linear RGB as seen without one kind of cone (Machado et al. 2009), and the
     # distances of OKLab, in hundredths.
     eyes = [
@@ -398,19 +510,55 @@ def test_training_display_draws_every_term():
 
 def test_training_display_from_estimator(fitted):
     result = TrainingCurveDisplay.from_estimator(fitted)
-    stages = [
-        stage for stage, _ in itertools.groupby(row["stage"] for row in fitted.history_)
-    ]
-    # The head is taught twice.
-    assert stages.pop() == "head"
-    shown = [*dict.fromkeys(panel[0] for panel in result.panels_)]
-    assert shown == [*stages, "head (2)"]
+    stages = dict.fromkeys(row["stage"] for row in fitted.history_)
+    shown = dict.fromkeys(panel[0] for panel in result.panels_)
+    assert [*shown] == [*stages]
+    assert result.history == fitted.history_
+    result.history[0]["loss"] = -1.0
+    result.history.pop()
+    assert fitted.history_[0]["loss"] > 0
+    assert fitted.history_[-1]["stage"] == [*stages][-1]
     pairs = result.panels_.index(("contrastive", *PAIRS))
     last = [line.get_ydata()[-1] for line in result.lines_[pairs]]
     (*_, row) = (r for r in fitted.history_ if r["stage"] == "contrastive")
     assert last == [row[name] for name in PAIRS]
     with pytest.raises(TypeError, match="history_; KMeans has none"):
         TrainingCurveDisplay.from_estimator(KMeans(2).fit([[0.0], [1.0]]))
+
+
+def test_training_display_leaves_constants_out():
+    rows = [
+        {
+            "stage": "first",
+            "epoch": i,
+            "loss": 1.0 / i,
+            "start": 0.25,
+            "gap": np.nan if i < 3 else 2.0,
+            **dict(zip(PAIRS, (0.1, 0.9, 0.0), strict=True)),
+        }
+        for i in range(1, 5)
+    ]
+    rows += [{"stage": "flat", "epoch": i, "loss": 3.0, "start": 1} for i in (1, 2)]
+    rows += [{"stage": "bare", "epoch": i, "start": 1} for i in (1, 2)]
+    rows += [{"stage": "single", "epoch": 1, "loss": 3.0, "start": 1}]
+    shown = TrainingCurveDisplay.from_history(rows)
+    assert shown.panels_ == [
+        ("first", "loss"),
+        ("flat", "loss"),
+        ("bare", "start"),
+        ("single", "loss"),
+        ("single", "start"),
+    ]
+    for lines in shown.lines_[1:]:
+        assert lines[0].get_marker() == "o"
+    drawn(shown.figure_)
+    low, high = shown.axes_[-1].get_xlim()
+    assert [x for x in shown.axes_[-1].get_xticks() if low <= x <= high] == [1]
+    asked = shown.plot(stages=["first"], terms=["start", "positive_pairs"])
+    assert asked.panels_ == [("first", "start"), ("first", "positive_pairs")]
+    rows[2]["ambiguous_pairs"] = 0.1
+    panels = TrainingCurveDisplay.from_history(rows).panels_
+    assert panels[:2] == [("first", "loss"), ("first", *PAIRS)]
 
 
 def test_training_display_reads_the_rows_of_a_frame():
@@ -507,6 +655,22 @@ def test_affinity_display_sorts_by_cluster(graph):
     drawn(result.figure_)
 
 
+def test_affinity_display_noise_is_no_cluster(graph):
+    affinity, labels = graph
+    shown = AffinityDisplay.from_predictions(affinity, np.where(labels, labels, -1))
+    assert [*shown.names] == [1, 2, -1]
+    np.testing.assert_array_equal(shown.sizes, [30, 10, 50])
+    inside = (labels[:, None] == labels) & (labels > 0)
+    share = affinity.toarray()[inside].sum() / affinity.sum()
+    assert shown.within_share == pytest.approx(share)
+    drawn(shown.figure_)
+    for texts in (shown.ax_.get_xticklabels(), shown.ax_.get_yticklabels()):
+        assert [text.get_text() for text in texts] == ["1", "2", "noise"]
+        assert len({text.get_color() for text in texts}) == 2
+    again = shown.plot()
+    assert again.ax_.get_yticklabels()[-1].get_text() == "noise"
+
+
 def test_affinity_display_bins_keep_the_weight(graph):
     affinity, labels = graph
     result = AffinityDisplay.from_predictions(affinity, labels, n_bins=9)
@@ -520,7 +684,7 @@ def test_affinity_display_bins_keep_the_weight(graph):
     assert dense.weights.sum() == pytest.approx(affinity.sum())
 
 
-def test_affinity_display_takes_limits_of_the_colours(graph):
+def test_affinity_display_takes_limits_of_the_colors(graph):
     result = AffinityDisplay.from_predictions(*graph)
     norm = result.plot(im_kwargs={"vmin": 0.5, "vmax": 2}).im_.norm
     assert (norm.vmin, norm.vmax) == (0.5, 2)
@@ -548,7 +712,7 @@ def test_affinity_display_never_makes_a_large_graph_dense():
 
 
 def test_affinity_display_from_estimator(tiny_subspace, fitted, images):
-    model = tiny_subspace(min_pretrain_steps=0).fit(images[0])
+    model = tiny_subspace(pretrain_epochs=2).fit(images[0])
     result = AffinityDisplay.from_estimator(model, n_bins=20, colorbar=False)
     assert result.weights.sum() == pytest.approx(model.affinity_matrix_.sum())
     assert result.colorbar_ is None
@@ -644,7 +808,7 @@ def test_images_display_shows_the_most_and_least_certain(dtype):
     drawn(result.figure_)
 
 
-def test_images_display_in_colour():
+def test_images_display_in_color():
     images = make_images(5, channels=3)
     result = ClusterImagesDisplay.from_predictions(images, PROBA, n_images=2)
     canvas = result.im_.get_array()
@@ -680,6 +844,159 @@ def test_images_display_scales_as_fitting_does():
     assert np.isfinite(flat.im_.get_array().compressed()).all()
 
 
+@pytest.mark.parametrize(
+    "dtype", [bool, np.int64, np.int8, np.uint8, np.uint16, np.float16, np.float64]
+)
+@pytest.mark.parametrize("n_channels", [None, 1, 2, 3, 4, 7])
+def test_images_display_takes_every_type_and_number_of_channels(dtype, n_channels):
+    images = make_images(6, n_channels).astype(dtype)
+    result = ClusterImagesDisplay.from_predictions(images, [0] * 6, n_images=6)
+    canvas = result.im_.get_array()
+    values = np.asarray(images, float)
+    if n_channels not in (None, 3):
+        values = values.mean(axis=1)
+        values = values.round() if dtype == np.uint8 else values
+    low, high = values.min(), values.max()
+    if dtype == np.uint8:
+        low, high = 0, 255
+    elif low >= 0 and high <= 1:
+        low, high = 0, 1
+    expected = (values - low) / (high - low)
+    for column, sample in enumerate(result.groups[0][0]):
+        shown = tile(canvas, 0, column)
+        if n_channels == 3:
+            shown = shown[..., :3].transpose(2, 0, 1)
+        np.testing.assert_allclose(shown, expected[sample], atol=2e-3)
+    assert result.plot().im_ is not None
+
+
+@pytest.mark.parametrize("largest", [1, 16, 127])
+def test_images_display_of_dark_bytes_is_not_black(largest):
+    images = (make_images(4) % (largest + 1)).astype(np.uint8)
+    images[0, 0, 0] = largest
+    result = ClusterImagesDisplay.from_predictions(images, [0] * 4)
+    assert result.im_.get_array().max() == 1
+    black = ClusterImagesDisplay.from_predictions(0 * images, [0] * 4)
+    assert black.im_.get_array().max() == 0
+
+
+@pytest.mark.parametrize("value", [-1e9, 7, 1e6, 1e30])
+def test_images_display_of_one_value(value):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", RuntimeWarning)
+        result = ClusterImagesDisplay.from_predictions(
+            np.full((2, 3, 3), value), [0, 0]
+        )
+    assert np.isfinite(result.im_.get_array().compressed()).all()
+
+
+def test_images_display_noise_is_the_last_row():
+    labels = np.array([-1, 0, 1, 2] * 3)
+    result = ClusterImagesDisplay.from_predictions(make_images(), labels)
+    drawn(result.figure_)
+    texts = result.ax_.get_yticklabels()
+    assert [text.get_text() for text in texts] == ["0", "1", "2", "noise"]
+    assert len({text.get_color() for text in texts}) == 2
+    only = result.plot(clusters=-1)
+    assert [text.get_text() for text in only.ax_.get_yticklabels()] == ["noise"]
+
+
+def test_images_display_chooses_clusters():
+    images, labels = make_images(), np.array(["b", "a", "c"] * 4)
+    result = ClusterImagesDisplay.from_predictions(
+        images, labels, clusters=["c", "a"], random_state=0
+    )
+    assert [text.get_text() for text in result.ax_.get_yticklabels()] == ["c", "a"]
+    canvas = result.im_.get_array()
+    for row, k in enumerate([2, 0]):
+        for column, sample in enumerate(result.groups[0][k]):
+            shown = tile(canvas, row, column)
+            np.testing.assert_allclose(shown, images[sample] / 255)
+    assert len(result.plot(clusters="b").ax_.get_yticklabels()) == 1
+    for wrong in ("d", [], ["a", "d"], 0):
+        with pytest.raises(ValueError, match=r"clusters must be .*'c'\]; got"):
+            result.plot(clusters=wrong)
+    number = ClusterImagesDisplay.from_predictions(
+        images, PROBA.argmax(1).repeat(3)[3:]
+    )
+    assert len(number.plot(clusters=np.int64(1)).groups[0]) == 2
+    assert len(number.plot(clusters=(1, 0)).ax_.get_yticklabels()) == 2
+
+
+def test_images_display_wraps_a_cluster_over_lines():
+    images = make_images(23)
+    proba = np.linspace(0.6, 0.99, 23)[:, None] * [1, 0] + [0, 0.1]
+    result = ClusterImagesDisplay.from_predictions(
+        images, proba, n_images=None, n_columns=5
+    )
+    np.testing.assert_array_equal(result.groups, [[np.arange(23)[::-1]]])
+    headings = [text.get_text() for text in result.ax_.get_xticklabels()]
+    assert [text.replace("\n", " ") for text in headings] == ["most to least certain"]
+    canvas = result.im_.get_array()
+    assert canvas.shape == (5 * 5 - 1, 5 * 7 - 1)
+    for i, sample in enumerate(result.groups[0][0]):
+        shown = tile(canvas, *divmod(i, 5))
+        np.testing.assert_allclose(shown, images[sample] / 255)
+    drawn(result.figure_)
+    two = ClusterImagesDisplay.from_predictions(images, proba, n_images=11, n_columns=4)
+    assert [len(group[0]) for group in two.groups] == [11, 11]
+    assert two.im_.get_array().shape == (3 * 5 - 1, 8 * 7 - 1 + 3)
+
+
+@pytest.mark.parametrize(("n_images", "shape"), [(10, (1, 10)), (12, (2, 6))])
+def test_images_display_fills_the_lines(n_images, shape):
+    result = ClusterImagesDisplay.from_predictions(
+        make_images(), [0] * 12, n_images=n_images
+    )
+    lines, columns = shape
+    assert result.im_.get_array().shape == (lines * 5 - 1, columns * 7 - 1)
+
+
+def test_images_display_lines_of_clusters_are_apart():
+    images = make_images(24)
+    result = ClusterImagesDisplay.from_predictions(
+        images, np.arange(24) % 2, n_images=None, n_columns=5
+    )
+    canvas = result.im_.get_array()
+    # Three lines each, one pixel apart, and two pixels more between the clusters.
+    assert canvas.shape == (2 * 15 - 1 + 2, 5 * 7 - 1)
+    empty = canvas.mask.all(axis=1)
+    assert [*np.flatnonzero(empty)] == [4, 9, 14, 15, 16, 21, 26]
+    middles = result.ax_.get_yticks()
+    np.testing.assert_allclose(middles, [6.5, 23.5])
+
+
+def test_images_display_draws_all_images_up_to_a_limit():
+    images = make_images(500)
+    proba = np.linspace(0.6, 0.99, 500)[:, None] * [1, 0]
+    (samples,) = ClusterImagesDisplay.from_predictions(
+        images, proba, n_images=None
+    ).groups[0]
+    assert len(samples) == len({*samples}) == 200
+    assert (samples[0], samples[-1]) == (499, 0)
+    assert (np.diff(samples) < 0).all()
+
+
+def test_images_display_takes_the_size_of_images():
+    images, labels = make_images(24), np.zeros(24, int)
+    draw = ClusterImagesDisplay.from_predictions
+    small = draw(images, labels, n_images=24, n_columns=6).figure_.get_size_inches()
+    large = draw(
+        images, labels, n_images=24, n_columns=6, image_size=1.5
+    ).figure_.get_size_inches()
+    np.testing.assert_allclose(large - [1, 0.5], 3 * (small - [1, 0.5]))
+    np.testing.assert_allclose(large, [1 + 1.5 * 41 / 6, 0.5 + 1.5 * 19 / 6])
+    tall = draw(make_images(200), np.arange(200)).figure_.get_size_inches()
+    assert tall[1] == 24
+    _, ax = plt.subplots(figsize=(3, 2))
+    assert draw(images, labels, ax=ax, image_size=2).figure_.get_size_inches()[0] == 3
+    for wrong in (0, -1, np.nan, np.inf, "big", True):
+        with pytest.raises(ValueError, match="image_size must be a positive number"):
+            draw(images, labels, image_size=wrong)
+    with pytest.raises(ValueError, match="n_columns must be an integer"):
+        draw(images, labels, n_columns=0)
+
+
 def test_images_display_reads_every_layout():
     images = make_images()
     canvases = [
@@ -710,13 +1027,13 @@ def test_images_display_from_estimator(fitted, images, tiny, tiny_subspace):
         assert set(labels[[*surest, *least]]) == {k}
     rows = X.reshape(len(X), -1) / 15
     pipeline = make_pipeline(
-        FunctionTransformer(), tiny(image_shape=(8, 8), min_pretrain_steps=0)
+        FunctionTransformer(), tiny(image_shape=(8, 8), pretrain_epochs=2)
     ).fit(rows)
     shown = ClusterImagesDisplay.from_estimator(pipeline, rows)
     assert shown.images.shape == (len(X), 8, 8)
     again = ClusterImagesDisplay.from_estimator(pipeline, rows, image_shape=(16, 4))
     assert again.images.shape == (len(X), 16, 4)
-    model = tiny_subspace(min_pretrain_steps=0).fit(X)
+    model = tiny_subspace(pretrain_epochs=2).fit(X)
     with pytest.raises(TypeError, match=r"predict_proba.*images and labels"):
         ClusterImagesDisplay.from_estimator(model, X)
 

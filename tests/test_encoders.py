@@ -23,7 +23,7 @@ from skdeepclust import (
 from skdeepclust.features import FeatureExtractor
 from skdeepclust.networks import ResNet18
 
-FEW = {**QUICK, "pretrain_epochs": 1, "min_head_steps": 0}
+FEW = {**QUICK, "pretrain_epochs": 1, "head_epochs": 2}
 ESTIMATORS = {
     "self_paced": (
         SelfPacedContrastiveClustering,
@@ -31,11 +31,11 @@ ESTIMATORS = {
     ),
     "graph": (
         GraphContrastiveClustering,
-        {**TINY_GRAPH, **FEW, "joint_epochs": 1, "min_joint_steps": 0},
+        {**TINY_GRAPH, **FEW, "joint_epochs": 1},
     ),
     "subspace": (
         DeepSubspaceClustering,
-        {**TINY_SUBSPACE, "pretrain_epochs": 1, "min_pretrain_steps": 0},
+        {**TINY_SUBSPACE, "pretrain_epochs": 1},
     ),
 }
 
@@ -146,10 +146,8 @@ def test_resnet18_learns_photographs_by_contrast():
         encoder="resnet18",
         pretraining="contrastive",
         pretrain_epochs=2,
-        min_pretrain_steps=0,
         center_epochs=0,
         head_epochs=1,
-        min_head_steps=0,
         contrastive_epochs=0,
         random_state=0,
     ).fit(X)
@@ -223,10 +221,10 @@ def test_pipeline_is_the_path_of_the_thesis_for_photographs(photos):
         FeatureExtractor(learnt()),
         SelfPacedContrastiveClustering(
             3,
-            min_pretrain_steps=20,
-            min_center_steps=0,
-            min_head_steps=60,
-            min_contrastive_steps=0,
+            pretrain_epochs=20,
+            center_epochs=2,
+            head_epochs=60,
+            contrastive_epochs=2,
             random_state=0,
         ),
     ).fit(X)

@@ -27,11 +27,11 @@ pytestmark = [
 PAGE = Path(__file__).parents[1] / "doc/user_guide/faults.rst"
 GOOD = np.random.default_rng(0).normal(size=(30, 6))
 IMAGES = np.random.default_rng(0).random((12, 8, 8))
-FEW = {"min_pretrain_steps": 0, "min_head_steps": 0}
+FEW = {"pretrain_epochs": 2, "head_epochs": 2}
 KINDS = {
-    "tiny": {**FEW, "min_center_steps": 0},
-    "tiny_graph": {**FEW, "min_joint_steps": 0, "n_neighbors": 3},
-    "tiny_subspace": {"min_pretrain_steps": 0, "n_neighbors": 3},
+    "tiny": {**FEW, "center_epochs": 2},
+    "tiny_graph": {**FEW, "joint_epochs": 2, "n_neighbors": 3},
+    "tiny_subspace": {"pretrain_epochs": 2, "n_neighbors": 3},
 }
 PREDICTING = ["tiny", "tiny_graph"]
 COVERED = {
@@ -565,7 +565,7 @@ def test_encoder_that_gives_nan_without_pretraining(tiny, init):
     encoder = Encoder(lambda h: h * torch.nan, -1)
     model = tiny(encoder=encoder, init=init, pretrain_epochs=0, center_epochs=0)
     with pytest.raises(ValueError, match="NaN in an encoder"):
-        model.set_params(min_pretrain_steps=0).fit(GOOD)
+        model.set_params(pretrain_epochs=2).fit(GOOD)
 
 
 @fault("An encoder of which the output changes its size")

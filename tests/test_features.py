@@ -407,7 +407,7 @@ def test_pipeline_computes_features_once(tmp_path, images):
 def test_pipeline_feeds_an_estimator(images, tiny):
     X = images[0][:60]
     extractor = FeatureExtractor(seeded(nn.Conv2d, 1, 12, 3))
-    clusterer = tiny(min_pretrain_steps=0, min_center_steps=0)
+    clusterer = tiny(pretrain_epochs=2, center_epochs=2)
     model = make_pipeline(extractor, clusterer).fit(X)
     np.testing.assert_array_equal(model.predict(X), model[-1].labels_)
     again = pickle.loads(pickle.dumps(model))

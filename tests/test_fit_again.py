@@ -14,8 +14,11 @@ from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClusteri
 # Few epochs are too few for some clusters.
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
-FEW = {"min_pretrain_steps": 10, "min_center_steps": 4, "min_head_steps": 20}
-AGAIN = {"tiny": ["center", "head", "contrastive"], "tiny_graph": ["joint", "head"]}
+FEW = {"pretrain_epochs": 10, "head_epochs": 20}
+AGAIN = {
+    "tiny": ["center", "head", "contrastive", "final_head"],
+    "tiny_graph": ["joint", "final_head"],
+}
 
 
 @pytest.fixture(scope="module")
@@ -84,13 +87,6 @@ def test_warm_start_takes_new_data_and_is_deterministic(fitted, name, blobs, tmp
 def test_warm_start_of_a_clone_begins_anew(fitted, blobs):
     model = fitted("tiny")
     assert clone(model).fit(blobs[0]).history_ == model.history_
-
-
-def test_warm_start_center_stage_before_the_graph(fitted, blobs):
-    model = fitted("tiny_graph").set_params(center_epochs=1, min_center_steps=0)
-    before = model.n_iter_
-    model.fit(blobs[0])
-    assert stages(model.history_[before:]) == ["center", "joint", "head"]
 
 
 @pytest.mark.parametrize(

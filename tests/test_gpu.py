@@ -26,21 +26,17 @@ pytestmark = [
 ]
 SHORT = {
     "pretrain_epochs": 2,
-    "min_pretrain_steps": 0,
-    "head_epochs": 2,
-    "min_head_steps": 20,
+    "head_epochs": 20,
     "random_state": 0,
     "device": "cuda",
 }
-GRAPH = {**SHORT, "joint_epochs": 2, "min_joint_steps": 0}
+GRAPH = {**SHORT, "joint_epochs": 2}
 SELF_PACED = {
     **SHORT,
     "center_epochs": 3,
-    "min_center_steps": 0,
     "contrastive_epochs": 2,
-    "min_contrastive_steps": 0,
 }
-SUBSPACE = {"pretrain_epochs": 2, "min_pretrain_steps": 0, "joint_epochs": 2}
+SUBSPACE = {"pretrain_epochs": 2, "joint_epochs": 2}
 SUBSPACE |= {"random_state": 0, "device": "cuda"}
 COLOURS = ImageViews(
     crop=(0.5, 1), flip=True, jitter=0.4, saturation=0.4, hue=0.1, grey=0.2, blur=0.5
@@ -48,7 +44,7 @@ COLOURS = ImageViews(
 MODELS = {
     "graph": GraphContrastiveClustering(10, **GRAPH),
     "graph, reconstruction": GraphContrastiveClustering(
-        10, pretraining="reconstruction", denoising=0.1, center_epochs=1, **GRAPH
+        10, pretraining="reconstruction", denoising=0.1, **GRAPH
     ),
     "graph, updated": GraphContrastiveClustering(
         10, graph_update_interval=1, encoder="mlp", **GRAPH

@@ -21,8 +21,8 @@ from skdeepclust.metrics import accuracy_scorer
 # What is run here is measured by other tests; measuring would take longer.
 pytestmark = pytest.mark.no_cover
 
-STAGES = ["pretraining", "head", "joint"]
-FAST = {"min_pretrain_steps": 0, "min_head_steps": 10, "min_joint_steps": 0}
+STAGES = ["pretraining", "head", "joint", "final_head"]
+FAST = {"pretrain_epochs": 2, "head_epochs": 10, "joint_epochs": 2}
 """Overrides for tests that need a fit but no good one."""
 
 
@@ -34,13 +34,12 @@ def test_fit_finds_blobs(tiny_graph, blobs):
     model = tiny_graph().fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert stages(model) == STAGES
-    assert [row["stage"] for row in model.history_][-1] == "head"
     assert model.n_iter_ == len(model.history_)
 
 
 def test_fit_finds_digits_as_images(tiny_graph, images):
     X, y = images
-    model = tiny_graph(min_pretrain_steps=100).fit(X)
+    model = tiny_graph(pretrain_epochs=100).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.8
 
 
@@ -63,7 +62,6 @@ def test_fit_does_not_look_at_labels(tiny_graph, blobs):
         {"init": "random"},
         {"level": "instance"},
         {"level": "cluster"},
-        {"center_epochs": 2, "min_center_steps": 10},
         {"input_neighbors": False},
         {"init": "kmeans", "input_neighbors": False},
         {"consensus": False},
@@ -84,14 +82,12 @@ def test_fit_every_switch_trains(tiny_graph, blobs, parameters):
         model = tiny_graph(**parameters).fit(X)
     assert np.isfinite(model.embedding_).all()
     assert all(np.isfinite(row["loss"]) for row in model.history_)
-    if parameters.get("center_epochs"):
-        assert "center" in stages(model)
     last = model.history_[-1]["stage"]
     head_is_last = parameters.get("consensus", True) and "cluster" not in str(
         parameters.get("level")
     )
     if parameters.get("joint_epochs", 1) and parameters.get("head_epochs", 1):
-        assert last == ("head" if head_is_last else "joint")
+        assert last == ("final_head" if head_is_last else "joint")
 
 
 def test_graph_of_tables_is_that_of_the_input_unless_asked(tiny_graph, blobs):
@@ -155,7 +151,6 @@ def test_fit_literal_recipe_trains(blobs):
         "joint_epochs": 2,
         "graph_update_interval": 1,
         "hidden_layer_sizes": (8,),
-        "min_pretrain_steps": 0,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -341,7 +336,7 @@ def test_a_high_resolution_pulls_clusters_to_one_size(tiny_graph):
     X, y = make_blobs([200, 24, 16], 8, cluster_std=2.0, random_state=0)
     for resolution, least, most in (("auto", 0.98, 1.0), (1.0, 0.0, 0.6)):
         model = tiny_graph(3, resolution=resolution, joint_epochs=0)
-        labels = model.set_params(min_head_steps=200).fit(X).labels_
+        labels = model.set_params(head_epochs=200).fit(X).labels_
         assert least <= adjusted_rand_score(y, labels) <= most
 
 

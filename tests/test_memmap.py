@@ -56,7 +56,7 @@ def test_fit_reads_a_file_batch_by_batch(tiny, mapped, monkeypatch):
     X, file = mapped
     read = []
     store = InputSpec.store
-    few = {"min_pretrain_steps": 0, "min_center_steps": 0, "batch_size": 20}
+    few = {"pretrain_epochs": 2, "center_epochs": 2, "batch_size": 20}
     inside = tiny(encoder="mlp", **few).fit(X)
     monkeypatch.setattr(
         InputSpec, "store", lambda self, X: read.append(len(X)) or store(self, X)

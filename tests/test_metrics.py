@@ -1,5 +1,11 @@
 """Metrics against the slow reference, and scorers inside scikit-learn."""
 
+import time
+import tracemalloc
+from datetime import date
+from decimal import Decimal
+from fractions import Fraction
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -7,10 +13,12 @@ import reference
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.optimize import linear_sum_assignment
 from sklearn import config_context
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
+from sklearn.metrics.cluster import contingency_matrix
 from sklearn.model_selection import GridSearchCV, cross_val_score
 
 from skdeepclust import metrics
@@ -24,6 +32,16 @@ LABEL_FUNCTIONS = [
     metrics.align_labels,
 ]
 CLASS_SCORERS = [metrics.accuracy_scorer, metrics.nmi_scorer, metrics.ari_scorer]
+
+
+def strings_with_missing():
+    """Return arrays of NumPy's strings of any length, where it has these."""
+    if not hasattr(np, "dtypes") or not hasattr(np.dtypes, "StringDType"):
+        return []
+    return [
+        np.array(["a", na, "b"], dtype=np.dtypes.StringDType(na_object=na))
+        for na in (None, np.nan, pd.NA, "none")
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -90,9 +108,11 @@ def test_normalized_mutual_info_takes_every_average(average):
     assert actual == expected
 
 
-def test_normalized_mutual_info_rejects_an_unknown_average():
-    with pytest.raises(ValueError, match="average_method"):
-        metrics.normalized_mutual_info([0, 1], [0, 1], average_method="mean")
+@pytest.mark.parametrize("wrong", ["mean", None, ["max"]])
+def test_normalized_mutual_info_rejects_an_unknown_average(wrong):
+    message = f"^average_method must be one of .*; got {wrong!r}: pass 'arithmetic'"
+    with pytest.raises(ValueError, match=message.replace("[", r"\[")):
+        metrics.normalized_mutual_info([0, 1], [0, 1], average_method=wrong)
 
 
 @settings(max_examples=30, deadline=None)
@@ -124,6 +144,62 @@ def test_align_labels_leaves_its_input_unchanged():
     metrics.align_labels(y_true, y_pred)
     np.testing.assert_array_equal(y_true, [0, 0, 1])
     np.testing.assert_array_equal(y_pred, [1, 1, 0])
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    seed=st.integers(0, 2**32 - 1),
+    n=st.integers(1, 300),
+    n_classes=st.integers(1, 60),
+    n_clusters=st.integers(1, 60),
+    evenness=st.sampled_from([0.05, 1.0, 100.0]),
+)
+def test_the_match_is_that_of_a_dense_table(seed, n, n_classes, n_clusters, evenness):
+    rng = np.random.default_rng(seed)
+    sizes = [rng.dirichlet(np.full(k, evenness)) for k in (n_classes, n_clusters)]
+    y_true = rng.choice(n_classes, n, p=sizes[0])
+    y_pred = rng.choice(n_clusters, n, p=sizes[1])
+    table = contingency_matrix(y_true, y_pred)
+    n_agreeing = table[linear_sum_assignment(table, maximize=True)].sum()
+    assert metrics.clustering_accuracy(y_true, y_pred) == n_agreeing / n
+    aligned = metrics.align_labels(3 * y_true - 1, y_pred)
+    assert np.count_nonzero(aligned == 3 * y_true - 1) == n_agreeing
+    # As many clusters as can be have a class, the others follow in sorted order.
+    classes, clusters = np.unique(3 * y_true - 1), np.unique(y_pred)
+    names = np.array([aligned[y_pred == cluster][0] for cluster in clusters])
+    assert np.array_equal(names[np.searchsorted(clusters, y_pred)], aligned)
+    new = names[~np.isin(names, classes)]
+    assert new.tolist() == [*range(classes[-1] + 1, classes[-1] + 1 + len(new))]
+    assert len(new) == max(0, len(clusters) - len(classes))
+
+
+def test_align_labels_pairs_what_shares_no_samples_in_sorted_order():
+    # Classes 3 and 7 share samples only with cluster 0, which goes to class 5, and so
+    # do clusters 8 and 9.
+    y_true = [5, 5, 5, 5, 5, 5, 3, 7]
+    y_pred = [0, 0, 0, 0, 9, 8, 0, 0]
+    aligned = metrics.align_labels(y_true, y_pred)
+    assert aligned.tolist() == [5, 5, 5, 5, 7, 3, 5, 5]
+
+
+@pytest.mark.parametrize(
+    ("n", "n_classes", "n_clusters"),
+    [(6000, 6000, 6000), (6000, 6000, 2), (6000, 2, 6000), (60_000, 1000, 1000)],
+)
+def test_many_labels_need_little_memory_and_time(n, n_classes, n_clusters):
+    rng = np.random.default_rng(0)
+    y_true = rng.permutation(np.arange(n) % n_classes)
+    y_pred = rng.permutation(np.arange(n) % n_clusters)
+    for function in (*LABEL_FUNCTIONS, metrics._adjusted_rand):
+        tracemalloc.start()
+        start = time.perf_counter()
+        function(y_true, y_pred)
+        seconds = time.perf_counter() - start
+        _, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 50e6
+        # It takes a tenth of a second; a busy machine may take longer.
+        assert seconds < 10
 
 
 @pytest.mark.parametrize("y_true", [["a", "b"], [0.0, 1.0], [True, False]])
@@ -162,6 +238,22 @@ def test_label_metrics_reject_what_is_not_one_dimensional(function, wrong):
         pd.Series(["a", None, "b"], dtype="string"),
         pd.Series(["a", None, "b"], dtype="category"),
         pd.to_datetime(pd.Series(["2026-01-01", None, "2026-01-02"])),
+        # NumPy would turn these into strings, and the missing label into "nan".
+        ["a", float("nan"), "b"],
+        ("a", np.float32("nan"), "b"),
+        pd.Series(["a", None, "b"], dtype=object).tolist(),
+        pd.Series(["a", "b", "c"]).where([True, False, True]).tolist(),
+        [1, None, "a"],
+        ["a", pd.NA, "b"],
+        [1, pd.NA, 2],
+        ["a", pd.NaT, "b"],
+        ["a", float("inf"), "b"],
+        [1, float("-inf"), 2**70],
+        [["a"], [float("nan")], ["b"]],
+        [Decimal(1), Decimal("NaN"), Decimal(2)],
+        [0, np.ma.masked, 1],
+        [torch.tensor(0.0), torch.tensor(float("nan")), torch.tensor(1.0)],
+        *strings_with_missing(),
     ],
     ids=lambda value: str(getattr(value, "dtype", value)),
 )
@@ -173,6 +265,97 @@ def test_label_metrics_reject_missing_labels(function, wrong):
         function([0, 1, 2], wrong)
     with pytest.raises(ValueError, match=f"^labels {message}"):
         metrics.neighbor_modularity([[0.0], [1.0], [2.0]], wrong)
+
+
+@pytest.mark.parametrize("scorer", CLASS_SCORERS)
+@pytest.mark.parametrize("wrong", [["a", float("nan")], ["a", None], ["a", 1]])
+def test_class_scorers_reject_what_their_metrics_reject(scorer, wrong):
+    class Fixed:
+        def predict(self, X):
+            return self.labels
+
+    model, message = Fixed(), r"^{} (has 1 labels that are missing|must hold labels)"
+    model.labels = [0, 1]
+    with pytest.raises((TypeError, ValueError), match=message.format("y_true")):
+        scorer(model, [0, 1], wrong)
+    model.labels = wrong
+    with pytest.raises((TypeError, ValueError), match=message.format("y_pred")):
+        scorer(model, [0, 1], [0, 1])
+
+
+@pytest.mark.parametrize("make", [list, tuple, np.array, pd.Series])
+def test_a_label_may_be_called_nan(make):
+    labels = make(["1", "nan", "None", "nan"])
+    assert metrics.clustering_accuracy(labels, [0, 1, 2, 1]) == 1
+    assert metrics.normalized_mutual_info(labels, [0, 1, 2, 1]) == pytest.approx(1)
+    assert metrics.align_labels([5, 6, 7, 6], labels).tolist() == [5, 6, 7, 6]
+
+
+@pytest.mark.parametrize("function", LABEL_FUNCTIONS)
+@pytest.mark.parametrize(
+    ("wrong", "kinds"),
+    [
+        (["a", 1, 2.5, ("x",)], "float, int, str, tuple"),
+        # NumPy would call these equal.
+        ([1, "1", 2, "2"], "int, str"),
+        ([b"a", "a", "b", "c"], "bytes, str"),
+        ([True, "True", 0, 1], "bool, int, str"),
+        (np.array(["a", 1, "b", 2], dtype=object), "int, str"),
+        (pd.Series(["a", 1, "b", 2], dtype="category"), "int, str"),
+        ([["a"], ["b", "c"], ["a"], []], "list"),
+        ([{1}, {2}, {1}, {3}], "set"),
+        ([np.zeros(2), np.zeros(3), "a", 1], "int, ndarray, str"),
+        ([np.zeros((2, 2)), np.zeros((2, 3)), "a", 1], "int, ndarray, str"),
+        ([(1, "a"), ("b", 2), (1,), (2,)], "tuple"),
+        ([object(), object(), object(), object()], "object"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_label_metrics_reject_what_cannot_be_sorted(function, wrong, kinds):
+    message = (
+        f"must hold labels that can be sorted, such as only numbers or only strings; "
+        f"got labels of type {kinds}: convert them, for instance by "
+    )
+    with pytest.raises(TypeError, match=f"^y_true {message}"):
+        function(wrong, [0, 1, 2, 3])
+    with pytest.raises(TypeError, match=f"^y_pred {message}"):
+        function([0, 1, 2, 3], wrong)
+    with pytest.raises(TypeError, match=f"^labels {message}"):
+        metrics.neighbor_modularity([[0.0], [1.0], [2.0], [3.0]], wrong)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [2**70, -1, 2**70, 2**70 + 1],
+        # A float holds no more than 53 bits.
+        [2**53, 2**53 + 1, 2**53, 0.5],
+        [2**63 + 1, 2**63, 2**63 + 1, -1],
+        [Fraction(1, 3), 1, Fraction(1, 3), 0.5],
+        [1j, 2, 1j, 3.0],
+        [True, 2, True, np.int8(0)],
+        ["a", np.str_("b"), "a", "c"],
+        [date(2026, 1, day) for day in (1, 2, 1, 3)],
+        [np.datetime64(f"2026-01-0{day}") for day in (1, 2, 1, 3)],
+        [pd.Timestamp(2026, 1, day) for day in (1, 2, 1, 3)],
+        pd.Series([("a", 1), ("b", 1), ("a", 1), ("b", 2)]),
+        [torch.tensor(value, requires_grad=True) for value in (3.0, 1.0, 3.0, 2.0)],
+        np.array([(1, "a"), (1, "b"), (1, "a"), (2, "b")], dtype="i8,U1"),
+    ],
+    ids=str,
+)
+def test_label_metrics_tell_labels_apart(labels):
+    expected = [0, 1, 0, 2]
+    assert metrics.clustering_accuracy(labels, expected) == 1
+    assert metrics.clustering_accuracy(expected, labels) == 1
+    assert metrics.normalized_mutual_info(labels, expected) == pytest.approx(1)
+    assert metrics.align_labels(expected, labels).tolist() == expected
+    assert metrics.clustering_accuracy(labels, [0, 0, 0, 1]) == 0.75
+
+
+def test_align_labels_takes_only_integers_that_numpy_has():
+    with pytest.raises(ValueError, match=r"^y_true must hold integers; got dtype obj"):
+        metrics.align_labels([2**70, 2**70 + 1], [0, 1])
 
 
 @pytest.mark.parametrize("function", LABEL_FUNCTIONS)

@@ -1,5 +1,7 @@
 """Scorers without classes, and the number of clusters."""
 
+import copy
+import inspect
 import pickle
 import random
 
@@ -7,15 +9,27 @@ import numpy as np
 import pytest
 import torch
 from scipy import sparse
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.datasets import load_iris, make_blobs
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics import adjusted_rand_score, silhouette_score
-from sklearn.model_selection import GridSearchCV
+from sklearn.metrics import (
+    adjusted_rand_score,
+    check_scoring,
+    make_scorer,
+    silhouette_score,
+)
+from sklearn.model_selection import GridSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skdeepclust.metrics import (
+    accuracy_scorer,
+    ari_scorer,
+    modularity_scorer,
+    nmi_scorer,
+)
 from skdeepclust.model_selection import (
     StabilityScorer,
     _scorers,
@@ -29,6 +43,18 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 METHODS = ["modularity", "stability", "eigengap"]
 CUTS = {"method": "modularity"}
+CLASS_SCORERS = {
+    "accuracy_scorer": accuracy_scorer,
+    "nmi_scorer": nmi_scorer,
+    "ari_scorer": ari_scorer,
+}
+LABEL_FREE = {
+    "modularity_scorer": modularity_scorer,
+    "silhouette_scorer": silhouette_scorer,
+    "stability_scorer": stability_scorer,
+    "StabilityScorer(n_refits=0, n_views=2, random_state=0)": StabilityScorer(0),
+}
+SCORERS = {**CLASS_SCORERS, **LABEL_FREE}
 
 
 class Fixed(BaseEstimator):
@@ -143,7 +169,7 @@ def test_stability_scorer_is_the_mean_of_both_agreements(model, blobs):
 
 
 def test_stability_scorer_depends_on_its_seed(tiny, images):
-    model = tiny(image_shape=(8, 8), min_pretrain_steps=4).fit(images[0])
+    model = tiny(image_shape=(8, 8), pretrain_epochs=4).fit(images[0])
     scores = {
         StabilityScorer(n_refits=0, random_state=seed)(model, images[0])
         for seed in range(5)
@@ -196,7 +222,7 @@ def test_stability_scorer_fits_the_last_step_of_a_pipeline(piped, blobs):
 @pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
 def test_scorers_of_a_search_are_those_of_its_best(tiny, images, scorer):
     X, _ = images
-    search = GridSearchCV(tiny(min_pretrain_steps=4), {"temperature": [0.5]}, cv=2)
+    search = GridSearchCV(tiny(pretrain_epochs=4), {"temperature": [0.5]}, cv=2)
     search.fit(X[:60])
     expected = scorer(search.best_estimator_, X[:60])
     assert scorer(search, X[:60]) == expected
@@ -314,6 +340,189 @@ def test_scorers_need_predict(scorer, blobs):
     model = AgglomerativeClustering(3).fit(blobs[0])
     with pytest.raises(TypeError, match=r"got AgglomerativeClustering, which has no"):
         scorer(model, blobs[0])
+
+
+# ------------------------------------------------- all scorers, inside scikit-learn
+
+
+@pytest.fixture(params=SCORERS)
+def name(request):
+    return request.param
+
+
+@pytest.fixture
+def kmeans():
+    return KMeans(3, n_init=2, random_state=0)
+
+
+def counts(name):
+    """Say whether a scorer has something to count on other estimators than ours."""
+    return "n_refits=0" not in name
+
+
+def test_scorers_show_their_names(name):
+    assert repr(SCORERS[name]) == SCORERS[name].__name__ == name
+    assert repr(copy.deepcopy(SCORERS[name])) == name
+
+
+def test_scorers_are_documented_as_they_are_called(name):
+    scorer = SCORERS[name]
+    assert scorer.__doc__.startswith(("Score a fitted", "Scores a fitted"))
+    assert [*inspect.signature(scorer).parameters] == ["estimator", "X", "y"]
+
+
+def test_class_scorers_are_those_of_make_scorer():
+    for scorer in CLASS_SCORERS.values():
+        assert isinstance(scorer, type(make_scorer(adjusted_rand_score)))
+
+
+@pytest.mark.parametrize(
+    "copied",
+    [lambda scorer: pickle.loads(pickle.dumps(scorer)), copy.deepcopy, clone],
+    ids=["pickle", "deepcopy", "clone"],
+)
+def test_copied_scorers_score_alike(name, copied, model, blobs):
+    scorer = SCORERS[name]
+    again = copied(scorer) if copied is not clone else clone(scorer, safe=False)
+    assert type(again) is type(scorer)
+    assert again(model, *blobs) == scorer(model, *blobs)
+
+
+def test_label_free_scorers_do_not_look_at_classes(model, blobs):
+    X, y = blobs
+    for scorer in LABEL_FREE.values():
+        score = scorer(model, X)
+        assert score == scorer(model, X, y) == scorer(estimator=model, X=X, y=None)
+
+
+def test_class_scorers_ask_for_classes(kmeans, blobs):
+    X, _ = blobs
+    message = r"^y must hold the classes of X; got None: pass y, or score without"
+    for name, scorer in CLASS_SCORERS.items():
+        for arguments in ((X,), (X, None)):
+            with pytest.raises(ValueError, match=message):
+                scorer(kmeans.fit(X), *arguments)
+        for scoring in (scorer, {name: scorer}, {name: scorer, "other": scorer}):
+            with pytest.raises(ValueError, match=message):
+                cross_validate(kmeans, X, scoring=scoring, error_score="raise")
+
+
+def test_scorers_ask_for_predict(name, blobs):
+    model = AgglomerativeClustering(3).fit(blobs[0])
+    with pytest.raises(TypeError, match=r"^estimator must have .*got Agglomerative"):
+        SCORERS[name](model, *blobs)
+
+
+def test_scorers_take_estimators_of_other_packages(blobs):
+    class Foreign:
+        def predict(self, X):
+            return (X[:, 0] > 0).astype(int)
+
+        def transform(self, X):
+            return X
+
+    X, _ = blobs
+    labels = Foreign().predict(X)
+    for scorer in CLASS_SCORERS.values():
+        assert scorer(Foreign(), X, labels) == pytest.approx(1)
+    assert modularity_scorer(Foreign(), X) > 0
+    assert silhouette_scorer(Foreign(), X) == silhouette_score(X, labels)
+
+
+@pytest.mark.parametrize("routing", [False, True])
+@pytest.mark.parametrize("kind", ["one", "several"])
+def test_scorers_score_in_searches(name, kind, routing, kmeans, blobs):
+    X, y = blobs
+    if not counts(name):
+        pytest.skip("no views of other estimators")
+    scorer, grid = SCORERS[name], {"n_clusters": [2, 3]}
+    scoring = scorer if kind == "one" else {"own": scorer, "accuracy": accuracy_scorer}
+    key = "score" if kind == "one" else "own"
+    weights = {"sample_weight": np.ones(len(X))} if routing else {}
+    with config_context(enable_metadata_routing=routing):
+        if routing:
+            kmeans.set_fit_request(sample_weight=True)
+        search = GridSearchCV(kmeans, grid, scoring=scoring, refit=key == "score", cv=2)
+        search.fit(X, y, **weights)
+        scores = search.cv_results_[f"mean_test_{key}"]
+        assert np.isfinite(scores).all()
+        assert scores[1] == scores.max()
+        found = cross_validate(
+            kmeans, X, y, scoring=scoring, cv=2, error_score="raise", params=weights
+        )
+        np.testing.assert_allclose(found[f"test_{key}"].mean(), scores[1])
+        if kind == "one":
+            assert search.score(X, y) == scorer(search.best_estimator_, X, y)
+
+
+def test_scorers_score_without_classes_in_searches(kmeans, blobs):
+    X, _ = blobs
+    scoring = {name: LABEL_FREE[name] for name in LABEL_FREE if counts(name)}
+    for routing in (False, True):
+        with config_context(enable_metadata_routing=routing):
+            found = cross_validate(kmeans, X, scoring=scoring, error_score="raise")
+        for name in scoring:
+            assert np.isfinite(found[f"test_{name}"]).all()
+
+
+def test_scorers_take_no_metadata(name, kmeans, blobs):
+    X, y = blobs
+    scorer = SCORERS[name]
+    assert scorer.set_score_request(sample_weight=False, groups=None) is scorer
+    with pytest.raises(TypeError, match=r" takes no metadata; .* for sample_weight: "):
+        scorer.set_score_request(sample_weight=True)
+    with (
+        config_context(enable_metadata_routing=True),
+        pytest.raises(
+            ValueError, match=r"sample_weight.* not explicitly set|requested"
+        ),
+    ):
+        # Nobody asks for the weights.
+        cross_validate(
+            kmeans, X, y, scoring=scorer, params={"sample_weight": np.ones(len(X))}
+        )
+
+
+@pytest.mark.parametrize("kind", ["one", "several"])
+def test_scoring_monitor_takes_scorers(name, kind, tiny, blobs):
+    callback = pytest.importorskip(
+        "sklearn.callback", reason="scikit-learn 1.9 brought callbacks"
+    )
+    X, y = blobs
+    scorer = SCORERS[name]
+    scoring = scorer if kind == "one" else {"own": scorer, "accuracy": accuracy_scorer}
+    monitor = callback.ScoringMonitor(scoring=scoring)
+    epochs = dict.fromkeys(
+        ["pretrain_epochs", "center_epochs", "head_epochs", "contrastive_epochs"], 1
+    )
+    model = tiny(**epochs).set_callbacks(monitor).fit(X, y)
+    frame = monitor.get_logs().data_as_pandas
+    scores = frame["score" if kind == "one" else "own"].to_numpy()
+    assert len(scores) > 4
+    assert np.isfinite(scores).all()
+    whole = frame["task_name"] == "fit"
+    np.testing.assert_allclose(scores[whole], scorer(model, X, y), rtol=1e-6)
+
+
+def test_scorers_do_with_what_names_callables(kmeans, blobs):
+    pytest.importorskip("matplotlib")
+    from sklearn.model_selection import LearningCurveDisplay
+
+    display = LearningCurveDisplay.from_estimator(
+        kmeans, *blobs, scoring=silhouette_scorer, cv=2, train_sizes=[0.5, 1.0]
+    )
+    assert display.ax_.get_ylabel() == "Silhouette scorer"
+
+
+def test_check_scoring_returns_scorers_as_they_are(name, kmeans):
+    assert check_scoring(kmeans, SCORERS[name]) is SCORERS[name]
+
+
+def test_stability_scorers_are_values():
+    assert StabilityScorer(2) == StabilityScorer(n_refits=2) != StabilityScorer()
+    assert len({StabilityScorer(2), StabilityScorer(n_refits=2)}) == 1
+    with pytest.raises(AttributeError, match="n_views"):
+        StabilityScorer().n_views = 1
 
 
 # -------------------------------------------------------------- number of clusters

@@ -16,7 +16,7 @@ STEPS = {
 @pytest.fixture(params=STEPS)
 def make(request):
     """Make an estimator with two steps in each stage: bfloat16 is slow on many CPUs."""
-    few = {f"min_{stage}_steps": 0 for stage in STEPS[request.param]}
+    few = {f"{stage}_epochs": 2 for stage in STEPS[request.param]}
     return partial(request.getfixturevalue(request.param), **few)
 
 
@@ -65,9 +65,7 @@ def test_bfloat16_computes_all_layers_narrow(make, blobs, monkeypatch):
 
 
 def test_bfloat16_survives_a_file(tiny, blobs, tmp_path):
-    model = tiny(precision="bfloat16", min_pretrain_steps=0, min_head_steps=0).fit(
-        blobs[0]
-    )
+    model = tiny(precision="bfloat16", pretrain_epochs=2, head_epochs=2).fit(blobs[0])
     model.save(tmp_path / "model.npz")
     loaded = load(tmp_path / "model.npz")
     np.testing.assert_array_equal(
@@ -99,6 +97,6 @@ def test_compile_without_a_compiler_names_the_mend(tiny, blobs, monkeypatch):
 @pytest.mark.slow
 def test_compile_learns_the_same(tiny, blobs):
     X = np.float32(blobs[0])
-    plain = tiny(min_pretrain_steps=0).fit(X)
-    model = tiny(min_pretrain_steps=0, compile=True).fit(X)
+    plain = tiny(pretrain_epochs=2).fit(X)
+    model = tiny(pretrain_epochs=2, compile=True).fit(X)
     np.testing.assert_allclose(model.embedding_, plain.embedding_, atol=1e-3)

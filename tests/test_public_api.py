@@ -91,7 +91,7 @@ def test_fitted_attributes_are_documented_and_exist(request, images, make, kind)
 
     estimator = request.getfixturevalue(make)(image_shape=(8, 8))
     frame = pd.DataFrame(images[0].reshape(len(images[0]), -1)).add_prefix("pixel")
-    model = estimator.set_params(min_pretrain_steps=0).fit(frame.astype(np.float32))
+    model = estimator.set_params(pretrain_epochs=2).fit(frame.astype(np.float32))
     fitted = {n for n in vars(model) if n.endswith("_") and not n.startswith("_")}
     section = type(model).__doc__.split("Attributes\n")[1].split("Notes\n")[0]
     documented = {

@@ -23,8 +23,8 @@ pytestmark = [
 ]
 
 FEW = {
-    "tiny": {"min_pretrain_steps": 4, "min_center_steps": 0, "min_head_steps": 20},
-    "tiny_graph": {"min_pretrain_steps": 4, "min_head_steps": 20, "min_joint_steps": 4},
+    "tiny": {"pretrain_epochs": 4, "center_epochs": 2, "head_epochs": 20},
+    "tiny_graph": {"pretrain_epochs": 4, "head_epochs": 20, "joint_epochs": 4},
 }
 GRIDS = {
     "tiny": {"temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]},

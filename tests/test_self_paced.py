@@ -25,7 +25,7 @@ from skdeepclust.metrics import accuracy_scorer
 # What is run here is measured by other tests; measuring would take longer.
 pytestmark = pytest.mark.no_cover
 
-STAGES = ["pretraining", "center", "head", "contrastive"]
+STAGES = ["pretraining", "center", "head", "contrastive", "final_head"]
 
 
 def stages(model):
@@ -37,14 +37,14 @@ def stages(model):
 
 def test_fit_finds_blobs(tiny, blobs):
     X, y = blobs
-    model = tiny(min_pretrain_steps=200).fit(X)
+    model = tiny(pretrain_epochs=200).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.9
     assert stages(model) == STAGES
 
 
 def test_fit_finds_digits_as_images(tiny, images):
     X, y = images
-    model = tiny(min_pretrain_steps=100).fit(X)
+    model = tiny(pretrain_epochs=100).fit(X)
     assert adjusted_rand_score(y, model.labels_) > 0.8
 
 
@@ -91,9 +91,6 @@ def test_fit_literal_recipe_trains(blobs):
         "center_epochs": 1,
         "contrastive_epochs": 1,
         "hidden_layer_sizes": (8,),
-        "min_pretrain_steps": 0,
-        "min_center_steps": 0,
-        "min_contrastive_steps": 0,
     }
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
@@ -393,7 +390,7 @@ class RandomErasing(nn.Module):
 
 def test_augmentation_modules_of_kornia_and_torchvision(tiny, images):
     X, _ = images
-    few = {"encoder": "mlp", "min_pretrain_steps": 0, "min_center_steps": 0}
+    few = {"encoder": "mlp", "pretrain_epochs": 2, "center_epochs": 2}
     # Modules in a Sequential, as torchvision composes them.
     views = nn.Sequential(RandomErasing(), nn.Dropout(0.1))
     state = torch.get_rng_state()

@@ -1,7 +1,4 @@
-import logging
 import math
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -17,13 +14,13 @@ from skdeepclust.training import (
     Stage,
     as_rows,
     available_devices,
-    least_steps,
     loop,
     repeatable,
     resolve_device,
     run_stages,
     sample_shape,
 )
+from skdeepclust.training.stage import count_batches
 
 CPU = torch.device("cpu")
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
@@ -110,14 +107,10 @@ def test_run_stages_small_data_is_one_batch():
     assert sizes == [40]
 
 
-@pytest.mark.parametrize(
-    ("n_epochs", "min_steps", "expected"), [(3, 0, 3), (3, 9, 5), (0, 9, 0)]
-)
-def test_stage_total_epochs_reaches_min_steps(n_epochs, min_steps, expected):
+@pytest.mark.parametrize("n_epochs", [0, 1, 3])
+def test_a_stage_has_the_epochs_that_it_is_given(n_epochs):
     layer, step = regression()
-    stage = make_stage(layer, step, n_epochs, min_steps=min_steps)
-    assert stage.total_epochs(n_batches=2) == expected
-    assert len(train(layer, stage)) == expected
+    assert len(train(layer, make_stage(layer, step, n_epochs))) == n_epochs
 
 
 def test_run_stages_refreshes_every_interval():
@@ -181,52 +174,10 @@ def test_training_steps_never_wait_for_the_device(name, request, monkeypatch, im
             return run_epoch(*arguments)
 
     monkeypatch.setattr(loop, "_run_epoch", counted)
-    steps = {f"min_{s}_steps": 0 for s in ("pretrain", "center", "head")}
-    steps |= {"min_joint_steps": 0} if name == "tiny_graph" else {}
-    model = request.getfixturevalue(name)(center_epochs=1, **steps).fit(X)
-    assert {row["stage"] for row in model.history_} > {"pretraining", "center", "head"}
+    model = request.getfixturevalue(name)(pretrain_epochs=2, head_epochs=2).fit(X)
+    assert {row["stage"] for row in model.history_} > {"pretraining", "head"}
     assert count.n_steps >= len(model.history_)
     assert count.n_waits == 0
-
-
-def test_history_verbose_logs_one_line_an_epoch(caplog):
-    layer, step = regression()
-    with caplog.at_level(logging.INFO, logger="skdeepclust"):
-        train(layer, make_stage(layer, step, 3), verbose=1)
-        assert len(caplog.records) == 3
-        assert "fit epoch 1: loss" in caplog.text
-        train(layer, make_stage(layer, step, 3), verbose=0)
-    assert len(caplog.records) == 3
-
-
-def test_history_lines_come_once_wherever_logging_is_configured():
-    script = (
-        "import logging, sys\n"
-        "from skdeepclust.training import History, Stage\n"
-        "def line(name):\n"
-        "    history = History(verbose=1)\n"
-        "    history._stage = name\n"
-        "    history.epoch_end(1, {'loss': 0.5})\n"
-        "line('first')\n"
-        "line('second')\n"
-        "root, own = logging.getLogger(), logging.getLogger('skdeepclust')\n"
-        "root.addHandler(logging.NullHandler())\n"
-        "line('beside none')\n"
-        "logging.basicConfig(format='%(message)s', force=True)\n"
-        "line('root')\n"
-        "root.handlers[0].setLevel('WARNING')\n"
-        "line('beside warnings')\n"
-        "root.handlers[0].setLevel('INFO')\n"
-        "own.propagate = False\n"
-        "line('alone')\n"
-        "own.addHandler(logging.StreamHandler())\n"
-        "line('own')\n"
-    )
-    run = [sys.executable, "-c", script]
-    lines = subprocess.run(run, capture_output=True, text=True, check=True).stderr
-    names = ["first", "second", "beside none", "root", "beside warnings"]
-    expected = [f"{name} epoch 1: loss 0.5" for name in [*names, "alone", "own"]]
-    assert lines.splitlines() == expected
 
 
 def test_resolve_device_names_those_there_are():
@@ -398,12 +349,4 @@ def test_the_last_of_several_scopes_puts_the_settings_back(monkeypatch):
     ("n_samples", "n_batches"), [(1, 1), (125, 1), (126, 2), (200, 2), (299, 3)]
 )
 def test_batches_are_at_most_a_quarter_larger(n_samples, n_batches):
-    layer, step = regression()
-    stage = make_stage(layer, step, 1, batch_size=100)
-    assert stage.batches(n_samples) == n_batches
-
-
-def test_least_steps_are_what_is_given_or_depend_on_the_data():
-    assert least_steps(7, True, images=3, tables=2) == 7
-    assert least_steps("auto", True, images=3, tables=2) == 3
-    assert least_steps("auto", False, images=3, tables=2) == 2
+    assert count_batches(n_samples, 100) == n_batches

@@ -94,9 +94,9 @@ WHOLE = {
         SELF_PACED,
         {
             **TINY,
-            "min_pretrain_steps": 0,
-            "min_center_steps": 0,
-            "min_head_steps": 0,
+            "pretrain_epochs": 2,
+            "center_epochs": 2,
+            "head_epochs": 2,
             "batch_size": 75,
             "n_init": 2,
             "random_state": None,

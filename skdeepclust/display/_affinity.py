@@ -10,15 +10,19 @@ from skdeepclust.graph._checks import _check_count
 
 from ._checks import (
     INK,
+    NOISE_INK,
     check_axes,
     check_finite,
     check_labels,
     check_matplotlib,
     fitted_value,
+    is_noise,
+    last_step,
+    name_cluster,
     to_numpy,
 )
 
-# Weights of 1/300 of the largest and below share the faintest colour: else the rarest
+# Weights of 1/300 of the largest and below share the faintest color: else the rarest
 # edge would set the scale.
 RANGE = 300
 LINE = 0.12  # inches, height of a name
@@ -42,9 +46,9 @@ class AffinityDisplay:
     sizes : ndarray of shape (n_clusters,)
         Number of samples of each cluster, in the order of the rows.
     names : ndarray of shape (n_clusters,), default=None
-        Names of the clusters. None: numbers from 0.
+        Names of the clusters; -1 is noise. None: numbers from 0.
     within_share : float, default=None
-        Share of the weight that is inside clusters.
+        Share of the weight that is inside clusters. Noise is none.
 
     Attributes
     ----------
@@ -53,7 +57,7 @@ class AffinityDisplay:
     borders_ : list of matplotlib LineCollection
         The borders between clusters, horizontal and vertical.
     colorbar_ : matplotlib Colorbar or None
-        The colour bar, if there is one.
+        The color bar, if there is one.
     ax_ : matplotlib Axes
         Axes with the matrix.
     figure_ : matplotlib Figure
@@ -106,7 +110,8 @@ class AffinityDisplay:
         estimator : estimator
             A fitted clusterer with `affinity_matrix_` and `labels_`, for instance
             :class:`~skdeepclust.GraphContrastiveClustering` or scikit-learn's
-            `SpectralClustering`.
+            `SpectralClustering`; or a pipeline that ends with one, a search, or a
+            frozen estimator.
         n_bins : int, default=100
             As for :meth:`from_predictions`.
         ax : matplotlib Axes, default=None
@@ -125,9 +130,10 @@ class AffinityDisplay:
         """
         check_matplotlib(cls)
         mend = "pass an estimator that builds a graph, or a matrix to from_predictions"
+        model, _ = last_step(estimator)
         return cls.from_predictions(
-            fitted_value(estimator, "affinity_matrix_", mend),
-            fitted_value(estimator, "labels_", mend),
+            fitted_value(model, "affinity_matrix_", mend),
+            fitted_value(model, "labels_", mend),
             n_bins=n_bins,
             ax=ax,
             cmap=cmap,
@@ -154,7 +160,7 @@ class AffinityDisplay:
         affinity : {array-like, sparse matrix} of shape (n_samples, n_samples)
             Weights, not negative. A sparse matrix is never made dense.
         labels : array-like of shape (n_samples,)
-            Cluster of each sample.
+            Cluster of each sample. -1 is noise, and comes last.
         n_bins : int, default=100
             Number of bins along each side; with fewer samples, each is its own bin.
         ax : matplotlib Axes, default=None
@@ -182,7 +188,9 @@ class AffinityDisplay:
         weights = np.bincount(
             bins[matrix.row] * n_bins + bins[matrix.col], matrix.data, n_bins**2
         )
+        of_cluster = np.array([not is_noise(name) for name in names])[clusters]
         inside = clusters[matrix.row] == clusters[matrix.col]
+        inside &= of_cluster[matrix.row]
         display = cls(
             weights.reshape(n_bins, n_bins),
             np.bincount(clusters),
@@ -206,10 +214,10 @@ class AffinityDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colours of the weights, on a logarithmic scale. Bins without weight stay
+            Colors of the weights, on a logarithmic scale. Bins without weight stay
             empty.
         colorbar : bool, default=True
-            Whether to add a colour bar.
+            Whether to add a color bar.
         im_kwargs : dict, default=None
             Keywords for matplotlib's `imshow`. They replace the defaults.
 
@@ -246,7 +254,7 @@ class AffinityDisplay:
             ax.hlines(ends[:-1], 0, n, **style),
             ax.vlines(ends[:-1], 0, n, **style),
         ]
-        _name_clusters(ax, ends - sizes / 2, sizes / n, [str(name) for name in names])
+        _name_clusters(ax, ends - sizes / 2, sizes / n, names)
         if self.within_share is not None:
             title = f"weight within clusters: {self.within_share:.1%}"
             ax.set_title(title, fontsize="medium")
@@ -262,15 +270,19 @@ class AffinityDisplay:
 
 
 def _name_clusters(
-    ax: Any, middles: NDArray[Any], shares: NDArray[Any], names: list[str]
+    ax: Any, middles: NDArray[Any], shares: NDArray[Any], names: NDArray[Any]
 ) -> None:
     """Write the names of those clusters that are large enough for theirs."""
     box = ax.get_window_extent()
     room = shares * min(box.width, box.height) / ax.figure.dpi
     named = np.flatnonzero(room >= LINE)
+    texts = [name_cluster(name) for name in names]
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(middles[named], [names[k] for k in named], fontsize="small")
-    upright = (room[named] < 0.05 + 0.08 * max(map(len, names))).any()
+        axis.set_ticks(middles[named], [texts[k] for k in named], fontsize="small")
+        for k, text in zip(named, axis.get_ticklabels(), strict=True):
+            if is_noise(names[k]):
+                text.set_color(NOISE_INK)
+    upright = (room[named] < 0.05 + 0.08 * max(map(len, texts))).any()
     ax.tick_params(length=0)
     ax.tick_params(axis="x", rotation=90 if upright else 0)
     ax.set(xlabel="cluster", ylabel="cluster")

@@ -1,15 +1,18 @@
-"""What the displays share: checks of what they are given, axes to draw on, colours."""
+"""What the displays share: checks of what they are given, axes to draw on, colors."""
 
+from numbers import Integral
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from skdeepclust._arrays import as_array, is_missing
 
-# Ten colours, none of them grey, chosen by a search so that the nearest two of them
+# Ten colors, none of them gray, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
 COLORS = (
     "#385fc5",
@@ -24,6 +27,9 @@ COLORS = (
     "#002a81",
 )
 INK = "#222222"
+NOISE = -1  # scikit-learn's label of samples in no cluster
+# Pale, so that it stays behind the clusters; its name has to be read.
+NOISE_COLOR, NOISE_INK = "#c0c0c0", "#767676"
 
 
 def check_matplotlib(caller: Any) -> None:
@@ -98,7 +104,10 @@ def check_finite(name: str, values: NDArray[Any]) -> None:
 def check_labels(
     name: str, labels: Any, of: str, n_samples: int
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the clusters' names, sorted, and the number of each sample's cluster."""
+    """Return the clusters' names, and the number of each sample's cluster.
+
+    Names are sorted, and noise is the last. Numbers become integers if all are whole.
+    """
     labels = to_numpy(name, labels)
     if labels.ndim != 1:
         raise ValueError(
@@ -116,13 +125,56 @@ def check_labels(
             f"{name} must be finite, none missing; got {labels[missing][0]} at index "
             f"{missing.argmax()}: drop such samples."
         )
-    names, clusters = np.unique(labels, return_inverse=True)
-    return names, clusters
+    try:
+        names, clusters = np.unique(_whole(labels), return_inverse=True)
+    except TypeError as error:
+        raise TypeError(
+            f"{name} must be all numbers or all strings; got both: convert them."
+        ) from error
+    order = np.argsort([is_noise(label) for label in names], kind="stable")
+    return names[order], np.argsort(order)[clusters]
+
+
+def _whole(labels: NDArray[Any]) -> NDArray[Any]:
+    if labels.dtype.kind == "f":
+        whole = (labels == np.rint(labels)) & (np.abs(labels) < 2**53)
+        return labels.astype(np.int64) if whole.all() else labels
+    if labels.dtype.kind == "O" and all(isinstance(k, Integral) for k in labels):
+        return np.array(labels.tolist())
+    return labels
+
+
+def is_noise(label: Any) -> bool:
+    """Say whether it is the label of samples in no cluster."""
+    return not isinstance(label, str) and label == NOISE
+
+
+def name_cluster(label: Any) -> str:
+    """Return what a picture calls a cluster."""
+    return "noise" if is_noise(label) else str(label)
+
+
+def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """Return what clusters, and the samples as they get there; None stays None.
+
+    Pipelines, frozen estimators and searches may be within each other.
+    """
+    while True:
+        check_is_fitted(estimator)
+        if isinstance(estimator, Pipeline):
+            if X is not None and len(estimator) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):  # of a search
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, X
 
 
 def fitted_value(estimator: Any, name: str, mend: str) -> Any:
-    """Return an attribute or method of a fitted estimator."""
-    check_is_fitted(estimator)
+    """Return an attribute or method of what `last_step` returns."""
     if not hasattr(estimator, name):
         raise TypeError(
             f"estimator must have {name}; {type(estimator).__name__} has none: {mend}."

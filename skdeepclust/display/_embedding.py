@@ -1,4 +1,4 @@
-"""The embedding in two dimensions, coloured by cluster."""
+"""The embedding in two dimensions, colored by cluster."""
 
 from typing import Any
 
@@ -11,24 +11,28 @@ from skdeepclust.graph._checks import _check_count
 from ._checks import (
     COLORS,
     INK,
+    NOISE_COLOR,
     check_axes,
     check_labels,
     check_matplotlib,
     check_rows,
     fitted_value,
+    is_noise,
+    last_step,
+    name_cluster,
     styled,
 )
 from ._plane import to_plane
 
-# With ten colours, shapes tell up to 60 clusters apart. Neighbours in the list differ
-# most, since clusters 0 and 10 have one colour.
+# With ten colors, markers tell up to 60 clusters apart. Neighbors in the list differ
+# most, since clusters 0 and 10 have one color.
 MARKERS = ("o", "x", "^", "+", "s", "v")
 LEGEND_ROWS = 12
 NARROW = 3.5  # inches
 
 
 class EmbeddingDisplay:
-    """The embedding in two dimensions, coloured by cluster.
+    """The embedding in two dimensions, colored by cluster.
 
     Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
     stored as attributes.
@@ -40,7 +44,7 @@ class EmbeddingDisplay:
     points : ndarray of shape (n_points, 2)
         Where each sample is drawn.
     labels : ndarray of shape (n_points,)
-        Cluster of each sample.
+        Cluster of each sample; -1 is noise.
     indices : ndarray of shape (n_points,), default=None
         Rows of the data that the points stand for. None: all of them, in order.
     xlabel : str, default=None
@@ -51,9 +55,10 @@ class EmbeddingDisplay:
     Attributes
     ----------
     scatters_ : list of matplotlib PathCollection
-        The points, one collection per cluster, in the order of the clusters' names.
+        The points, one collection per cluster, in the order of the clusters' names;
+        noise is the last.
     center_texts_ : list of matplotlib Text
-        The clusters' names in their middles; empty unless asked for.
+        The clusters' names in their middles; empty unless asked for. Noise has none.
     legend_ : matplotlib Legend or None
         The legend, if there is one.
     ax_ : matplotlib Axes
@@ -73,9 +78,9 @@ class EmbeddingDisplay:
     >>> model = SelfPacedContrastiveClustering(
     ...     3,
     ...     hidden_layer_sizes=(32,),
-    ...     min_pretrain_steps=20,
-    ...     min_center_steps=10,
-    ...     min_head_steps=20,
+    ...     pretrain_epochs=20,
+    ...     center_epochs=10,
+    ...     head_epochs=20,
     ...     random_state=0,
     ... ).fit(load_iris().data)
     >>> display = EmbeddingDisplay.from_estimator(model, mark_centers=True)
@@ -117,9 +122,11 @@ class EmbeddingDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted clusterer with `embedding_`, or with `transform` and `predict`.
+            A fitted clusterer with `embedding_`, or with `transform` and `predict`; or
+            a pipeline that ends with one, a search, or a frozen estimator.
         X : array-like, default=None
-            Samples to embed. None draws the training data.
+            Samples to embed. None draws the training data. The other steps of a
+            pipeline transform them first.
         method : {"pca", "tsne"} or transformer, default="pca"
             As for :meth:`from_predictions`.
         max_samples : int, default=5000
@@ -141,14 +148,15 @@ class EmbeddingDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
+        model, X = last_step(estimator, X)
         if X is None:
-            mend = "pass X, or the last step of a pipeline"
-            embedding = fitted_value(estimator, "embedding_", mend)
-            labels = fitted_value(estimator, "labels_", mend)
+            mend = "pass X"
+            embedding = fitted_value(model, "embedding_", mend)
+            labels = fitted_value(model, "labels_", mend)
         else:
             mend = "leave X out to draw the training data"
-            embedding = fitted_value(estimator, "transform", mend)(X)
-            labels = fitted_value(estimator, "predict", mend)(X)
+            embedding = fitted_value(model, "transform", mend)(X)
+            labels = fitted_value(model, "predict", mend)(X)
         return cls.from_predictions(
             embedding,
             labels,
@@ -182,13 +190,13 @@ class EmbeddingDisplay:
         embedding : array-like of shape (n_samples, n_components)
             The embedding. Two components are drawn as they are.
         labels : array-like of shape (n_samples,)
-            Cluster of each sample.
+            Cluster of each sample. -1 is noise, drawn in gray.
         method : {"pca", "tsne"} or transformer, default="pca"
             What takes more components to two.
 
             - "pca": the first principal components. Fast; clusters that are apart in
               the picture are apart, but others may seem to overlap.
-            - "tsne": keeps neighbours together. It shows clusters better, takes
+            - "tsne": keeps neighbors together. It shows clusters better, takes
               longer, and distances between clusters say little.
             - a transformer with `fit_transform`; a clone of it is used.
         max_samples : int, default=5000
@@ -249,9 +257,10 @@ class EmbeddingDisplay:
             Axes to draw on. None makes a new figure. The legend stands outside the
             axes; a figure of your own needs ``layout="constrained"`` to make room.
         mark_centers : bool, default=False
-            Whether to write each cluster's name in its middle (its median).
+            Whether to write each cluster's name in its middle (its median). Noise has
+            no middle.
         legend : bool, default=True
-            Whether to explain colours and markers: on the right, or below narrow axes.
+            Whether to explain colors and markers: on the right, or below narrow axes.
         scatter_kwargs : dict, default=None
             Keywords for matplotlib's `scatter`, such as ``{"s": 5}``. They replace the
             defaults.
@@ -269,18 +278,22 @@ class EmbeddingDisplay:
         self.scatters_ = [
             ax.scatter(
                 *points[clusters == k, :2].T,
-                **_style(looks[k], len(points), scatter_kwargs, label=str(name)),
+                **_style(
+                    looks[k], len(points), scatter_kwargs, label=name_cluster(name)
+                ),
             )
             for k, name in enumerate(names)
         ]
         # Small clusters last, so that none disappears under a large one.
         for place, k in enumerate(np.argsort(-np.bincount(clusters), kind="stable")):
-            self.scatters_[k].set_zorder(1 + 0.5 * place / len(names))
+            above = 0 if is_noise(names[k]) else place + 1
+            self.scatters_[k].set_zorder(1 + 0.5 * above / (len(names) + 1))
         self.center_texts_ = []
         if mark_centers:
             self.center_texts_ = [
                 _write(ax, np.median(points[clusters == k, :2], axis=0), name, look)
                 for k, (name, look) in enumerate(zip(names, looks, strict=True))
+                if look is not None
             ]
         # Distances mean something, units do not.
         ax.set_aspect("equal", adjustable="datalim")
@@ -291,30 +304,44 @@ class EmbeddingDisplay:
         return self
 
 
-def _looks(names: NDArray[Any]) -> NDArray[Any]:
-    """Return the number of each cluster's look; it is the cluster's where that goes.
+def _looks(names: NDArray[Any]) -> list[tuple[int, int] | None]:
+    """Return the numbers of each cluster's color and marker; None for noise.
 
-    So a cluster looks the same in pictures from which others are missing.
+    The color of an integer is always the same, so that a cluster looks the same in
+    pictures from which others are missing. Markers differ as long as there are some.
     """
-    n_looks = len(COLORS) * len(MARKERS)
-    if names.dtype.kind in "iu" and names[0] >= 0 and names[-1] < n_looks:
-        return names
-    return np.arange(len(names))
+    whole = names.dtype.kind in "biu"
+    numbers = names.tolist() if whole else range(len(names))
+    looks: dict[int, tuple[int, int] | None] = {}
+    taken: set[tuple[int, int]] = set()
+    # Negative numbers last: they must not take the marker of a usual one.
+    for k in sorted(numbers, key=lambda k: (k < 0, k)):
+        if is_noise(k):
+            looks[k] = None
+            continue
+        first, color = divmod(k, len(COLORS))
+        wanted = [(color, (first + i) % len(MARKERS)) for i in range(len(MARKERS))]
+        looks[k] = look = next((w for w in wanted if w not in taken), wanted[0])
+        taken.add(look)
+    return [looks[k] for k in numbers]
 
 
 def _style(
-    look: int, n_points: int, given: dict[str, Any] | None, label: str
+    look: tuple[int, int] | None,
+    n_points: int,
+    given: dict[str, Any] | None,
+    label: str,
 ) -> dict[str, Any]:
     from matplotlib.collections import PathCollection
 
     size = float(np.clip(500 / np.sqrt(n_points), 4, 25))
-    marker = MARKERS[look // len(COLORS) % len(MARKERS)]
+    marker = "o" if look is None else MARKERS[look[1]]
     # Crosses consist of lines alone, and look thinner than discs.
     crossed = marker in "x+"
     style: dict[str, Any] = styled(
         PathCollection,
         given,
-        color=COLORS[look % len(COLORS)],
+        color=NOISE_COLOR if look is None else COLORS[look[0]],
         marker=marker,
         s=1.5 * size if crossed else size,
         linewidth=1 if crossed else 0,
@@ -327,7 +354,7 @@ def _style(
     return style
 
 
-def _write(ax: Any, place: NDArray[Any], name: Any, look: int) -> Any:
+def _write(ax: Any, place: NDArray[Any], name: Any, look: tuple[int, int]) -> Any:
     return ax.text(
         *place,
         str(name),
@@ -339,7 +366,7 @@ def _write(ax: Any, place: NDArray[Any], name: Any, look: int) -> Any:
         bbox={
             "boxstyle": "round,pad=0.25",
             "facecolor": "white",
-            "edgecolor": COLORS[look % len(COLORS)],
+            "edgecolor": COLORS[look[0]],
             "linewidth": 1.5,
             "alpha": 0.9,
         },
@@ -366,7 +393,7 @@ def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
             ncols=-(-len(names) // LEGEND_ROWS),
             **style,
         )
-    width = 0.4 + 0.07 * max(len(str(name)) for name in names)
+    width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
     return ax.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, 0),

@@ -24,6 +24,18 @@ class Stage(NamedTuple):
         pairs = tuple(name for name in PAIRS if name in self.terms)
         return [*panels, pairs] if pairs else panels
 
+    def changing(self) -> "Stage":
+        """Keep the panels of terms that change; if none does, one panel."""
+        panels = self.panels()
+        shown = [names for names in panels if any(map(self._changes, names))]
+        kept = {name for names in shown or panels[:1] for name in names}
+        return self._replace(terms={n: y for n, y in self.terms.items() if n in kept})
+
+    def _changes(self, name: str) -> bool:
+        # A single epoch says nothing about that.
+        values = self.terms[name]
+        return len(values) == 1 or bool(np.nanmin(values) < np.nanmax(values))
+
 
 def read_history(history: Any) -> list[Stage]:
     """Cut the history into runs of stages; one that is run twice comes twice."""
@@ -83,7 +95,8 @@ def choose_stages(
         ):
             del kept["loss"]
         if kept:
-            chosen.append(stage._replace(terms=kept))
+            stage = stage._replace(terms=kept)
+            chosen.append(stage.changing() if terms is None else stage)
     if not chosen:
         raise ValueError(
             "history must have numbers beside 'stage' and 'epoch'; got none: pass "

@@ -1,6 +1,7 @@
-"""The most and the least certain images of each cluster."""
+"""Images of each cluster, by certainty or at random."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -9,25 +10,32 @@ from sklearn.utils import check_random_state
 
 from skdeepclust.graph._checks import _check_count
 
+from ._canvas import check_images, compose
 from ._checks import (
+    NOISE_INK,
     check_axes,
     check_finite,
     check_labels,
     check_matplotlib,
     fitted_value,
+    is_noise,
+    last_step,
+    name_cluster,
     to_numpy,
 )
 
-TILE = 0.5  # inches, of a new figure
-TALLEST = 24.0  # inches
+IMAGE_SIZE, TALLEST = 0.5, 24.0  # inches, of a new figure
+MOST = 200  # images of a cluster, where all are asked for
+MAX_COLUMNS = 10
+LETTER = 0.1  # inches, width of one in a heading
 
 
 class ClusterImagesDisplay:
-    """The most and the least certain images of each cluster.
+    """Images of each cluster, by default the most and the least certain.
 
-    Each cluster has a row: on the left the images that surely belong to it, the surest
-    first; on the right, after a gap, those that hardly do, the least certain last. In
-    a small cluster the two groups share its images, and none is drawn twice.
+    Each cluster has a row, or several: on the left the most certain images, the most
+    certain first; on the right, after a gap, the least certain, the least certain last.
+    In a small cluster the two groups share its images, and none is drawn twice.
 
     Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
     stored as attributes.
@@ -38,19 +46,20 @@ class ClusterImagesDisplay:
     ----------
     images : ndarray of shape (n_samples, height, width) or \
             (n_samples, channels, height, width)
-        The images. Those of type uint8 are in [0, 255], others in [0, 1] or scaled to
-        it by their smallest and largest value.
+        The images, with 1 channel (gray) or 3 (red, green, blue). Those of type uint8
+        are in [0, 255], or scaled by their largest value if that is below 128. Others
+        are in [0, 1], or scaled to it by their smallest and largest value.
     groups : list of list of ndarray
         For each group of columns, one or two of them, the samples of each cluster.
     names : array-like of shape (n_clusters,), default=None
-        Names of the clusters. None: numbers from 0.
+        Names of the clusters; -1 is noise. None: numbers from 0.
     headings : sequence of str, default=("most certain", "least certain")
         What is written over the groups.
 
     Attributes
     ----------
     im_ : matplotlib AxesImage
-        All images in one. The paper between them is NaN, or transparent with colours.
+        All images in one. The space between them is NaN, or transparent with colors.
     ax_ : matplotlib Axes
         Axes with the images.
     figure_ : matplotlib Figure
@@ -73,6 +82,17 @@ class ClusterImagesDisplay:
     ... )
     >>> [len(samples) for samples in display.groups[0]]
     [3, 3, 3]
+
+    All images of one cluster, 15 in a row:
+
+    >>> display = ClusterImagesDisplay.from_estimator(
+    ...     model,
+    ...     digits.data,
+    ...     clusters=2,
+    ...     n_images=None,
+    ...     n_columns=15,
+    ...     image_shape=(8, 8),
+    ... )
     """
 
     def __init__(
@@ -94,24 +114,35 @@ class ClusterImagesDisplay:
         estimator: Any,
         X: Any,
         *,
-        n_images: int = 5,
+        n_images: int | None = 5,
         image_shape: Sequence[int] | None = None,
         ax: Any = None,
+        clusters: Any = None,
+        n_columns: int | None = None,
+        image_size: float | None = None,
         cmap: Any = "gray",
     ) -> "ClusterImagesDisplay":
-        """Draw images by what a fitted estimator says of them.
+        """Draw images by the probabilities that a fitted estimator predicts.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted clusterer with `predict_proba`.
+            A fitted clusterer with `predict_proba`; or a pipeline that ends with one, a
+            search, or a frozen estimator.
         X : array-like or torch.Tensor
-            Images, as for `fit`; they may be others.
+            Images, as for `fit`; they may be new ones. They are drawn as they are, also
+            where a pipeline transforms them.
         n_images : int, default=5
             As for :meth:`from_predictions`.
         image_shape : tuple of int, default=None
             As for :meth:`from_predictions`. None takes the estimator's own.
         ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        clusters : label or list of labels, default=None
+            As for :meth:`plot`.
+        n_columns : int, default=None
+            As for :meth:`plot`.
+        image_size : float, default=None
             As for :meth:`plot`.
         cmap : str or matplotlib Colormap, default="gray"
             As for :meth:`plot`.
@@ -122,15 +153,20 @@ class ClusterImagesDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
+        model, rows = last_step(estimator, X)
         mend = "pass images and labels to from_predictions"
-        predict_proba = fitted_value(estimator, "predict_proba", mend)
+        predict_proba = fitted_value(model, "predict_proba", mend)
         if image_shape is None:
-            # The last step of a pipeline knows, too.
-            steps = getattr(estimator, "steps", [(None, estimator)])
-            image_shape = getattr(steps[-1][1], "image_shape", None)
-        images = _check_images("X", X, image_shape)
+            image_shape = getattr(model, "image_shape", None)
         return cls.from_predictions(
-            images, predict_proba(X), n_images=n_images, ax=ax, cmap=cmap
+            check_images("X", X, image_shape),
+            predict_proba(rows),
+            n_images=n_images,
+            ax=ax,
+            clusters=clusters,
+            n_columns=n_columns,
+            image_size=image_size,
+            cmap=cmap,
         )
 
     @classmethod
@@ -139,10 +175,13 @@ class ClusterImagesDisplay:
         images: Any,
         y_pred: ArrayLike,
         *,
-        n_images: int = 5,
+        n_images: int | None = 5,
         image_shape: Sequence[int] | None = None,
         random_state: int | np.random.RandomState | None = None,
         ax: Any = None,
+        clusters: Any = None,
+        n_columns: int | None = None,
+        image_size: float | None = None,
         cmap: Any = "gray",
     ) -> "ClusterImagesDisplay":
         """Draw images by their probabilities or their labels.
@@ -151,18 +190,27 @@ class ClusterImagesDisplay:
         ----------
         images : array-like of shape (n_samples, height, width), \
                 (n_samples, channels, height, width) or (n_samples, n_pixels)
-            Images of 1 channel (grey) or 3 (red, green, blue). Rows of pixels need
-            `image_shape`.
+            Images of 1 channel (gray) or 3 (red, green, blue). With another number of
+            channels, their mean is drawn. Rows of pixels need `image_shape`.
         y_pred : array-like of shape (n_samples, n_clusters) or (n_samples,)
-            The probability of each cluster, or the cluster. Clusters alone say nothing
-            of certainty: there is one group, of random images.
+            The probability of each cluster, or the cluster; -1 is noise, and comes
+            last. Clusters alone say nothing of certainty: there is one group, of random
+            images.
         n_images : int, default=5
-            Images of each group in a row.
+            Images of each cluster in each group. None draws all images of a cluster in
+            one group, from the most to the least certain. Of more than 200 it draws
+            200, evenly spaced in that order.
         image_shape : tuple of int, default=None
             (channels, height, width) or (height, width) of images that are rows.
         random_state : int, RandomState instance or None, default=None
             Seeds the choice of random images.
         ax : matplotlib Axes, default=None
+            As for :meth:`plot`.
+        clusters : label or list of labels, default=None
+            As for :meth:`plot`.
+        n_columns : int, default=None
+            As for :meth:`plot`.
+        image_size : float, default=None
             As for :meth:`plot`.
         cmap : str or matplotlib Colormap, default="gray"
             As for :meth:`plot`.
@@ -173,39 +221,62 @@ class ClusterImagesDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        images = _check_images("images", images, image_shape)
-        n_images = _check_count("n_images", n_images)
+        images = check_images("images", images, image_shape)
+        if n_images is not None:
+            n_images = _check_count("n_images", n_images)
         scores = to_numpy("y_pred", y_pred)
-        if scores.ndim == 2:
+        by_certainty = scores.ndim == 2
+        if by_certainty:
             check_finite("y_pred", scores)
-            names, clusters = check_labels(
-                "y_pred", scores.argmax(axis=1), "images", len(images)
-            )
             order = np.argsort(-scores.max(axis=1), kind="stable")
-            headings: tuple[str, ...] = ("most certain", "least certain")
-        else:
-            names, clusters = check_labels("y_pred", scores, "images", len(images))
+            scores = scores.argmax(axis=1)
+        names, numbers = check_labels("y_pred", scores, "images", len(images))
+        if not by_certainty:
             order = check_random_state(random_state).permutation(len(images))
+        members = [order[numbers[order] == k] for k in range(len(names))]
+        if n_images is None:
+            groups = [[_spread(m, MOST) for m in members]]
+            headings: tuple[str, ...] = ("most to least certain",)
+        elif by_certainty:
+            # A small cluster leaves half of its images to the second group.
+            firsts = [m[: min(n_images, -(-len(m) // 2))] for m in members]
+            rest = [m[len(first) :] for m, first in zip(members, firsts, strict=True)]
+            groups = [firsts, [m[-n_images:] for m in rest]]
+            headings = ("most certain", "least certain")
+        else:
+            groups = [[m[:n_images] for m in members]]
+        if not by_certainty:
             headings = ("random images",)
-        members = [order[clusters[order] == k] for k in range(len(names))]
-        groups = [[m[: _n_first(len(m), n_images, len(headings))] for m in members]]
-        if len(headings) == 2:
-            rest = [
-                m[len(first) :] for m, first in zip(members, groups[0], strict=True)
-            ]
-            groups.append([m[-n_images:] for m in rest])
         display = cls(images, groups, names=names, headings=headings)
-        return display.plot(ax, cmap=cmap)
+        return display.plot(
+            ax, clusters=clusters, n_columns=n_columns, image_size=image_size, cmap=cmap
+        )
 
-    def plot(self, ax: Any = None, *, cmap: Any = "gray") -> "ClusterImagesDisplay":
+    def plot(
+        self,
+        ax: Any = None,
+        *,
+        clusters: Any = None,
+        n_columns: int | None = None,
+        image_size: float | None = None,
+        cmap: Any = "gray",
+    ) -> "ClusterImagesDisplay":
         """Draw the images.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure, large enough for all rows.
+        clusters : label or list of labels, default=None
+            Clusters to draw, in this order. None: all.
+        n_columns : int, default=None
+            Images of each group in a row. Those left go to further rows. None: at most
+            10, the same number in all rows.
+        image_size : float, default=None
+            The longer side of an image in inches, in a new figure. None: 0.5, or less
+            where the figure would be higher than 24.
         cmap : str or matplotlib Colormap, default="gray"
-            Colours of grey images.
+            Colors of gray images.
 
         Returns
         -------
@@ -213,21 +284,35 @@ class ClusterImagesDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
-        images = _check_images("images", self.images, None)
-        canvas, rows, columns = _compose(images, self.groups)
+        images = check_images("images", self.images, None)
+        _check_size(image_size)
+        names = np.arange(len(self.groups[0])) if self.names is None else self.names
+        chosen = _choose(names, clusters)
+        groups = [[group[k] for k in chosen] for group in self.groups]
+        if n_columns is None:
+            longest = max(1, *(len(samples) for group in groups for samples in group))
+            n_columns = -(-longest // -(-longest // MAX_COLUMNS))
+        n_columns = _check_count("n_columns", n_columns)
+        canvas, rows, columns = compose(images, groups, n_columns)
         height, width = canvas.shape[:2]
-        tile = TILE / images.shape[-2]
-        ax = check_axes(ax, (1 + tile * width, min(TALLEST, 0.5 + tile * height)))
+        pixel = (image_size or IMAGE_SIZE) / max(images.shape[-2:])
+        figure_height = 0.5 + pixel * height
+        if image_size is None:
+            figure_height = min(TALLEST, figure_height)
+        ax = check_axes(ax, (1 + pixel * width, figure_height))
         self.im_ = ax.imshow(canvas, cmap=cmap, vmin=0, vmax=1)
-        names = np.arange(len(rows)) if self.names is None else self.names
-        ax.set_yticks(rows, [str(name) for name in names])
+        ax.set_yticks(rows, [name_cluster(names[k]) for k in chosen])
+        for k, text in zip(chosen, ax.get_yticklabels(), strict=True):
+            if is_noise(names[k]):
+                text.set_color(NOISE_INK)
         inches = ax.get_window_extent().width / ax.figure.dpi
         room = inches * np.diff(columns).min(initial=width) / width
         headings = self.headings[: len(self.groups)]
+        narrow = room < LETTER * max(map(len, headings))
         ax.set_xticks(
             columns,
             # Side by side they may be wider than few or small images.
-            [text.replace(" ", "\n" if room < 1.2 else " ") for text in headings],
+            [text.replace(" ", "\n" if narrow else " ") for text in headings],
         )
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
@@ -238,85 +323,33 @@ class ClusterImagesDisplay:
         return self
 
 
-def _n_first(n_members: int, n_images: int, n_groups: int) -> int:
-    """Leave half of a small cluster to the second group."""
-    return min(n_images, -(-n_members // n_groups))
+def _spread(samples: NDArray[Any], most: int) -> NDArray[Any]:
+    """Return at most so many of them, evenly spaced."""
+    if len(samples) <= most:
+        return samples
+    return samples[np.linspace(0, len(samples) - 1, most).round().astype(int)]
 
 
-def _check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
-    """Return images without a channel, or with three in front."""
-    images = to_numpy(name, images)
-    if images.dtype.kind not in "buif":
-        raise TypeError(
-            f"{name} must hold real numbers; got type {images.dtype}: convert it."
-        )
-    if images.ndim == 2:
-        if image_shape is None:
-            raise ValueError(
-                f"{name} must be images; got rows of shape {images.shape}: pass "
-                "image_shape, (height, width) or (channels, height, width)."
-            )
-        if np.prod(image_shape) != images.shape[1]:
-            raise ValueError(
-                f"image_shape={tuple(image_shape)} must have as many pixels as the "
-                f"rows of {name}; got {images.shape[1]}: pass the shape they had."
-            )
-        images = images.reshape(len(images), *image_shape)
-    if images.ndim == 4 and images.shape[1] == 1:
-        images = images[:, 0]
-    if not (images.ndim == 3 or (images.ndim == 4 and images.shape[1] == 3)):
+def _choose(names: Any, clusters: Any) -> list[int]:
+    """Return the places of the clusters that were asked for."""
+    known = np.asarray(names).tolist()
+    if clusters is None:
+        return [*range(len(known))]
+    wanted = np.atleast_1d(to_numpy("clusters", clusters)).tolist()
+    if not wanted or any(name not in known for name in wanted):
         raise ValueError(
-            f"{name} must have shape (n_samples, height, width) or (n_samples, 1 or 3 "
-            f"channels, height, width); got shape {images.shape}: move the channels "
-            "to the second place, or pick 1 or 3 of them."
+            f"clusters must be a label or a list of labels out of {known}; got "
+            f"{clusters!r}: pass some of these, or None for all."
         )
-    if images.size == 0:
+    return [known.index(name) for name in wanted]
+
+
+def _check_size(image_size: Any) -> None:
+    if image_size is None:
+        return
+    is_number = isinstance(image_size, Real) and not isinstance(image_size, bool)
+    if not is_number or not 0 < image_size < np.inf:
         raise ValueError(
-            f"{name} must hold an image or more; got shape {images.shape}: pass some."
+            f"image_size must be a positive number of inches or None; got "
+            f"{image_size!r}: pass 0.5, for instance."
         )
-    return images
-
-
-def _range(images: NDArray[Any]) -> tuple[float, float]:
-    """Return what is black and what is white, as when fitting."""
-    if images.dtype == np.uint8:
-        return 0.0, 255.0
-    low, high = float(images.min()), float(images.max())
-    if not np.isfinite(low + high):
-        raise ValueError(
-            "images must be finite; got NaN or infinity: drop such images."
-        )
-    if low >= 0 and high <= 1:
-        return 0.0, 1.0
-    return low, max(high, low + 1e-12)
-
-
-def _compose(
-    images: NDArray[Any], groups: Sequence[Sequence[NDArray[Any]]]
-) -> tuple[NDArray[Any], list[float], list[float]]:
-    """Lay the images out in one; return it, and the middles of rows and of groups."""
-    low, high = _range(images)
-    height, width = images.shape[-2:]
-    gap = max(1, round(height / 10))
-    step_y, step_x = height + gap, width + gap
-    n_columns = [max(1, *map(len, group)) for group in groups]
-    starts = np.cumsum([0, *(n * step_x + max(2, width // 2) for n in n_columns)])
-    shape = (len(groups[0]) * step_y - gap, starts[-2] + n_columns[-1] * step_x - gap)
-    canvas = np.full(shape, np.nan) if images.ndim == 3 else np.zeros((*shape, 4))
-    for start, group in zip(starts, groups, strict=False):
-        for i, samples in enumerate(group):
-            for j, sample in enumerate(samples):
-                top, left = i * step_y, start + j * step_x
-                tile = (images[sample].astype(float) - low) / (high - low)
-                place = canvas[top : top + height, left : left + width]
-                if images.ndim == 3:
-                    place[:] = tile
-                else:
-                    place[..., :3] = tile.transpose(1, 2, 0)
-                    place[..., 3] = 1
-    rows = [i * step_y + (height - 1) / 2 for i in range(len(groups[0]))]
-    columns = [
-        start + (n * step_x - gap - 1) / 2
-        for start, n in zip(starts, n_columns, strict=False)
-    ]
-    return canvas, rows, columns

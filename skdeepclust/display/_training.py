@@ -1,6 +1,7 @@
 """Loss terms and shares of pairs by epoch."""
 
 from collections.abc import Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -12,12 +13,13 @@ from ._checks import (
     check_axes,
     check_matplotlib,
     fitted_value,
+    last_step,
     styled,
 )
 from ._history import PAIRS, Stage, choose_stages, read_history
 
 PAIR_COLORS = dict(zip(PAIRS, (*COLORS[:2], "#767676"), strict=True))
-# Thin lines in the palest colours could hardly be seen.
+# Thin lines in the palest colors could hardly be seen.
 TERMS = [color for color in COLORS if color not in ("#e4c92c", "#a6cdfe")]
 CELL, MAX_COLUMNS = (2.5, 1.6), 4  # inches
 FEW = 20  # epochs, each of which gets a dot
@@ -27,8 +29,9 @@ class TrainingCurveDisplay:
     """Loss terms by epoch, and the shares of pairs that self-pacing lets in.
 
     Each term of each stage has a small panel with a scale of its own, since terms may
-    differ a thousandfold. Shares of positive, negative and ambiguous pairs are
-    together in one panel, whose scale is linear up to 1 % and logarithmic above.
+    differ a thousandfold. Terms that never change are left out. Shares of positive,
+    negative and ambiguous pairs share one panel, whose scale is linear up to 1 % and
+    logarithmic above.
 
     Make it by :meth:`from_estimator` or :meth:`from_history`. All parameters are stored
     as attributes.
@@ -65,9 +68,9 @@ class TrainingCurveDisplay:
     >>> model = SelfPacedContrastiveClustering(
     ...     3,
     ...     hidden_layer_sizes=(32,),
-    ...     min_pretrain_steps=20,
-    ...     min_center_steps=10,
-    ...     min_head_steps=20,
+    ...     pretrain_epochs=20,
+    ...     center_epochs=10,
+    ...     head_epochs=20,
     ...     random_state=0,
     ... ).fit(load_iris().data)
     >>> display = TrainingCurveDisplay.from_estimator(model, stages=["contrastive"])
@@ -93,7 +96,8 @@ class TrainingCurveDisplay:
         Parameters
         ----------
         estimator : estimator
-            A fitted clusterer with `history_`.
+            A fitted clusterer with `history_`; or a pipeline that ends with one, a
+            search, or a frozen estimator.
         stages : list of str, default=None
             As for :meth:`plot`.
         terms : list of str, default=None
@@ -109,9 +113,8 @@ class TrainingCurveDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        history = fitted_value(
-            estimator, "history_", "pass an estimator of skdeepclust, out of a pipeline"
-        )
+        model, _ = last_step(estimator)
+        history = fitted_value(model, "history_", "pass an estimator of skdeepclust")
         return cls.from_history(
             history, stages=stages, terms=terms, ax=ax, line_kwargs=line_kwargs
         )
@@ -146,7 +149,8 @@ class TrainingCurveDisplay:
         TrainingCurveDisplay
             The display, drawn.
         """
-        return cls(history).plot(
+        # The history of an estimator may go on, and the display may be changed.
+        return cls(deepcopy(history)).plot(
             ax, stages=stages, terms=terms, line_kwargs=line_kwargs
         )
 
@@ -168,8 +172,9 @@ class TrainingCurveDisplay:
         stages : list of str, default=None
             Stages to draw. None: all.
         terms : list of str, default=None
-            Terms to draw. None: all, except that "loss" is left out where another term
-            is the same.
+            Terms to draw. None: all that change from epoch to epoch, without "loss"
+            where another term is the same. A stage in which nothing changes still has
+            a panel.
         line_kwargs : dict, default=None
             Keywords for matplotlib's `plot`. They replace the defaults.
 
@@ -263,7 +268,7 @@ def _flow(
 
 
 def _term_colors(runs: list[Stage]) -> dict[str, str]:
-    """Give a term one colour in all stages, whatever part of them is drawn."""
+    """Give a term one color in all stages, whatever part of them is drawn."""
     names = dict.fromkeys(name for stage in runs for name in stage.terms)
     others = [name for name in names if name != "loss" and name not in PAIRS]
     colors = {name: TERMS[i % len(TERMS)] for i, name in enumerate(others)}
@@ -286,7 +291,7 @@ def _dress(ax: Any, stage: str, names: tuple[str, ...]) -> None:
     pad = 18 if narrow and names[0] in PAIRS else 6
     ax.set_title(title, loc="left", fontsize="small", pad=pad)
     ax.set_xlabel("epoch", fontsize="small", labelpad=1)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True))
+    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
     ax.tick_params(labelsize="small")
     ax.spines[["top", "right"]].set_visible(False)
     if names[0] not in PAIRS:

@@ -4,10 +4,17 @@ from collections.abc import Iterable
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+import scipy.sparse as sp
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from skdeepclust._arrays import as_array
 from skdeepclust.losses._checks import _check_rows
+
+# In units of the largest weight; what sums in float32 differ by.
+_ROUNDING = 1e-6
 
 
 def _check_z(z: Tensor) -> Tensor:
@@ -46,6 +53,123 @@ def _check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
     names = list(allowed)
     if value not in names:
         raise ValueError(f"{name} must be one of {names}; got {value!r}: pass one.")
+
+
+def _check_graphs(name: str, graphs: Any) -> list[tuple[sp.csr_matrix, float]]:
+    """Return the weights of graphs of the same nodes, and the sum of each."""
+    if sp.issparse(graphs) or getattr(graphs, "ndim", None) == 2:
+        raise ValueError(
+            f"{name} must be a list of matrices; got one matrix of shape "
+            f"{tuple(graphs.shape)}: pass [{name}]."
+        )
+    if not isinstance(graphs, Iterable):
+        raise TypeError(
+            f"{name} must be a list of matrices; got {type(graphs).__name__}: pass one "
+            f"matrix for each graph."
+        )
+    checked = [_check_weights(f"{name}[{i}]", graph) for i, graph in enumerate(graphs)]
+    shapes = [weights.shape for weights, _ in checked]
+    if len(set(shapes)) != 1:
+        raise ValueError(
+            f"{name} must hold one matrix or more, all of one shape; got shapes "
+            f"{shapes}: pass graphs of the same nodes."
+        )
+    return checked
+
+
+def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, float]:
+    if isinstance(graph, Tensor):
+        graph = as_array(name, graph)
+    try:
+        matrix = graph if sp.issparse(graph) else np.asarray(graph)
+    except ValueError as error:
+        raise ValueError(
+            f"{name} must be a square matrix; got rows of different lengths: pass what "
+            f"symmetric_affinity returns."
+        ) from error
+    if matrix.dtype == np.float16:
+        matrix = matrix.astype(np.float64)
+    if matrix.dtype.kind not in "biuf":
+        raise TypeError(
+            f"{name} must hold real numbers; got dtype {matrix.dtype}: convert it, for "
+            f"instance to float64."
+        )
+    if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
+        raise ValueError(
+            f"{name} must be a square matrix with a row for each node; got shape "
+            f"{tuple(matrix.shape)}: pass what symmetric_affinity returns."
+        )
+    weights = sp.csr_matrix(matrix, dtype=np.float64)
+    if weights.nnz == 0:
+        return weights, 0.0
+    least, most = weights.data.min(), weights.data.max()
+    # NaN is neither.
+    if not (least >= 0 and most < np.inf):
+        wrong = weights.data[~((weights.data >= 0) & (weights.data < np.inf))][0]
+        raise ValueError(
+            f"{name} must hold finite weights, none negative; got {wrong}: drop such "
+            f"edges, or pass absolute values."
+        )
+    with np.errstate(over="ignore"):
+        total = float(matrix.sum())
+    if not np.finfo(np.float64).tiny <= total < np.inf and most > 0:
+        # The sum is too large or too small to divide by, but only ratios count.
+        weights = weights.copy()
+        weights.data /= most
+        total, most = float(weights.sum()), 1.0
+    _check_symmetry(name, weights, _ROUNDING * most)
+    return weights, total
+
+
+def _check_symmetry(name: str, weights: sp.csr_matrix, tolerance: float) -> None:
+    # Of a random vector both products differ wherever the matrix is not symmetric, and
+    # they cost far less than the difference of the matrices.
+    vector = np.random.default_rng(0).uniform(0.25, 0.75, weights.shape[0])
+    if np.abs(weights @ vector - vector @ weights).max() <= tolerance / 20:
+        return
+    difference = abs(weights - weights.T).tocoo()
+    if difference.nnz > 0 and difference.data.max() > tolerance:
+        place = difference.data.argmax()
+        i, j = int(difference.row[place]), int(difference.col[place])
+        raise ValueError(
+            f"{name} must be symmetric; got {weights[i, j]} at [{i}, {j}] and "
+            f"{weights[j, i]} at [{j}, {i}]: pass (A + A.T) / 2."
+        )
+
+
+def _check_partition(
+    name: str, labels: Any, n_nodes: int, *, may_skip: bool = False
+) -> NDArray[np.int64]:
+    """Return the cluster of each node, from 0; unless they may be, none is empty."""
+    if isinstance(labels, Tensor):
+        labels = as_array(name, labels)
+    array = np.asarray(labels)
+    if array.shape != (n_nodes,):
+        raise ValueError(
+            f"{name} must have shape ({n_nodes},), one cluster per node; got shape "
+            f"{array.shape}: pass the clusters of the nodes of the graphs."
+        )
+    if array.dtype.kind not in "iu":
+        raise TypeError(
+            f"{name} must hold integers; got dtype {array.dtype}: number the clusters "
+            f"from 0 by numpy.unique({name}, return_inverse=True)[1]."
+        )
+    least, most = int(array.min()), int(array.max())
+    if least < 0:
+        raise ValueError(
+            f"{name} must be at least 0; got {least}: number the clusters from 0 by "
+            f"numpy.unique({name}, return_inverse=True)[1]."
+        )
+    if most >= n_nodes and may_skip:
+        # Empty clusters count for nothing, but would take memory.
+        array = np.unique(array, return_inverse=True)[1]
+    elif not may_skip and len(np.unique(array)) <= most:
+        raise ValueError(
+            f"{name} must have no gaps; got {len(np.unique(array))} clusters numbered "
+            f"up to {most}: number them from 0 by numpy.unique({name}, "
+            f"return_inverse=True)[1]."
+        )
+    return array.astype(np.int64, copy=False)
 
 
 def _double(x: Tensor) -> Tensor:

@@ -1,11 +1,14 @@
 """Partitions of graphs: modularity, and making it larger."""
 
 from collections.abc import Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+
+from ._checks import _check_count, _check_graphs, _check_partition
 
 
 class Modularity:
@@ -18,11 +21,17 @@ class Modularity:
 
     Parameters
     ----------
-    affinities : sequence of sparse matrices of shape (n_nodes, n_nodes)
+    affinities : sequence of sparse or dense matrices of shape (n_nodes, n_nodes)
         Symmetric and non-negative, as from `symmetric_affinity`.
     resolution : float, default=1.0
         Weight of what would lie there at random, which is least for clusters of one
         size (Reichardt and Bornholdt, 2006). At 0 the share inside alone counts.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Unless each matrix is square, of the same shape, finite, non-negative and
+        symmetric up to rounding, and `resolution` is finite and at least 0.
 
     Notes
     -----
@@ -40,17 +49,17 @@ class Modularity:
     """
 
     def __init__(self, affinities: Sequence[Any], resolution: float = 1.0) -> None:
-        if not 0 <= resolution < np.inf:
+        if not isinstance(resolution, Real) or not 0 <= resolution < np.inf:
             raise ValueError(
-                f"resolution must be finite and at least 0; got {resolution}: pass 1 "
+                f"resolution must be finite and at least 0; got {resolution!r}: pass 1 "
                 f"for Newman's modularity."
             )
-        self.n_nodes: int = affinities[0].shape[0]
-        self.graphs = []
-        for affinity in affinities:
-            total = affinity.sum()
+        checked = _check_graphs("affinities", affinities)
+        self.n_nodes: int = checked[0][0].shape[0]
+        self.graphs: list[tuple[sp.csr_matrix, NDArray[np.float64]]] = []
+        for weights, total in checked:
             if total > 0:
-                share = sp.csr_matrix(affinity, dtype=np.float64) / total
+                share = weights / total
                 # Degrees enter in pairs: each brings the root of the weight.
                 degrees = np.asarray(share.sum(axis=1)).ravel() * np.sqrt(resolution)
                 self.graphs.append((share, degrees))
@@ -61,13 +70,19 @@ class Modularity:
         Parameters
         ----------
         labels : ndarray of shape (n_nodes,)
-            Clusters, from 0.
+            Clusters, from 0; some numbers may be missing.
 
         Returns
         -------
         float
             At most the number of graphs.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Unless `labels` are integers of at least 0, one for each node.
         """
+        labels = _check_partition("labels", labels, self.n_nodes, may_skip=True)
         member = self._members(labels, int(labels.max()) + 1)
         return float(
             sum(
@@ -91,7 +106,15 @@ class Modularity:
         -------
         ndarray of shape (n_nodes,)
             Clusters, from 0 and without gaps.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Unless `labels` are such clusters, one for each node, and `n_clusters` is a
+            positive integer.
         """
+        labels = _check_partition("labels", labels, self.n_nodes)
+        n_clusters = _check_count("n_clusters", n_clusters)
         k = int(labels.max()) + 1
         member = self._members(labels, k)
         gain = np.zeros((k, k))
@@ -117,7 +140,7 @@ class Modularity:
         """Move nodes to the cluster where modularity gains most.
 
         All nodes are looked at together, and a random half of those that would gain is
-        moved, since two neighbours that both move may lose what each would gain.
+        moved, since two neighbors that both move may lose what each would gain.
 
         Parameters
         ----------
@@ -132,9 +155,16 @@ class Modularity:
         -------
         ndarray of shape (n_nodes,)
             A partition with as many clusters and at least the modularity.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Unless `labels` are such clusters, one for each node, and `seed` and
+            `n_sweeps` are integers of at least 0.
         """
-        rng = np.random.default_rng(seed)
-        current: NDArray[np.int64] = labels.astype(np.int64)
+        current = _check_partition("labels", labels, self.n_nodes).copy()
+        n_sweeps = _check_count("n_sweeps", n_sweeps, 0)
+        rng = np.random.default_rng(_check_count("seed", seed, 0))
         k = int(current.max()) + 1
         nodes = np.arange(self.n_nodes)
         best = self(current)

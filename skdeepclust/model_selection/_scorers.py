@@ -14,18 +14,21 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from skdeepclust._clusterer import BaseDeepClusterer
+from skdeepclust._compat import ClusterScorer, check_methods
 from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
 
 _SILHOUETTE_SAMPLES = 5_000
 
 
-def silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:
+class _SilhouetteScorer(ClusterScorer):
     """Score a fitted clusterer by the silhouette of its clusters.
 
     The predicted clusters are looked at in the embedding, as from `transform`, on at
     most 5,000 samples, which are the same in every call. Of other clusterers than this
     package's, they are looked at in the space of the samples that `predict` gets.
+
+    Call it as ``silhouette_scorer(estimator, X)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -40,7 +43,6 @@ def silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     -------
     float
         The mean silhouette, between -1 and 1; -1 if all samples are in one cluster.
-        Use the function itself as `scoring`.
 
     Raises
     ------
@@ -55,29 +57,34 @@ def silhouette_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     >>> round(silhouette_scorer(KMeans(2, random_state=0).fit(X), X), 3)
     0.875
     """
-    model, X = _last_step(estimator, X)
-    labels = model.predict(X)
-    embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
-    rows = check_array(
-        embedding,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        input_name="X",
-    )
-    if len(labels) > _SILHOUETTE_SAMPLES:
-        rng = np.random.default_rng(0)
-        drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
-        rows, labels = rows[drawn], labels[drawn]
-    n_clusters = len(np.unique(labels))
-    if n_clusters == 1:
-        return -1.0
-    if n_clusters == len(labels):
-        return 0.0  # that of a sample alone in its cluster, by definition
-    return float(silhouette_score(rows, labels))
+
+    def __repr__(self) -> str:
+        return "silhouette_scorer"
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        model, X = _last_step(estimator, X)
+        labels = model.predict(X)
+        embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
+        rows = check_array(
+            embedding,
+            accept_sparse="csr",
+            dtype=[np.float64, np.float32],
+            input_name="X",
+        )
+        if len(labels) > _SILHOUETTE_SAMPLES:
+            rng = np.random.default_rng(0)
+            drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
+            rows, labels = rows[drawn], labels[drawn]
+        n_clusters = len(np.unique(labels))
+        if n_clusters == 1:
+            return -1.0
+        if n_clusters == len(labels):
+            return 0.0  # that of a sample alone in its cluster, by definition
+        return float(silhouette_score(rows, labels))
 
 
 @dataclass(frozen=True)
-class StabilityScorer:
+class StabilityScorer(ClusterScorer):
     """Scores a fitted clusterer by how well its clusters agree with themselves.
 
     The mean of two agreements, each an adjusted Rand index: of the clusters assigned to
@@ -151,6 +158,9 @@ class StabilityScorer:
         ValueError
             If there are neither views nor refits to compare.
         """
+        return super().__call__(estimator, X, y)
+
+    def _value(self, estimator: Any, X: Any) -> float:
         model, X = _last_step(estimator, X)
         rng = np.random.default_rng(self.random_state)
         view_seed, *refit_seeds = rng.integers(2**31 - 1, size=1 + self.n_refits)
@@ -172,8 +182,10 @@ class StabilityScorer:
         return float(np.mean(agreements))
 
 
-def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
+class _DefaultStabilityScorer(ClusterScorer):
     """Score a fitted clusterer by a `StabilityScorer` with its defaults.
+
+    Call it as ``stability_scorer(estimator, X)``, or use it as `scoring`.
 
     Parameters
     ----------
@@ -187,8 +199,7 @@ def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     Returns
     -------
     float
-        The mean agreement, at most 1, and about 0 by chance; use the function itself
-        as `scoring`.
+        The mean agreement, at most 1, and about 0 by chance.
 
     Raises
     ------
@@ -203,7 +214,16 @@ def stability_scorer(estimator: Any, X: Any, y: Any = None) -> float:
     >>> stability_scorer(KMeans(2, random_state=0).fit(X), X)
     1.0
     """
-    return StabilityScorer()(estimator, X)
+
+    def __repr__(self) -> str:
+        return "stability_scorer"
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        return StabilityScorer()(estimator, X)
+
+
+silhouette_scorer = _SilhouetteScorer()
+stability_scorer = _DefaultStabilityScorer()
 
 
 def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
@@ -218,11 +238,7 @@ def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
             estimator = estimator.best_estimator_
         else:
             break
-    if not hasattr(estimator, "predict"):
-        raise TypeError(
-            f"estimator must predict clusters; got {type(estimator).__name__}, which "
-            f"has no predict: use one that has."
-        )
+    check_methods(estimator, "predict")
     return estimator, X
 
 

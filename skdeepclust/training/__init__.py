@@ -16,12 +16,13 @@ from skdeepclust.training.events import EarlyStopping, History, Observer
 from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
 from skdeepclust.training.loop import run_stages
-from skdeepclust.training.stage import Remembering, Stage, draw_seed, least_steps
+from skdeepclust.training.stage import AutoEpochs, Remembering, Stage, draw_seed
 
 __all__ = [
     "ALONE",
     "NOWHERE",
     "Alone",
+    "AutoEpochs",
     "Batches",
     "Checkpoint",
     "EarlyStopping",
@@ -40,7 +41,6 @@ __all__ = [
     "draw_seed",
     "fingerprint",
     "fit_task",
-    "least_steps",
     "repeatable",
     "resolve_device",
     "run_stages",

@@ -36,6 +36,8 @@ class Place:
         What its last refresh has returned.
     optimizer, scheduler : dict
         Their states, if the stage has begun.
+    first_loss : float or None
+        Of its first epoch.
     """
 
     stage: int = 0
@@ -43,6 +45,7 @@ class Place:
     statistics: dict[str, float] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=dict)
+    first_loss: float | None = None
 
     def restore(self, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
         """Put optimiser and schedule where they were.

@@ -2,6 +2,9 @@
 
 import logging
 import math
+import sys
+import time
+from contextlib import suppress
 from typing import Any
 
 from skdeepclust.training.stage import Stage
@@ -75,7 +78,7 @@ class Observer:
         """
 
 
-class _Lines(logging.StreamHandler[Any]):
+class _Lines(logging.Handler):
     """Shows the lines that no other handler shows."""
 
     def filter(self, record: logging.LogRecord) -> bool:
@@ -88,6 +91,15 @@ class _Lines(logging.StreamHandler[Any]):
             for handler in others
         )
 
+    def emit(self, record: logging.LogRecord) -> None:
+        # Looked up at each line: notebooks, pytest and `redirect_stderr` replace the
+        # stream and close theirs. A line that cannot be shown must not end a fit.
+        stream = sys.stderr
+        if stream is not None:
+            with suppress(OSError, ValueError):
+                stream.write(self.format(record) + "\n")
+                stream.flush()
+
 
 class History(Observer):
     """Rows of named numbers, one per epoch.
@@ -95,7 +107,8 @@ class History(Observer):
     Parameters
     ----------
     verbose : int, default=0
-        When positive, each row is also logged.
+        0 logs nothing. 1 logs about ten epochs of each stage, the first and the last
+        among them. 2 or more logs every epoch.
     rows : list of dict, default=None
         Rows to go on from. None starts anew.
 
@@ -118,16 +131,44 @@ class History(Observer):
             logger.setLevel(logging.INFO)
 
     def stage_begin(self, stage: Stage, n_epochs: int) -> None:
-        """Remember the name, which the rows begin with."""
-        self._stage = stage.name
+        """Note the name, which the rows begin with, and the time."""
+        self._stage, self._n_epochs = stage.name, n_epochs
+        self._start = time.perf_counter()
+        # Not the number of the epoch: training may go on from a checkpoint.
+        self._n_trained = 0
+        self._unlogged: tuple[int, dict[str, float]] | None = None
 
     def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
-        """Append the row of the epoch."""
+        """Append the row of the epoch; log it if it is one of those shown."""
         self.rows.append({"stage": self._stage, "epoch": epoch, **values})
-        if self.verbose:
-            terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
-            logger.info("%s epoch %d: %s", self._stage, epoch, terms)
+        self._n_trained += 1
+        # Epochs that complete a tenth of the stage.
+        tenths = 10 * epoch // self._n_epochs - 10 * (epoch - 1) // self._n_epochs
+        if self.verbose > 1 or self._n_trained == 1 or tenths:
+            self._log(epoch, values, self._n_epochs - epoch)
+        else:
+            self._unlogged = epoch, values
         return False
+
+    def stage_end(self) -> None:
+        """Log the last epoch of a stage that ended early."""
+        if self._unlogged is not None:
+            self._log(*self._unlogged, 0)
+
+    def _log(self, epoch: int, values: dict[str, float], n_left: int) -> None:
+        self._unlogged = None
+        if not self.verbose:
+            return
+        terms = "  ".join(f"{name} {value:.4g}" for name, value in values.items())
+        left = (time.perf_counter() - self._start) / self._n_trained * n_left
+        logger.info(
+            "%s  epoch %d/%d  %s  %.0f s left",
+            self._stage,
+            epoch,
+            self._n_epochs,
+            terms,
+            left,
+        )
 
     def state_dict(self) -> dict[str, Any]:
         """Return the rows."""

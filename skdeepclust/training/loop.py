@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, Learner, Place
 from skdeepclust.training.distributed import ALONE, Alone
 from skdeepclust.training.events import Observer
-from skdeepclust.training.stage import Stage
+from skdeepclust.training.stage import Stage, count_batches
+
+_MANY = 5  # epochs in which a loss goes down in spite of noise
+_NOISE = 0.01  # of a loss
 
 
 def run_stages(
@@ -30,9 +33,9 @@ def run_stages(
     """Train `network` through the stages, one after the other.
 
     A stage is built just before it runs, since it may need what the one before
-    it has learnt. When a loss or a weight stops being finite, the weights of
-    the last good epoch are put back, a warning names the epoch, and no further
-    stage runs.
+    it has learnt. When a loss or a weight stops being finite, the stage ends with
+    the weights of its last good epoch, a warning names the epoch, and the next stage
+    runs; a stage that is required raises an error.
 
     Parameters
     ----------
@@ -60,36 +63,33 @@ def run_stages(
     Raises
     ------
     ValueError
-        If the first epoch of all is not finite, and nothing had been learnt before.
+        If a stage that is required stops being finite, and nothing had been learnt
+        before.
     """
     makers = [*stages]
     for observer in observers:
         observer.begin(len(makers))
     learner = Learner(network, generator, observers, stages, seeded)
     place = checkpoint.resume(learner)
-    learnt = learnt or place.stage > 0 or place.epoch > 0
     while place.stage < len(makers):
         stage = makers[place.stage]()
-        n_epochs, finite = _run_stage(
-            learner, stage, n_samples, place, checkpoint, group
-        )
-        learnt = learnt or n_epochs > 0
-        if not finite and not learnt:
-            rates = {part["lr"] for part in stage.param_groups}
-            raise ValueError(
-                f"Training was finite in no epoch; the first was of stage "
-                f"{stage.name!r}, with a learning rate of {max(rates):g}: lower it, "
-                "scale X, or look for NaN in an encoder or augmentation of your own."
+        rate = max(part["lr"] for part in stage.param_groups)
+        fault = _run_stage(learner, stage, n_samples, place, checkpoint, group)
+        if fault:
+            told = f"Stage {stage.name!r} with a learning rate of {rate:g} {fault}"
+            mend = (
+                "lower the learning rate, scale X, or look for NaN in an encoder or "
+                "augmentation of your own."
             )
-        if not finite:
+            if stage.required and not learnt:
+                # What comes later would start from weights that have learnt nothing.
+                raise ValueError(f"{told}, and all that follows needs it: {mend}")
             warnings.warn(
-                f"Training stopped being finite in epoch {n_epochs + 1} of stage "
-                f"{stage.name!r}: the weights of the epoch before it are kept and "
-                "no further stage runs. Lower the learning rate or scale the data.",
+                f"{told}. Training goes on with the weights of its last good epoch: "
+                f"{mend}",
                 ConvergenceWarning,
                 stacklevel=2,
             )
-            break
         place = Place(place.stage + 1)
         checkpoint.stage_end(place, learner)
 
@@ -101,14 +101,14 @@ def _run_stage(
     start: Place,
     checkpoint: Checkpoint,
     group: Alone,
-) -> tuple[int, bool]:
-    """Run one stage; return how many epochs were finite, and whether all were."""
+) -> str:
+    """Run one stage; say what is wrong with how it ended, or nothing."""
     network, generator = learner.network, learner.generator
     observers = learner.observers
-    n_batches = stage.batches(n_samples)
-    n_epochs = stage.total_epochs(n_batches)
+    n_batches = count_batches(n_samples, stage.batch_size)
+    n_epochs = stage.n_epochs
     if n_epochs == 0:
-        return 0, True
+        return ""
     optimizer = torch.optim.Adam(
         stage.param_groups, fused=generator.device.type in ("cpu", "cuda")
     )
@@ -124,8 +124,7 @@ def _run_stage(
         start.restore(optimizer, scheduler)
     for observer in observers:
         observer.stage_begin(stage, n_epochs)
-    n_good, finite = start.epoch, True
-    statistics = start.statistics
+    fault, statistics, first = "", start.statistics, start.first_loss
     for epoch in range(start.epoch, n_epochs):
         for observer in observers:
             observer.epoch_begin()
@@ -140,22 +139,31 @@ def _run_stage(
         # The one time in an epoch that the host waits for the device.
         *totals, largest = torch.stack([*sums.values(), _largest(network)]).tolist()
         means = {n: total / n_batches for n, total in zip(sums, totals, strict=True)}
-        finite = math.isfinite(means["loss"]) and math.isfinite(largest)
-        if not finite:
+        if not (math.isfinite(means["loss"]) and math.isfinite(largest)):
             network.load_state_dict(good)
+            fault = f"stopped being finite in epoch {epoch + 1} of {n_epochs}"
             break
-        n_good = epoch + 1
+        first = means["loss"] if first is None else first
+        if epoch + 1 == n_epochs >= _MANY and _went_up(stage, first, means["loss"]):
+            fault = f"ended with a loss of {means['loss']:.4g}, after {first:.4g} first"
         values = {**means, **statistics}
         # A list: all are told, also when the first one ends the stage.
         ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
         if group.either(any(ends)):
             break
         if epoch + 1 < n_epochs:
-            place = Place(start.stage, epoch + 1, statistics)
+            place = Place(start.stage, epoch + 1, statistics, first_loss=first)
             checkpoint.epoch_end(place, learner, optimizer, scheduler)
     for observer in observers:
         observer.stage_end()
-    return n_good, finite
+    return fault
+
+
+def _went_up(stage: Stage, first: float, last: float) -> bool:
+    """Say whether training has made a loss larger that it was to lower."""
+    # A loss whose targets are refreshed may well rise.
+    lowers = stage.required and stage.refresh is None
+    return lowers and last > first + _NOISE * abs(first)
 
 
 def _run_epoch(

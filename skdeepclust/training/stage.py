@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from skdeepclust.training.data import Batches
+
 _LARGEST = 1.25  # samples of a batch, in units of what was asked for
 
 
@@ -28,26 +30,65 @@ def draw_seed(generator: torch.Generator) -> int:
     return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
 
 
-def least_steps(given: int | str, is_image: bool, *, images: int, tables: int) -> int:
-    """Apply the documented rule of a least number of optimiser steps.
+def count_batches(n_samples: int, batch_size: int) -> int:
+    """Return the number of batches of an epoch, which have one size.
 
     Parameters
     ----------
-    given : int or "auto"
-        The parameter.
-    is_image : bool
-        Whether the samples are images.
-    images, tables : int
-        What "auto" stands for.
+    n_samples : int
+        Number of samples.
+    batch_size : int
+        What was asked for.
 
     Returns
     -------
     int
-        The least number of steps.
+        As many as `batch_size` fills, and more where they would be larger by more
+        than a quarter.
     """
-    if isinstance(given, str):
-        return images if is_image else tables
-    return int(given)
+    largest = _LARGEST * batch_size
+    return max(1, n_samples // batch_size, math.ceil(n_samples / largest))
+
+
+@dataclass(frozen=True)
+class AutoEpochs:
+    """What "auto" stands for as the number of a stage's epochs.
+
+    Parameters
+    ----------
+    epochs : int
+        Least number of epochs.
+    images, tables : int
+        Least number of optimiser steps with images and with tables. Small data sets
+        get more epochs, to reach it.
+    """
+
+    epochs: int
+    images: int
+    tables: int
+
+    def resolve(self, given: int | str, batches: Batches, batch_size: int) -> int:
+        """Return the number of epochs: what is given, or what "auto" stands for.
+
+        Parameters
+        ----------
+        given : int or "auto"
+            The parameter.
+        batches : Batches
+            The training data.
+        batch_size : int
+            Of the stage.
+
+        Returns
+        -------
+        int
+            The number of epochs.
+        """
+        if not isinstance(given, str):
+            return int(given)
+        steps = self.images if batches.spec.is_image else self.tables
+        n_batches = count_batches(len(batches), batch_size)
+        return max(self.epochs, math.ceil(steps / n_batches))
 
 
 class Remembering:
@@ -107,10 +148,7 @@ class Stage:
         ``"loss"`` is the one that is minimised. Of several processes that train
         together each gets the whole batch, and may take its share.
     batch_size : int
-        About the number of samples of a batch, see `batches`.
-    min_steps : int, default=0
-        A small data set gets more epochs, so that there are at least so many
-        optimiser steps.
+        About the number of samples of a batch, see `count_batches`.
     schedule : {"constant", "one_cycle"}, default="constant"
         ``"one_cycle"`` warms up to ``lr`` and anneals to nearly 0.
     refresh : callable, default=None
@@ -118,6 +156,8 @@ class Stage:
         the epoch (from 0); returns statistics for the history.
     refresh_interval : int, default=1
         Epochs between two calls of `refresh`.
+    required : bool, default=False
+        Whether what follows is worth nothing when the stage stops being finite.
     """
 
     name: str
@@ -125,41 +165,7 @@ class Stage:
     param_groups: list[dict[str, Any]]
     step: Callable[[Tensor], dict[str, Tensor]]
     batch_size: int
-    min_steps: int = 0
     schedule: str = "constant"
     refresh: Callable[[int], dict[str, float]] | None = None
     refresh_interval: int = 1
-
-    def batches(self, n_samples: int) -> int:
-        """Return the number of batches of an epoch, which have one size.
-
-        Parameters
-        ----------
-        n_samples : int
-            Number of samples.
-
-        Returns
-        -------
-        int
-            As many as `batch_size` fills, and more where they would be larger by more
-            than a quarter.
-        """
-        largest = _LARGEST * self.batch_size
-        return max(1, n_samples // self.batch_size, math.ceil(n_samples / largest))
-
-    def total_epochs(self, n_batches: int) -> int:
-        """Return the number of epochs, raised to reach `min_steps`.
-
-        Parameters
-        ----------
-        n_batches : int
-            Batches in one epoch.
-
-        Returns
-        -------
-        int
-            0 if the stage is skipped.
-        """
-        if self.n_epochs == 0:
-            return 0
-        return max(self.n_epochs, math.ceil(self.min_steps / n_batches))
+    required: bool = False

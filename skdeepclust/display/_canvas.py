@@ -1,0 +1,123 @@
+"""Images laid out in one."""
+
+from collections.abc import Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._checks import to_numpy
+
+DARK = 128  # bytes: images with none as large could hardly be seen
+
+
+def check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
+    """Return images without a channel, or with three in front."""
+    images = to_numpy(name, images)
+    if images.dtype.kind not in "buif":
+        raise TypeError(
+            f"{name} must hold real numbers; got type {images.dtype}: convert it."
+        )
+    is_named = images.ndim == 2 and image_shape is not None
+    if images.ndim == 2:
+        images = _from_rows(name, images, image_shape)
+    if images.ndim not in (3, 4) or (_is_channels_last(images) and not is_named):
+        raise ValueError(
+            f"{name} must have shape (n_samples, height, width) or (n_samples, "
+            f"channels, height, width); got shape {images.shape}: move the channels to "
+            "the second place."
+        )
+    if images.size == 0:
+        raise ValueError(
+            f"{name} must hold an image or more; got shape {images.shape}: pass some."
+        )
+    if images.ndim == 3 or images.shape[1] == 3:
+        return images
+    if images.shape[1] == 1:
+        return images[:, 0]
+    mean = images.mean(axis=1)
+    # The type says what is black and what is white.
+    return mean.round().astype(np.uint8) if images.dtype == np.uint8 else mean
+
+
+def _from_rows(name: str, rows: NDArray[Any], image_shape: Any) -> NDArray[Any]:
+    if image_shape is None:
+        raise ValueError(
+            f"{name} must be images; got rows of shape {rows.shape}: pass "
+            "image_shape, (height, width) or (channels, height, width)."
+        )
+    shape = tuple(image_shape)
+    if len(shape) not in (2, 3) or np.prod(shape) != rows.shape[1]:
+        raise ValueError(
+            f"image_shape={shape} must have two or three sizes and as many values as "
+            f"the rows of {name}; got {rows.shape[1]}: pass the shape they had."
+        )
+    return rows.reshape(len(rows), *shape)
+
+
+def _is_channels_last(images: NDArray[Any]) -> bool:
+    if images.ndim != 4 or images.shape[1] in (1, 3):
+        return False
+    n_last = images.shape[3]
+    return n_last in (1, 3) or n_last <= 4 < min(images.shape[1:3])
+
+
+def compose(
+    images: NDArray[Any], groups: Sequence[Sequence[NDArray[Any]]], n_columns: int
+) -> tuple[NDArray[Any], list[float], list[float]]:
+    """Lay the images out in one; return it, and the middles of clusters and groups.
+
+    Each group has so many columns at most. Further images go to the next lines of their
+    cluster.
+    """
+    low, high = _range(images)
+    height, width = images.shape[-2:]
+    gap = max(1, round(height / 10))
+    step_y, step_x = height + gap, width + gap
+    widths = [max(1, *(min(len(m), n_columns) for m in group)) for group in groups]
+    heights = [
+        max(1, *(-(-len(group[k]) // n_columns) for group in groups))
+        for k in range(len(groups[0]))
+    ]
+    between = max(2, width // 2)
+    # Lines of one cluster are closer to each other than to those of the next.
+    apart = 0 if max(heights) == 1 else max(2, height // 2)
+    lefts = [0, *accumulate(n * step_x + between for n in widths)]
+    tops = [0, *accumulate(n * step_y + apart for n in heights)]
+    shape = (tops[-1] - apart - gap, lefts[-1] - between - gap)
+    canvas = np.full(shape, np.nan) if images.ndim == 3 else np.zeros((*shape, 4))
+    for left, group in zip(lefts, groups, strict=False):
+        for top, samples in zip(tops, group, strict=False):
+            for i, sample in enumerate(samples):
+                line, column = divmod(i, n_columns)
+                y, x = top + line * step_y, left + column * step_x
+                tile = (images[sample].astype(float) - low) / (high - low)
+                place = canvas[y : y + height, x : x + width]
+                if images.ndim == 3:
+                    place[:] = tile
+                else:
+                    place[..., :3] = tile.transpose(1, 2, 0)
+                    place[..., 3] = 1
+    rows = [
+        top + (n * step_y - gap - 1) / 2 for top, n in zip(tops, heights, strict=False)
+    ]
+    columns = [
+        left + (n * step_x - gap - 1) / 2
+        for left, n in zip(lefts, widths, strict=False)
+    ]
+    return canvas, rows, columns
+
+
+def _range(images: NDArray[Any]) -> tuple[float, float]:
+    """Return what is black and what is white, as when fitting."""
+    low, high = float(images.min()), float(images.max())
+    if images.dtype == np.uint8:
+        return 0.0, 255.0 if high >= DARK else max(high, 1.0)
+    if not np.isfinite(low + high):
+        raise ValueError(
+            "images must be finite; got NaN or infinity: drop such images."
+        )
+    if low >= 0 and high <= 1:
+        return 0.0, 1.0
+    return low, high if high > low else low + abs(low)
