@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+_NEVER_NONE = {str, int, bool}
+
 
 def as_array(name: str, value: torch.Tensor) -> NDArray[Any]:
     """Bring a tensor to NumPy.
@@ -66,7 +68,7 @@ def is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
     # NumPy's strings of any length say themselves what stands for a missing one.
     na = getattr(column.dtype, "na_object", None)
     labels = column.tolist()
-    found = [v is na or (type(v) is not str and _is_none(v)) for v in labels]
+    found = [v is na or (type(v) not in _NEVER_NONE and _is_none(v)) for v in labels]
     return np.array(found, dtype=bool)
 
 
@@ -81,3 +83,23 @@ def _is_none(value: Any) -> bool:
     except (ArithmeticError, TypeError, ValueError):
         # An integer that no float can hold, or an array, which is not one label.
         return False
+
+
+def is_on_disk(X: Any) -> bool:
+    """Say whether an array is a view of a memory-mapped file.
+
+    Parameters
+    ----------
+    X : object
+        Any.
+
+    Returns
+    -------
+    bool
+        Not of a copy, which is in memory.
+    """
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return getattr(X, "_mmap", None) is not None
+        X = X.base
+    return False

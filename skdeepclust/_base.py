@@ -45,9 +45,15 @@ from skdeepclust.training import (
     fingerprint,
     fit_task,
     resolve_device,
+    telling_memory,
     without_autocast,
 )
-from skdeepclust.training.inputs import sample_shape
+from skdeepclust.training.inputs import (
+    check_columns,
+    check_grey,
+    check_new,
+    sample_shape,
+)
 from skdeepclust.views import seeded_globals
 
 _UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_start")
@@ -123,9 +129,13 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         state = random.get_state() if drawn else None
         try:
             # Whatever mode of torch the caller is in, there have to be gradients.
-            with torch.inference_mode(False), torch.enable_grad():
+            with (
+                torch.inference_mode(False),
+                torch.enable_grad(),
+                self._telling_memory(),
+            ):
                 self._fit(X, y)
-        except BaseException as error:
+        except BaseException:
             # Nothing half-fitted is left behind, whatever went wrong: either what was
             # to be gone on with, or nothing.
             self._forget()
@@ -133,11 +143,6 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             if drawn:
                 # The same call draws the same again, and goes on from its checkpoint.
                 random.set_state(state)
-            if _is_out_of_memory(error):
-                raise MemoryError(
-                    f"{type(self).__name__} ran out of memory: lower batch_size="
-                    f"{self.batch_size}, or pass fewer samples. {error}"
-                ) from error
             raise
         return self
 
@@ -163,7 +168,8 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:
         goes_on = self._goes_on()
-        X, shape = self._validate(given, reset=not goes_on, min_samples=2)
+        # With `warm_start` weights go with the scale that they were learnt at.
+        X, spec = self._validate(given, reset=not goes_on, min_samples=2)
         if self.n_clusters != "auto" and len(X) < self.n_clusters:
             raise ValueError(
                 f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
@@ -176,14 +182,12 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
                 f"none. {error}"
             ) from error
         self._check_together()
-        # The weights go with the scale that they were learnt at.
-        spec = self._spec if goes_on else InputSpec.from_data(X, shape)
         device = resolve_device(self.device)
         group = current_group(device)
         if group.n_processes > 1:
-            told = fingerprint(self._told(_OWN), X, shape)
+            told = fingerprint(self._told(_OWN), X, spec.shape)
             group.check(told, len(X), self.batch_size)
-        checkpoint = self._checkpoint(X, shape, device, group)
+        checkpoint = self._checkpoint(X, spec.shape, device, group)
         seeds = check_random_state(self.random_state).randint(
             np.iinfo(np.int32).max, size=self.n_init
         )
@@ -214,7 +218,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             )
         self._remember(spec)
         with self._seeded(seeds[0], device), without_autocast(device):
-            batches = Batches(X, spec, device, group)
+            batches = Batches(X, spec, device, group, self.batch_size)
             self._keep(runs, batches, float_dtype(X.dtype), task)
         task.end({} if predicts else None)
         checkpoint.finish()
@@ -226,7 +230,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         if self.n_clusters != "auto":
             return int(self.n_clusters)
         places = draw_places(len(X), seed)
-        batches = Batches(X[places], spec, device)
+        batches = Batches(X[places], spec, device, batch_size=self.batch_size)
         count = count_clusters(batches.rows(np.arange(len(places))), seed=seed)
         if not count.structured:
             warn_no_structure(count.n_clusters)
@@ -273,27 +277,37 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
 
     def _validate(
         self, X: Any, *, reset: bool, min_samples: int = 1
-    ) -> tuple[np.ndarray, tuple[int, ...]]:
-        X, array_shape = as_rows(X, image_shape=self.image_shape)
-        if not reset and array_shape is not None:
-            fitted = self._spec.shape
-            if array_shape != fitted and len(fitted) == 3:
-                raise ValueError(
-                    f"X has images of shape {array_shape} (channels, height, width), "
-                    f"but {type(self).__name__} was fitted on {fitted}."
-                )
-        X = validate_data(
-            self,
-            X,
-            reset=reset,
-            # Other types become float64, which holds more integers exactly.
-            dtype=[np.float64, np.float32, np.uint8],
-            ensure_min_samples=min_samples,
+    ) -> tuple[np.ndarray, InputSpec]:
+        rows = as_rows(X, image_shape=self.image_shape)
+        if reset:
+            check_grey(rows, self.image_shape)
+        else:
+            check_new(rows, self._spec.shape, self._spec.n_dims)
+        try:
+            validated = validate_data(
+                self,
+                rows.values,
+                reset=reset,
+                # Other types become float64, which holds more integers exactly.
+                dtype=[np.float64, np.float32, np.uint8],
+                ensure_min_samples=min_samples,
+            )
+        except (TypeError, ValueError) as error:
+            check_columns(X, error)
+            raise
+        ordered = rows.in_order(validated)
+        if reset:
+            shape = sample_shape(validated.shape[1], rows.shape, self.image_shape)
+            return ordered, InputSpec.from_data(ordered, shape, rows.n_dims)
+        if self._spec.unit is not None:
+            self._spec.unit.check(ordered)
+        return ordered, self._spec
+
+    def _telling_memory(self) -> AbstractContextManager[None]:
+        return telling_memory(
+            type(self).__name__,
+            f"lower batch_size={self.batch_size}, or pass fewer samples",
         )
-        if not reset:
-            self._spec.check_unit(X)
-            return X, self._spec.shape
-        return X, sample_shape(X.shape[1], array_shape, self.image_shape)
 
     def _seeded(self, seed: int, device: torch.device) -> AbstractContextManager[None]:
         """Return the scope in which a user's module may draw from the globals.
@@ -375,10 +389,3 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         """Return the fitted attributes as if `run` had stopped now, for callbacks."""
         # Nothing can be asked of an estimator that does not predict.
         return None
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    # The allocator of the CPU has no error of its own.
-    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
-        isinstance(error, RuntimeError) and "allocate memory" in str(error)
-    )

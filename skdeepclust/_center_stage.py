@@ -139,6 +139,7 @@ class CenterStage(Remembering):
                 {
                     "params": self.network.autoencoder.parameters(),
                     "lr": params.center_learning_rate,
+                    "name": "center_learning_rate",
                 }
             ],
             self.terms,

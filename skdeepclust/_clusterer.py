@@ -186,8 +186,8 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples,)
             Cluster of each sample, as in `labels_`.
         """
-        batches = self._batches(X)
-        labels = self._map(batches, self.network_).argmax(1)
+        with self._telling_memory():
+            labels = self._map(self._batches(X), self.network_).argmax(1)
         return labels.cpu().numpy().astype(np.int64)
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -203,8 +203,8 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples, n_clusters)
             Rows sum to 1; column k belongs to label k.
         """
-        batches = self._batches(X)
-        logits = self._map(batches, self.network_)
+        with self._telling_memory():
+            logits = self._map(self._batches(X), self.network_)
         return torch.softmax(logits.cpu().double(), 1).numpy()
 
     def transform(self, X: Any) -> np.ndarray:
@@ -221,11 +221,10 @@ class BaseDeepClusterer(
             The latent representation; of type float32 for data of type float32 or
             uint8, else float64.
         """
-        check_is_fitted(self)
-        X, _ = self._validate(X, reset=False)
-        batches = Batches(X, self._spec, self._device)
-        embedding = self._map(batches, self.network_.embed).cpu().numpy()
-        return embedding.astype(float_dtype(X.dtype), copy=False)
+        with self._telling_memory():
+            batches = self._batches(X)
+            embedding = self._map(batches, self.network_.embed).cpu().numpy()
+        return embedding.astype(float_dtype(batches.dtype), copy=False)
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return how well the clusters follow the neighbourhoods of `X`.
@@ -246,14 +245,15 @@ class BaseDeepClusterer(
         float
             At most 1.
         """
-        batches = self._batches(X)
-        encoded = _encode(self.network_, partial(self._map, batches))
+        with self._telling_memory():
+            batches = self._batches(X, min_samples=2)
+            encoded = _encode(self.network_, partial(self._map, batches))
         return neighbor_modularity(*encoded)
 
-    def _batches(self, X: Any) -> Batches:
+    def _batches(self, X: Any, *, min_samples: int = 1) -> Batches:
         check_is_fitted(self)
-        X, _ = self._validate(X, reset=False)
-        return Batches(X, self._spec, self._device)
+        X, spec = self._validate(X, reset=False, min_samples=min_samples)
+        return Batches(X, spec, self._device, batch_size=self.batch_size)
 
     def _map(self, batches: Batches, function: Callable[[Tensor], Tensor]) -> Tensor:
         with self._seeded(0, self._device):

@@ -176,10 +176,12 @@ class GraphStages(Remembering):
                 {
                     "params": self.network.autoencoder.parameters(),
                     "lr": params.joint_learning_rate,
+                    "name": "joint_learning_rate",
                 },
                 {
                     "params": self.network.head.parameters(),
                     "lr": params.head_learning_rate,
+                    "name": "head_learning_rate",
                 },
             ],
             self.joint_terms,

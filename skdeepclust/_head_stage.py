@@ -64,6 +64,7 @@ def head_stage(
             {
                 "params": network.head.parameters(),
                 "lr": estimator.head_learning_rate,
+                "name": "head_learning_rate",
             }
         ],
         step,
@@ -120,6 +121,7 @@ def label_stage(
                     *network.head.parameters(),
                 ],
                 "lr": min(estimator.learning_rate, _PEAK),
+                "name": "learning_rate",
             }
         ],
         step,

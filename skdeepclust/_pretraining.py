@@ -1,5 +1,6 @@
 """Stage 0, which every estimator shares: an encoder before there are clusters."""
 
+import math
 from typing import Any
 
 import torch
@@ -8,8 +9,12 @@ from torch import Tensor, nn
 from skdeepclust import losses
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import Batches, Stage
+from skdeepclust.training.stage import count_batches
 from skdeepclust.views import Views
 from skdeepclust.views.tables import mask_features
+
+_GAP = 0.025  # of similarities that tell nothing, from their being the same
+_SOME = 1000  # samples whose variance is that of all
 
 
 def resolve_pretraining(pretraining: str, has_views: bool) -> str:
@@ -96,15 +101,31 @@ def pretraining_stage(
         loss = losses.reconstruction(x, x_hat) / x[0].numel()
         return {"loss": loss, "reconstruction": loss}
 
+    if contrastive:
+        n_views = 2 * (
+            len(batches) // count_batches(len(batches), estimator.batch_size)
+        )
+        chance = math.log(n_views - 1) - _GAP / estimator.temperature
+    else:
+        some = torch.arange(min(len(batches), _SOME), device=batches.device)
+        # Whoever knows nothing of a sample guesses the mean.
+        chance = float(batches.take(some).var(0, correction=0).mean())
     trained: nn.Module = (
         network.autoencoder.encoder if contrastive else network.autoencoder
     )
     return Stage(
         "pretraining",
         n_epochs,
-        [{"params": [*trained.parameters()], "lr": estimator.learning_rate}],
+        [
+            {
+                "params": [*trained.parameters()],
+                "lr": estimator.learning_rate,
+                "name": "learning_rate",
+            }
+        ],
         step,
         estimator.batch_size,
         schedule="one_cycle",
         required=True,
+        chance=chance,
     )

@@ -1,5 +1,6 @@
 """One training run, of one network from one seed."""
 
+import os
 import threading
 from collections.abc import Callable, Iterable
 from contextlib import ExitStack
@@ -13,6 +14,7 @@ from threadpoolctl import ThreadpoolController  # comes with scikit-learn
 from torch import nn
 
 from skdeepclust.networks import ClusterNetwork
+from skdeepclust.networks.drawing import OwnDraws
 from skdeepclust.training import (
     Alone,
     Batches,
@@ -92,17 +94,15 @@ def run_once(
     """
     own = isinstance(estimator.encoder, nn.Module)
     with ExitStack() as scope:
-        # Layers start from the global generators.
-        scope.enter_context(seeded_globals(seed, device))
-        with default_settings():
+        if own:
+            # A user's module may draw from the global generators: see `_seeded`.
+            scope.enter_context(seeded_globals(seed, device))
+        with OwnDraws(seed), default_settings():
             network = estimator._build_network(spec).to(device)
         check_trainable(network)
         group.same_weights(network)
-        if not own:
-            # Only a user's module may draw from them any more: see `_seeded`.
-            scope.close()
         generator = torch.Generator(device).manual_seed(seed)
-        batches = Batches(X, spec, device, group)
+        batches = Batches(X, spec, device, group, estimator.batch_size)
         run = Run(network, seed)
         if estimator._goes_on():
             estimator._take_over(run)
@@ -168,6 +168,16 @@ class _OneThread:
 
 
 _ONE_THREAD = _OneThread()
+
+
+def _open_anew() -> None:
+    # Another thread may have been within while the process was forked.
+    global _ONE_THREAD
+    _ONE_THREAD = _OneThread()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_open_anew)
 
 
 def run_on_one_thread(dtype: torch.dtype, *arguments: Any) -> Run:

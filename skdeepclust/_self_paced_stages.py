@@ -160,10 +160,12 @@ class SelfPacedStages(Remembering):
                 {
                     "params": self.network.autoencoder.encoder.parameters(),
                     "lr": params.fine_tune_learning_rate,
+                    "name": "fine_tune_learning_rate",
                 },
                 {
                     "params": self.network.head.parameters(),
                     "lr": params.head_learning_rate,
+                    "name": "head_learning_rate",
                 },
             ],
             self.pair_terms,
@@ -279,10 +281,12 @@ class SelfPacedStages(Remembering):
                 {
                     "params": self.network.autoencoder.parameters(),
                     "lr": params.center_learning_rate,
+                    "name": "center_learning_rate",
                 },
                 {
                     "params": self.network.head.parameters(),
                     "lr": params.head_learning_rate,
+                    "name": "head_learning_rate",
                 },
             ],
             step,

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Self
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -13,8 +14,9 @@ from skdeepclust._container import SCHEMA, migrate, parsing, read, write
 from skdeepclust._plain import plain, rich
 from skdeepclust._version import __version__
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import InputSpec, default_settings, resolve_device
-from skdeepclust.views import seeded_globals
+from skdeepclust.networks.drawing import OwnDraws
+from skdeepclust.networks.packing import packed
+from skdeepclust.training import InputSpec, Unit, default_settings, resolve_device
 
 _KIND = "estimator"
 # What networks are built from. Where these are changed after `fit`, the fitted network
@@ -28,6 +30,8 @@ _BUILT_FROM = (
     "pretraining",
     "precision",
 )
+_MODULES = ("encoder", "augmentation")
+"""Parameters that may be modules."""
 
 
 class StatefulEstimator(SparseParamsMixin):
@@ -48,8 +52,8 @@ class StatefulEstimator(SparseParamsMixin):
         raise NotImplementedError
 
     def _new_network(self, spec: InputSpec) -> ClusterNetwork:
-        """Build a network that is to get its weights, and draw from no generator."""
-        with seeded_globals(0, torch.device("cpu")), default_settings():
+        """Build a network that is to get its weights."""
+        with OwnDraws(0), default_settings():
             return self._build_network(spec)
 
     def _remember(self, spec: InputSpec) -> None:
@@ -73,8 +77,31 @@ class StatefulEstimator(SparseParamsMixin):
                 for name, value in self.network_.state_dict().items()
             }
         if "_spec" in state:
-            state["_spec"] = vars(self._spec)
+            unit = self._spec.unit
+            told = {**vars(self._spec), "unit": None if unit is None else vars(unit)}
+            state["_spec"] = told
+        # One copy for both: the encoder and what the network was built from.
+        copies: dict[int, nn.Module] = {}
+
+        def pack(held: dict[str, Any]) -> dict[str, Any]:
+            for name in _MODULES:
+                module = held.get(name)
+                if isinstance(module, nn.Module):
+                    if id(module) not in copies:
+                        copies[id(module)] = packed(module)
+                    held = {**held, name: copies[id(module)]}
+            return held
+
+        state = pack(state)
+        if "_built" in state:
+            state["_built"] = pack(state["_built"])
         return {**plain(state), "_schema": SCHEMA, "_version": __version__}
+
+    def __copy__(self) -> Self:
+        """Return another estimator with the same attributes, not copied."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Rebuild the network from its arrays, on the device that is there."""
@@ -85,7 +112,7 @@ class StatefulEstimator(SparseParamsMixin):
         arrays, spec = state.get("network_"), state.get("_spec")
         super().__setstate__(state)
         if spec is not None:
-            self._spec = InputSpec(**spec)
+            self._spec = _spec_of(spec)
         if arrays is None:
             return
         # As it was at `fit`, whatever its parameters are by now.
@@ -94,7 +121,7 @@ class StatefulEstimator(SparseParamsMixin):
         fitted.__dict__.update({**vars(self), **self._built})
         network = fitted._new_network(self._spec)
         network.load_state_dict(
-            {name: torch.from_numpy(value.copy()) for name, value in arrays.items()}
+            {name: torch.from_numpy(np.array(value)) for name, value in arrays.items()}
         )
         try:
             device = resolve_device(self.device)
@@ -240,6 +267,12 @@ def load(path: str | os.PathLike[str], **code: Any) -> Any:
     GraphContrastiveClustering(n_clusters=3)
     """
     return StatefulEstimator.load(path, **code)
+
+
+def _spec_of(told: dict[str, Any]) -> InputSpec:
+    unit = None if told["unit"] is None else Unit(**told["unit"])
+    # A copy: a loaded file that stays on disk may not be written to.
+    return InputSpec(**{**told, "offset": np.array(told["offset"]), "unit": unit})
 
 
 def _subclasses(cls: type[StatefulEstimator]) -> Iterator[type[StatefulEstimator]]:

@@ -331,6 +331,7 @@ class _SubspaceStages:
                 {
                     "params": self.network.autoencoder.parameters(),
                     "lr": self.params.joint_learning_rate,
+                    "name": "joint_learning_rate",
                 }
             ],
             self.terms,

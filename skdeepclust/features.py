@@ -1,9 +1,7 @@
 """Features of a torch module, as a transformer of scikit-learn."""
 
 import copy
-import io
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -16,16 +14,19 @@ from sklearn.base import (
 )
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
-from torch.nn.parameter import is_lazy
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
-from skdeepclust.networks.backbone import copied_in_float32
+from skdeepclust.networks.backbone import own_copy
+from skdeepclust.networks.packing import packed
 from skdeepclust.training import (
     as_rows,
+    block_rows,
     resolve_device,
     sample_shape,
+    telling_memory,
     without_autocast,
 )
+from skdeepclust.training.inputs import check_columns, check_grey, check_new
 from skdeepclust.views import seeded_globals
 
 __all__ = ["FeatureExtractor"]
@@ -47,8 +48,8 @@ class FeatureExtractor(
         height, width) to something that `output` makes features of. Give it layers
         that scale or normalise images as those that it has learnt from.
     batch_size : int, default=256
-        Samples that go through the module at once. The last batch is padded: the
-        features of a sample do not depend on the others.
+        Most samples that go through the module at once; of large ones fewer do. The
+        last batch is padded: features hardly depend on the other samples, by 1e-6.
     device : str or torch.device, default="auto"
         Where the module runs. "auto" takes an accelerator if there is one.
     image_shape : tuple of int, default=None
@@ -133,8 +134,7 @@ class FeatureExtractor(
             The fitted transformer.
         """
         X, shape = self._validate(X, reset=True)
-        size = min(2, self.batch_size)
-        self._n_features_out = self._extract(X[:1], shape, size).shape[1]
+        self._n_features_out = self._extract(X[:1], shape).shape[1]
         self._shape = shape
         return self
 
@@ -154,43 +154,53 @@ class FeatureExtractor(
             Of type float32.
         """
         X, shape = self._validate(X, reset=False)
-        return self._extract(X, shape, self.batch_size)
+        return self._extract(X, shape)
 
     # ---------------------------------------------------------------- computation
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
-        X, array_shape = as_rows(X, image_shape=self.image_shape)
+        rows = as_rows(X, image_shape=self.image_shape)
         fitted = None if reset else getattr(self, "_shape", None)
-        if fitted is not None and array_shape not in (None, fitted):
-            raise ValueError(
-                f"X has images of shape {array_shape} (channels, height, width), but "
-                f"{type(self).__name__} was fitted on samples of shape {fitted}."
+        if fitted is None:
+            check_grey(rows, self.image_shape)
+        else:
+            check_new(rows, fitted, rows.n_dims)
+        try:
+            validated = validate_data(
+                self, rows.values, reset=reset, dtype=[np.float64, np.float32, np.uint8]
             )
-        X = validate_data(
-            self, X, reset=reset, dtype=[np.float64, np.float32, np.uint8]
-        )
-        return X, fitted or sample_shape(X.shape[1], array_shape, self.image_shape)
+        except (TypeError, ValueError) as error:
+            check_columns(X, error)
+            raise
+        shape = fitted or sample_shape(validated.shape[1], rows.shape, self.image_shape)
+        return rows.in_order(validated), shape
 
-    def _extract(
-        self, X: np.ndarray, shape: tuple[int, ...], batch_size: int
-    ) -> np.ndarray:
+    def _extract(self, X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
         device = resolve_device(self.device)
-        module = copied_in_float32("module", self.module, device).eval()
-        dtype = torch.uint8 if X.dtype == np.uint8 else torch.float32
+        n_rows = block_rows(len(X), shape, self.batch_size, device)
+        n_rows = min(n_rows, self.batch_size)
+        module = own_copy("module", self.module, device).eval()
+        dtype = np.uint8 if X.dtype == np.uint8 else np.float32
         features = []
         # The module may draw from the global generators.
-        with torch.no_grad(), seeded_globals(0, device), without_autocast(device):
-            for start in range(0, len(X), batch_size):
-                rows = torch.tensor(
-                    X[start : start + batch_size], dtype=dtype, device="cpu"
-                )
+        with (
+            torch.no_grad(),
+            seeded_globals(0, device),
+            without_autocast(device),
+            telling_memory(
+                type(self).__name__,
+                f"lower batch_size={self.batch_size}, or pass fewer samples",
+            ),
+        ):
+            for start in range(0, len(X), n_rows):
+                # Of any order in memory, which torch would not take.
+                part = np.array(X[start : start + n_rows], dtype=dtype, order="C")
+                rows = torch.from_numpy(part)
                 # Of one size: in float32 the last digit depends on how many samples
                 # are computed at once.
-                batch = torch.zeros(
-                    batch_size, *shape, dtype=torch.float32, device=device
-                )
+                batch = torch.zeros(n_rows, *shape, dtype=torch.float32, device=device)
                 batch[: len(rows)] = rows.to(device).reshape(-1, *shape)
-                if dtype == torch.uint8:
+                if dtype == np.uint8:
                     batch /= 255
                 features.append(self._run(module, batch)[: len(rows)].detach().cpu())
         table: np.ndarray = torch.cat(features).numpy()
@@ -238,7 +248,7 @@ class FeatureExtractor(
         """Return the state, with the module's weights as NumPy arrays."""
         state = dict(super().__getstate__())
         if isinstance(self.module, nn.Module):
-            state["module"] = _packed(self.module)
+            state["module"] = packed(self.module)
         return state
 
     def __copy__(self) -> "FeatureExtractor":
@@ -252,74 +262,3 @@ class FeatureExtractor(
         tags.transformer_tags.preserves_dtype = ["float32"]
         tags.requires_fit = False
         return tags
-
-
-@dataclass(eq=False)
-class _Packed:
-    """A tensor of a module as an array: the same bytes in every process.
-
-    Copied or loaded, it is a tensor again, on the CPU.
-    """
-
-    array: np.ndarray
-    dtype: str
-    strides: tuple[int, ...]
-    requires_grad: bool | None
-    """None for a buffer, which is not trained."""
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (self.array, self.dtype, self.strides, self.requires_grad)
-
-
-def _unpacked(
-    array: np.ndarray, dtype: str, strides: tuple[int, ...], requires_grad: bool | None
-) -> Tensor:
-    # In the layout that it had: the last digits of what is computed depend on it.
-    tensor = torch.empty_strided(array.shape, strides, dtype=getattr(torch, dtype))
-    tensor.copy_(torch.from_numpy(array))
-    if requires_grad is None:
-        return tensor
-    return nn.Parameter(tensor, requires_grad=requires_grad)
-
-
-@dataclass(eq=False)
-class _Scripted:
-    """A module that was traced or scripted, which pickle knows nothing of, as bytes."""
-
-    content: bytes
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unscripted, (self.content,)
-
-
-def _unscripted(content: bytes) -> nn.Module:
-    module: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
-    return module
-
-
-def _packed(module: nn.Module) -> nn.Module:
-    """Copy a module with `_Packed` in place of its tensors."""
-    memo: dict[int, Any] = {}
-    tensors = [*module.parameters(), *module.buffers()]
-    for part in module.modules():
-        if isinstance(part, torch.jit.ScriptModule):
-            torch.jit.save(part, buffer := io.BytesIO())
-            memo[id(part)] = _Scripted(buffer.getvalue())
-        else:
-            tensors += [v for v in vars(part).values() if isinstance(v, Tensor)]
-    for tensor in tensors:
-        if is_lazy(tensor):
-            continue  # without values
-        # A copy, which has no gaps, in whichever layout it is.
-        bare = tensor.detach().cpu().clone()
-        # NumPy has no bfloat16; every one is a float32.
-        known = bare.float() if bare.dtype == torch.bfloat16 else bare
-        memo[id(tensor)] = _Packed(
-            # Row by row, for the strides of an array are part of its hash.
-            np.array(known.numpy(), order="C"),
-            str(bare.dtype).removeprefix("torch."),
-            bare.stride(),
-            tensor.requires_grad if isinstance(tensor, nn.Parameter) else None,
-        )
-    # What the memo knows is taken from it, and not copied. Shared tensors stay so.
-    return copy.deepcopy(module, memo)

@@ -53,8 +53,10 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
 
     Raises
     ------
+    TypeError
+        If labels cannot be sorted, as numbers among strings cannot.
     ValueError
-        If an argument is empty or not 1-D, lacks labels, or their lengths differ.
+        If an argument is empty or not 1-D, has missing labels, or their lengths differ.
 
     References
     ----------
@@ -101,8 +103,10 @@ def normalized_mutual_info(
 
     Raises
     ------
+    TypeError
+        If labels cannot be sorted, as numbers among strings cannot.
     ValueError
-        If an argument is empty or not 1-D, lacks labels, their lengths differ, or
+        If an argument is empty or not 1-D, has missing labels, their lengths differ, or
         `average_method` is unknown.
 
     References
@@ -129,7 +133,8 @@ def normalized_mutual_info(
 def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
     """Rename clusters to the classes that they match best.
 
-    The map is the one of `clustering_accuracy`.
+    The map is the one of `clustering_accuracy`. Classes and clusters that are left, and
+    have no samples in common, are paired in sorted order.
 
     Parameters
     ----------
@@ -146,8 +151,10 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
 
     Raises
     ------
+    TypeError
+        If labels cannot be sorted, as numbers among strings cannot.
     ValueError
-        If an argument is empty or not 1-D, lacks labels, their lengths differ, or
+        If an argument is empty or not 1-D, has missing labels, their lengths differ, or
         `y_true` does not hold integers, or some too large for more to follow.
 
     Examples
@@ -209,10 +216,12 @@ def neighbor_modularity(
 
     Raises
     ------
+    TypeError
+        If `labels` cannot be sorted, as numbers among strings cannot.
     ValueError
         If `embedding` is not 2-D with 2 rows or more, holds a value that is not
-        finite, `labels` is not 1-D of the same length or lacks some, or `n_neighbors`
-        is not a positive integer.
+        finite, `labels` is not 1-D of the same length or has missing ones, or
+        `n_neighbors` is not a positive integer.
 
     References
     ----------

@@ -41,6 +41,21 @@ QUICK = {"pretrain_epochs": 2, "center_epochs": 2}
 """Overrides for tests that need a fit but no good one."""
 
 
+def assert_a_center_for_each_cluster(model, X, n_clusters):
+    """The label of any sample finds a row, which is NaN for clusters without samples."""
+    centers = model.cluster_centers_
+    assert centers.shape == (n_clusters, model.embedding_.shape[1])
+    assert centers[model.predict(X)].shape == model.embedding_.shape
+    used = np.unique(model.labels_)
+    assert len(used) < n_clusters
+    np.testing.assert_array_equal(
+        np.isnan(centers).all(axis=1), ~np.isin(np.arange(n_clusters), used)
+    )
+    for k in used:
+        mean = model.embedding_[model.labels_ == k].mean(axis=0)
+        np.testing.assert_allclose(centers[k], mean, atol=1e-6)
+
+
 @pytest.fixture
 def tiny():
     """Make an estimator that fits in well under a second."""

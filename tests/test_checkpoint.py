@@ -149,7 +149,7 @@ CASES = [
     ("tiny", {"early_stopping": True, "n_iter_no_change": 2, "tol": 0.5}),
     ("tiny", {"augmentation": None, "denoising": 0.2}),
     ("tiny", {"center_epochs": 0, "head_epochs": 0, "contrastive_epochs": 6}),
-    ("tiny_graph", {"center_epochs": 3, "graph_update_interval": 1}),
+    ("tiny_graph", {"graph_update_interval": 1}),
     ("tiny_graph", {"graph": "self_expression", "init": "kmeans"}),
     ("tiny_graph", {"early_stopping": True, "n_iter_no_change": 2, "tol": 0.5}),
     ("tiny_graph", {"level": "instance", "input_neighbors": False}),

@@ -38,7 +38,7 @@ def mapped(request, blobs, images, tmp_path):
 def test_batches_of_a_file_are_those_of_memory(mapped):
     both = []
     for X in mapped:
-        rows, shape = as_rows(X)
+        rows, shape = as_rows(X)[:2]
         spec = InputSpec.from_data(rows, shape or (rows.shape[1],))
         both.append(Batches(rows, spec, CPU))
     inside, outside = both
@@ -76,8 +76,7 @@ def test_fit_reads_a_file_batch_by_batch(tiny, mapped, monkeypatch):
     ids=["uint8", "unit"],
 )
 def test_tensor_of_images_is_not_copied(tiny, X):
-    rows, shape = tiny()._validate(X, reset=True)
-    batches = Batches(rows, InputSpec.from_data(rows, shape), CPU)
+    batches = Batches(*tiny()._validate(X, reset=True), CPU)
     assert batches.data.data_ptr() == X.data_ptr()
 
 
@@ -85,7 +84,7 @@ def test_table_in_blocks_is_scaled_as_a_whole(blobs, monkeypatch):
     X = blobs[0].astype(np.float32)
     whole = InputSpec.from_data(X, (6,))
     stored = whole.store(X)
-    monkeypatch.setattr("skdeepclust.training.data._BLOCK", 100)
+    monkeypatch.setattr("skdeepclust.training.units._BLOCK", 100)
     blocks = InputSpec.from_data(X, (6,))
     np.testing.assert_allclose(blocks.offset, whole.offset, rtol=1e-12)
     assert blocks.scale == pytest.approx(whole.scale, rel=1e-12)

@@ -134,6 +134,17 @@ def test_silhouette_scorer_at_its_limits(blobs, labels, expected):
     assert silhouette_scorer(Fixed(labels), blobs[0][:10]) == expected
 
 
+@pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
+def test_scorers_refuse_missing_labels(scorer, blobs):
+    X = blobs[0][:4]
+    with pytest.raises(ValueError, match=r"^labels has 1 labels that are missing"):
+        scorer(Fixed([0, 1, np.nan, 1]), X)
+    with pytest.raises(TypeError, match=r"^labels must hold labels that can be sorted"):
+        scorer(Fixed(np.array(["a", 1, "b", 2], dtype=object)), X)
+    names = scorer(Fixed(np.array(["a", "b", "b", "a"], dtype=object)), X)
+    assert names == scorer(Fixed([0, 1, 1, 0]), X)
+
+
 def test_silhouette_scorer_draws_the_same_samples(model, blobs, monkeypatch):
     X, _ = blobs
     whole = silhouette_scorer(model, X)
@@ -355,9 +366,8 @@ def kmeans():
     return KMeans(3, n_init=2, random_state=0)
 
 
-def counts(name):
-    """Say whether a scorer has something to count on other estimators than ours."""
-    return "n_refits=0" not in name
+# Of other estimators than ours there are no views.
+WITHOUT_VIEWS = {name: s for name, s in SCORERS.items() if "n_refits=0" not in name}
 
 
 def test_scorers_show_their_names(name):
@@ -431,10 +441,9 @@ def test_scorers_take_estimators_of_other_packages(blobs):
 
 @pytest.mark.parametrize("routing", [False, True])
 @pytest.mark.parametrize("kind", ["one", "several"])
+@pytest.mark.parametrize("name", WITHOUT_VIEWS)
 def test_scorers_score_in_searches(name, kind, routing, kmeans, blobs):
     X, y = blobs
-    if not counts(name):
-        pytest.skip("no views of other estimators")
     scorer, grid = SCORERS[name], {"n_clusters": [2, 3]}
     scoring = scorer if kind == "one" else {"own": scorer, "accuracy": accuracy_scorer}
     key = "score" if kind == "one" else "own"
@@ -457,10 +466,13 @@ def test_scorers_score_in_searches(name, kind, routing, kmeans, blobs):
 
 def test_scorers_score_without_classes_in_searches(kmeans, blobs):
     X, _ = blobs
-    scoring = {name: LABEL_FREE[name] for name in LABEL_FREE if counts(name)}
+    scoring = {name: s for name, s in WITHOUT_VIEWS.items() if name in LABEL_FREE}
     for routing in (False, True):
         with config_context(enable_metadata_routing=routing):
-            found = cross_validate(kmeans, X, scoring=scoring, error_score="raise")
+            # The oldest scikit-learn routes no parameters only where they are empty.
+            found = cross_validate(
+                kmeans, X, scoring=scoring, error_score="raise", params={}
+            )
         for name in scoring:
             assert np.isfinite(found[f"test_{name}"]).all()
 

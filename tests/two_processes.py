@@ -32,7 +32,7 @@ def itself(batch):
 
 # One stage of one epoch, in which nothing is drawn but the order of the samples.
 ONE = {
-    **dict.fromkeys(["pretrain_epochs", "center_epochs", "head_epochs"], 0),
+    **dict.fromkeys(["pretrain_epochs", "head_epochs"], 0),
     "augmentation": itself,
     "batch_size": 30,
 }
@@ -43,7 +43,7 @@ ONE_NEIGHBOR = {
     "init": "kmeans",
     "consensus": False,
 }
-NO_PAIRS = {**ONE, "contrastive_epochs": 0}
+NO_PAIRS = {**ONE, "center_epochs": 0, "contrastive_epochs": 0}
 # Adam enlarges rounding in proportion to the learning rate.
 STEADY, STEADY_GRAPH = (
     {**parameters, "head_learning_rate": 1e-3} for parameters in (TINY, TINY_GRAPH)
@@ -60,6 +60,7 @@ EXACT = {
         {
             **STEADY,
             **ONE,
+            "center_epochs": 0,
             "contrastive_epochs": 1,
             "fine_tune_learning_rate": 1e-3,
             "pair_similarity": "cosine",  # a random head is sure of no pair
@@ -74,10 +75,6 @@ EXACT = {
         "DeepSubspaceClustering",
         {**TINY_SUBSPACE, "pretrain_epochs": 0, "joint_epochs": 1, "batch_size": 30},
     ),
-}
-EXACT = {
-    name: (cls, {key: 0 if key[:4] == "min_" else v for key, v in parameters.items()})
-    for name, (cls, parameters) in EXACT.items()
 }
 WHOLE = {
     "self_paced": (SELF_PACED, {**TINY, "batch_size": 70}),

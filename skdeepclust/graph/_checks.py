@@ -55,7 +55,7 @@ def _check_choice(name: str, value: str, allowed: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {names}; got {value!r}: pass one.")
 
 
-def _check_graphs(name: str, graphs: Any) -> list[tuple[sp.csr_matrix, float]]:
+def _check_graphs(name: str, graphs: Any) -> list[tuple[sp.csr_matrix, Any]]:
     """Return the weights of graphs of the same nodes, and the sum of each."""
     if sp.issparse(graphs) or getattr(graphs, "ndim", None) == 2:
         raise ValueError(
@@ -77,7 +77,7 @@ def _check_graphs(name: str, graphs: Any) -> list[tuple[sp.csr_matrix, float]]:
     return checked
 
 
-def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, float]:
+def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, Any]:
     if isinstance(graph, Tensor):
         graph = as_array(name, graph)
     try:
@@ -111,12 +111,12 @@ def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, float]:
             f"edges, or pass absolute values."
         )
     with np.errstate(over="ignore"):
-        total = float(matrix.sum())
+        total = matrix.sum()
     if not np.finfo(np.float64).tiny <= total < np.inf and most > 0:
         # The sum is too large or too small to divide by, but only ratios count.
         weights = weights.copy()
         weights.data /= most
-        total, most = float(weights.sum()), 1.0
+        total, most = weights.sum(), 1.0
     _check_symmetry(name, weights, _ROUNDING * most)
     return weights, total
 

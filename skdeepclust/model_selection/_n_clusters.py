@@ -134,7 +134,7 @@ def estimate_n_clusters(
     5
     """
     rows = check_array(
-        as_rows(X)[0],
+        as_rows(X).values,
         dtype=[np.float64, np.float32],
         ensure_min_samples=4,
         input_name="X",

@@ -15,6 +15,7 @@ from sklearn.utils import check_array
 
 from skdeepclust._clusterer import BaseDeepClusterer
 from skdeepclust._compat import ClusterScorer, check_methods
+from skdeepclust._labels import check_column, number_labels
 from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
 
@@ -47,7 +48,9 @@ class _SilhouetteScorer(ClusterScorer):
     Raises
     ------
     TypeError
-        If the estimator does not predict.
+        If the estimator does not predict, or labels that cannot be sorted.
+    ValueError
+        If it predicts labels that are missing.
 
     Examples
     --------
@@ -63,7 +66,7 @@ class _SilhouetteScorer(ClusterScorer):
 
     def _value(self, estimator: Any, X: Any) -> float:
         model, X = _last_step(estimator, X)
-        labels = model.predict(X)
+        labels = _predicted(model, X)
         embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
         rows = check_array(
             embedding,
@@ -170,8 +173,8 @@ class StabilityScorer(ClusterScorer):
             pairs = combinations(views, 2)
             agreements.append(np.mean([_agreement(*pair) for pair in pairs]))
         if self.n_refits:
-            labels = model.predict(X)
-            refits = [_refit(model, X, int(seed)).predict(X) for seed in refit_seeds]
+            labels = _predicted(model, X)
+            refits = [_predicted(_refit(model, X, int(s)), X) for s in refit_seeds]
             agreements.append(np.mean([_agreement(labels, other) for other in refits]))
         if not agreements:
             raise ValueError(
@@ -204,7 +207,9 @@ class _DefaultStabilityScorer(ClusterScorer):
     Raises
     ------
     TypeError
-        If the estimator does not predict.
+        If the estimator does not predict, or labels that cannot be sorted.
+    ValueError
+        If it predicts labels that are missing.
 
     Examples
     --------
@@ -240,6 +245,11 @@ def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
             break
     check_methods(estimator, "predict")
     return estimator, X
+
+
+def _predicted(model: Any, X: Any) -> NDArray[np.intp]:
+    """Return the predicted clusters, numbered from 0."""
+    return number_labels("labels", check_column("labels", model.predict(X)))[1]
 
 
 def _labels_of_views(

@@ -1,7 +1,7 @@
 """Autoencoders: fully connected, convolutional, residual, or around a module.
 
 Every layer is initialised from torch's global generator. The caller decides
-on the seed, and wraps the construction in ``torch.random.fork_rng``.
+on the seed, and builds within `OwnDraws`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from .convolutional import (
     conv_encoder,
     is_image,
 )
+from .drawing import OwnDraws
 
 _DEFAULT_N_COMPONENTS = 20
 _MAX_NARROW = 500  # values per sample up to which narrow layers do
@@ -254,6 +255,8 @@ class _Around(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         own, *layers = self
         h = own(x)
+        if len(x) == 1 and h.numel() == self.n_outputs:
+            h = h.reshape(1, -1)  # a module may squeeze a batch of one
         if h.shape[:1] != x.shape[:1] or h.numel() != len(x) * self.n_outputs:
             raise ValueError(
                 f"encoder {type(own).__name__} maps a batch of shape {tuple(x.shape)} "
@@ -287,7 +290,7 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
         with (
             torch.no_grad(),
             torch.autocast("cpu", enabled=False),
-            torch.random.fork_rng(devices=[]),
+            OwnDraws(0),
         ):
             x = torch.zeros(2, *shape, dtype=torch.float32, device="cpu")
             output = module(x)

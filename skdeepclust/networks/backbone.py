@@ -240,6 +240,48 @@ def copied_in_float32(name: str, module: Module, device: torch.device) -> Module
     return own
 
 
+def own_copy(name: str, module: Module, device: torch.device) -> Module:
+    """Copy a user's module to compute with; weights that can stay are shared.
+
+    Parameters
+    ----------
+    name : str
+        The parameter that it came as, for messages.
+    module : torch.nn.Module
+        Any.
+    device : torch.device
+        Where the copy shall be.
+
+    Returns
+    -------
+    torch.nn.Module
+        The copy, in float32. Its mode and its buffers are its own.
+
+    Raises
+    ------
+    TypeError
+        If it has complex weights.
+    ValueError
+        If it cannot be copied.
+    """
+    weights = [*module.parameters()]
+    traced = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    ready = all(
+        weight.device == device and weight.dtype == torch.float32
+        for weight in weights
+        if not is_lazy(weight)
+    )
+    if traced or not ready or any(map(is_lazy, weights)):
+        return copied_in_float32(name, module, device)
+    try:
+        # What the memo knows is taken from it, and not copied.
+        own = copy.deepcopy(module, {id(weight): weight for weight in weights})
+    except Exception as error:
+        kind = type(module).__name__
+        raise ValueError(f"{name} {kind} cannot be copied: {error}") from error
+    return own.to(device, torch.float32)
+
+
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     """Load weights from a file of ``torch.save(module.state_dict(), path)``.
 

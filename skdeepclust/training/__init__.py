@@ -2,13 +2,14 @@
 
 from skdeepclust.training.callbacks import Task, fit_task
 from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, FileCheckpoint
-from skdeepclust.training.data import Batches, InputSpec
+from skdeepclust.training.data import Batches, InputSpec, block_rows
 from skdeepclust.training.device import (
     available_devices,
     compiled,
     default_settings,
     repeatable,
     resolve_device,
+    telling_memory,
     without_autocast,
 )
 from skdeepclust.training.distributed import ALONE, Alone, current_group
@@ -17,6 +18,7 @@ from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.inputs import as_rows, sample_shape
 from skdeepclust.training.loop import run_stages
 from skdeepclust.training.stage import AutoEpochs, Remembering, Stage, draw_seed
+from skdeepclust.training.units import Unit
 
 __all__ = [
     "ALONE",
@@ -33,8 +35,10 @@ __all__ = [
     "Remembering",
     "Stage",
     "Task",
+    "Unit",
     "as_rows",
     "available_devices",
+    "block_rows",
     "compiled",
     "current_group",
     "default_settings",
@@ -45,5 +49,6 @@ __all__ = [
     "resolve_device",
     "run_stages",
     "sample_shape",
+    "telling_memory",
     "without_autocast",
 ]

@@ -36,8 +36,8 @@ class Place:
         What its last refresh has returned.
     optimizer, scheduler : dict
         Their states, if the stage has begun.
-    first_loss : float or None
-        Of its first epoch.
+    first : dict of str to float, or None
+        The loss of its first epoch, and the largest weight before.
     """
 
     stage: int = 0
@@ -45,7 +45,7 @@ class Place:
     statistics: dict[str, float] = field(default_factory=dict)
     optimizer: dict[str, Any] = field(default_factory=dict)
     scheduler: dict[str, Any] = field(default_factory=dict)
-    first_loss: float | None = None
+    first: dict[str, float] | None = None
 
     def restore(self, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
         """Put optimiser and schedule where they were.

@@ -1,7 +1,7 @@
 """Arrays and tensors in, batches on a device out."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from copy import copy
 from dataclasses import dataclass
 from typing import Any
@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
+from skdeepclust._arrays import is_on_disk
 from skdeepclust.training.device import without_autocast
 from skdeepclust.training.distributed import ALONE, Alone
+from skdeepclust.training.units import Unit, parts_of
 
-INFERENCE_ROWS = 512
-_FEW_ROWS, _LARGE = 256, 4096  # of samples with more values than this
+_MOST_ROWS = 512  # of a block that passes a network in prediction
+_VALUES, _VALUES_FAST = 2**21, 2**24  # of its input: on a CPU, and elsewhere
 _MAX_SIDE = 32  # of images that are looked at as rows
-_BLOCK = 2**23  # values that are brought to float64 at once
 _LARGEST = float(np.finfo(np.float32).max)
-_NO_UNIT = 16.0  # what noise brings no image to whose black is 0 and white 1
 
 
 @dataclass(frozen=True)
@@ -36,14 +36,17 @@ class InputSpec:
     scale : float
         Then divided by; one value for all columns, which keeps the distances
         between rows in proportion.
-    largest_byte : int, default=0
-        The largest value of images of type uint8; 0 for all other data.
+    unit : Unit or None
+        Of images.
+    n_dims : int, default=2
+        Dimensions of the array that was fitted.
     """
 
     shape: tuple[int, ...]
     offset: NDArray[np.float64]
     scale: float
-    largest_byte: int = 0
+    unit: Unit | None = None
+    n_dims: int = 2
 
     @property
     def is_image(self) -> bool:
@@ -51,7 +54,9 @@ class InputSpec:
         return len(self.shape) == 3
 
     @classmethod
-    def from_data(cls, X: NDArray[Any], shape: tuple[int, ...]) -> "InputSpec":
+    def from_data(
+        cls, X: NDArray[Any], shape: tuple[int, ...], n_dims: int = 2
+    ) -> "InputSpec":
         """Learn offset and scale from the training data.
 
         Images of type uint8 are divided by 255; images of floats are left alone
@@ -65,6 +70,8 @@ class InputSpec:
             The validated training data, images flattened.
         shape : tuple of int
             The shape of one sample.
+        n_dims : int, default=2
+            Dimensions of the array that `X` was.
 
         Returns
         -------
@@ -77,20 +84,21 @@ class InputSpec:
             If a value lies beyond the range of float32.
         """
         if len(shape) == 3:
+            unit = Unit.of(X)
             if X.dtype == np.uint8:
-                return cls(shape, np.zeros(1), 255.0, int(X.max()))
-            low, high = float(X.min()), float(X.max())
+                return cls(shape, np.zeros(1), 255.0, unit, n_dims)
+            low, high = unit.low, unit.high
             _check_range(max(abs(low), abs(high)))
             if low >= 0.0 and high <= 1.0:
-                return cls(shape, np.zeros(1), 1.0)
-            return cls(shape, np.array([low]), (high - low) or 1.0)
+                return cls(shape, np.zeros(1), 1.0, unit, n_dims)
+            return cls(shape, np.array([low]), (high - low) or 1.0, unit, n_dims)
         _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-        mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in _blocks(X)) / len(X)
-        largest = max(float(np.abs(rows - mean).max()) for rows in _blocks(X))
+        mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in parts_of(X)) / len(X)
+        largest = max(float(np.abs(rows - mean).max()) for rows in parts_of(X))
         if largest == 0.0:
             return cls(shape, mean, 1.0)
         # Divided first: the square of a large float32 value would overflow.
-        blocks = ((rows - mean) / largest for rows in _blocks(X))
+        blocks = ((rows - mean) / largest for rows in parts_of(X))
         variance = sum(np.square(rows).sum(axis=0) for rows in blocks) / len(X)
         scale = largest * float(np.sqrt(np.mean(variance)))
         # Values next to the smallest float64 have a scale that rounds to zero.
@@ -121,65 +129,18 @@ class InputSpec:
             _check_range(max(abs(float(X.min())), abs(float(X.max()))))
             ready = X.dtype == np.float32 and self._is_unit
         if not ready:
-            blocks, X = _blocks(X), np.empty(X.shape, np.float32)
-            for rows, scaled in zip(blocks, _blocks(X), strict=True):
+            blocks, X = parts_of(X), np.empty(X.shape, np.float32)
+            for rows, scaled in zip(blocks, parts_of(X), strict=True):
                 values = (rows - self.offset) / self.scale
                 _check_scaled(values)
                 scaled[:] = values
         elif not X.flags.writeable:
-            X = X.copy()
+            X = np.array(X)
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
-
-    def check_unit(self, X: NDArray[Any]) -> None:
-        """Raise if new images go up to 255 and the fitted ones to 1, or reversed.
-
-        1 is black to one of the two and white to the other; 0 is black to both. What
-        goes further than 1, by noise or by interpolation, is left alone.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            All of what is given at once: a single image may be nearly black.
-
-        Raises
-        ------
-        ValueError
-            If they are.
-        """
-        if not self.is_image:
-            return
-        kind = "type uint8" if X.dtype == np.uint8 else "floats"
-        largest = float(X.max())
-        if self._is_unit and largest > (1 if X.dtype == np.uint8 else _NO_UNIT):
-            raise ValueError(
-                f"X holds images of {kind} with values up to {largest:.3g}, but those "
-                "that were fitted were floats within [0, 1]: divide X by 255."
-            )
-        if X.dtype != np.uint8 and self.largest_byte > 1 and 0 < largest <= 1:
-            raise ValueError(
-                f"X holds images of floats with values up to {largest:.3g}, but those "
-                f"that were fitted were of type uint8 and went up to "
-                f"{self.largest_byte}: multiply X by 255 or, if it is that dark, cast "
-                "it to uint8."
-            )
 
     @property
     def _is_unit(self) -> bool:
         return self.scale == 1.0 and not self.offset.any()
-
-
-def _blocks(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    step = max(1, _BLOCK // X.shape[1])
-    return (X[start : start + step] for start in range(0, len(X), step))
-
-
-def _is_on_disk(X: Any) -> bool:
-    """Say whether an array is a view of a memory-mapped file."""
-    while isinstance(X, np.ndarray):
-        if isinstance(X, np.memmap):
-            return True
-        X = X.base
-    return False
 
 
 def _check_scaled(values: NDArray[Any]) -> None:
@@ -201,6 +162,34 @@ def _check_range(largest: float) -> None:
         )
 
 
+def block_rows(
+    n_samples: int, shape: tuple[int, ...], batch_size: int, device: torch.device
+) -> int:
+    """Return how many samples pass a network at once when nothing is trained.
+
+    Parameters
+    ----------
+    n_samples : int
+        Samples there are.
+    shape : tuple of int
+        Of one sample.
+    batch_size : int
+        Of training, of which a step takes two views and more memory for each.
+    device : torch.device
+        Where they are computed with.
+
+    Returns
+    -------
+    int
+        512, or fewer of large samples and of small batches; for few samples the next
+        power of 2.
+    """
+    values = _VALUES if device.type == "cpu" else _VALUES_FAST
+    most = min(_MOST_ROWS, 2 * batch_size, max(1, values // math.prod(shape)))
+    few: int = 1 << max(0, n_samples - 1).bit_length()
+    return min(most, few)
+
+
 class Batches:
     """Samples that stay on a device, or on disk, taken by index.
 
@@ -214,6 +203,8 @@ class Batches:
         Where they are computed with.
     group : Alone, default=ALONE
         The processes that train together, which all have all samples.
+    batch_size : int, default=256
+        Of training, which says what memory there is.
     """
 
     def __init__(
@@ -222,12 +213,15 @@ class Batches:
         spec: InputSpec,
         device: torch.device,
         group: Alone = ALONE,
+        batch_size: int = 256,
     ) -> None:
         self.spec = spec
+        self.dtype = X.dtype
+        self.batch_size = batch_size
         self.group = group
         self.device = device
         self.data: Tensor | NDArray[Any] = (
-            X if _is_on_disk(X) else spec.store(X).to(device)
+            X if is_on_disk(X) else spec.store(X).to(device)
         )
         self._offset = torch.as_tensor(
             spec.offset, dtype=torch.float32, device=device
@@ -268,9 +262,9 @@ class Batches:
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples without gradients.
 
-        All batches have one size, to which the last one is padded by repeating its
-        rows: in float32 the result of a sample depends, in the last digit, on how many
-        rows are multiplied at once, and here it must not.
+        All blocks have one size, see `block_rows`, to which the last one is padded by
+        repeating its rows: in float32 the result of a sample depends, in the last
+        digit, on how many rows are multiplied at once.
 
         Parameters
         ----------
@@ -282,8 +276,7 @@ class Batches:
         Tensor of shape (n_samples, ...)
             On the device.
         """
-        large = math.prod(self.spec.shape) > _LARGE
-        n_rows = _FEW_ROWS if large else INFERENCE_ROWS
+        n_rows = self._block_rows(len(self.data))
         starts = range(0, len(self.data), n_rows)
         group = self.group if len(starts) >= self.group.n_processes else ALONE
         own = group.share(starts)
@@ -319,8 +312,9 @@ class Batches:
             Of images, of at most 32 x 32 pixels.
         """
         parts = []
-        for start in range(0, len(places), INFERENCE_ROWS):
-            index = torch.from_numpy(places[start : start + INFERENCE_ROWS])
+        n_rows = self._block_rows(len(places))
+        for start in range(0, len(places), n_rows):
+            index = torch.from_numpy(places[start : start + n_rows])
             x = self.take(index.to(self.device))
             if self.spec.is_image and max(x.shape[2:]) > _MAX_SIDE:
                 height, width = (min(side, _MAX_SIDE) for side in x.shape[2:])
@@ -330,7 +324,12 @@ class Batches:
 
     def _read(self, place: Any) -> Tensor:
         assert not isinstance(self.data, Tensor)
-        return self._ready(self.spec.store(self.data[place]).to(self.device))
+        part = self.data[place]
+        rows = part.reshape(len(part), -1)
+        return self._ready(self.spec.store(rows).to(self.device))
+
+    def _block_rows(self, n_samples: int) -> int:
+        return block_rows(n_samples, self.spec.shape, self.batch_size, self.device)
 
     def _ready(self, batch: Tensor) -> Tensor:
         if batch.dtype != torch.uint8:

@@ -1,5 +1,6 @@
 """Where the computation runs."""
 
+import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -84,6 +85,16 @@ class _CudnnScopes:
 _SCOPES = _CudnnScopes()
 
 
+def _open_anew() -> None:
+    # Another thread may have held the lock while the process was forked.
+    global _SCOPES
+    _SCOPES = _CudnnScopes()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_open_anew)
+
+
 @contextmanager
 def repeatable(device: torch.device) -> Iterator[None]:
     """Let convolutions on a GPU give the same digits every time.
@@ -134,6 +145,37 @@ def default_settings() -> Iterator[None]:
             yield
         finally:
             torch.set_default_dtype(found)
+
+
+@contextmanager
+def telling_memory(name: str, mend: str) -> Iterator[None]:
+    """Turn what says that memory has run out into a MemoryError that says what to do.
+
+    Parameters
+    ----------
+    name : str
+        What has run out of memory.
+    mend : str
+        What to do.
+
+    Yields
+    ------
+    None
+        The scope.
+
+    Raises
+    ------
+    MemoryError
+        If memory runs out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        # The allocator of the CPU has no error of its own.
+        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
+        if short or "allocate memory" in str(error):
+            raise MemoryError(f"{name} ran out of memory: {mend}. {error}") from error
+        raise
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:

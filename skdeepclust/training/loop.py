@@ -14,8 +14,7 @@ from skdeepclust.training.distributed import ALONE, Alone
 from skdeepclust.training.events import Observer
 from skdeepclust.training.stage import Stage, count_batches
 
-_MANY = 5  # epochs in which a loss goes down in spite of noise
-_NOISE = 0.01  # of a loss
+_FAR = 2.0  # by which no weight grows at a learning rate that is not too high
 
 
 def run_stages(
@@ -73,12 +72,16 @@ def run_stages(
     place = checkpoint.resume(learner)
     while place.stage < len(makers):
         stage = makers[place.stage]()
-        rate = max(part["lr"] for part in stage.param_groups)
+        # Before it runs: a schedule changes them.
+        rates = " and ".join(
+            f"{part.get('name', 'learning_rate')}={part['lr']:g}"
+            for part in stage.param_groups
+        )
         fault = _run_stage(learner, stage, n_samples, place, checkpoint, group)
         if fault:
-            told = f"Stage {stage.name!r} with a learning rate of {rate:g} {fault}"
+            told = f"Stage {stage.name!r} with {rates} {fault}"
             mend = (
-                "lower the learning rate, scale X, or look for NaN in an encoder or "
+                "lower the rate, scale X, or look for NaN in an encoder or "
                 "augmentation of your own."
             )
             if stage.required and not learnt:
@@ -124,7 +127,9 @@ def _run_stage(
         start.restore(optimizer, scheduler)
     for observer in observers:
         observer.stage_begin(stage, n_epochs)
-    fault, statistics, first = "", start.statistics, start.first_loss
+    fault, statistics, first = "", start.statistics, start.first
+    if first is None:
+        first = {"weight": float(_largest(network))}
     for epoch in range(start.epoch, n_epochs):
         for observer in observers:
             observer.epoch_begin()
@@ -143,27 +148,26 @@ def _run_stage(
             network.load_state_dict(good)
             fault = f"stopped being finite in epoch {epoch + 1} of {n_epochs}"
             break
-        first = means["loss"] if first is None else first
-        if epoch + 1 == n_epochs >= _MANY and _went_up(stage, first, means["loss"]):
-            fault = f"ended with a loss of {means['loss']:.4g}, after {first:.4g} first"
+        first.setdefault("loss", means["loss"])
+        if epoch + 1 == n_epochs and (
+            largest > first["weight"] + _FAR
+            and means["loss"] > min(first["loss"], stage.chance)
+        ):
+            fault = (
+                f"ended with a loss of {means['loss']:.4g}, after {first['loss']:.4g} "
+                f"at first, and with weights of up to {largest:.4g}"
+            )
         values = {**means, **statistics}
         # A list: all are told, also when the first one ends the stage.
         ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
         if group.either(any(ends)):
             break
         if epoch + 1 < n_epochs:
-            place = Place(start.stage, epoch + 1, statistics, first_loss=first)
+            place = Place(start.stage, epoch + 1, statistics, first=first)
             checkpoint.epoch_end(place, learner, optimizer, scheduler)
     for observer in observers:
         observer.stage_end()
     return fault
-
-
-def _went_up(stage: Stage, first: float, last: float) -> bool:
-    """Say whether training has made a loss larger that it was to lower."""
-    # A loss whose targets are refreshed may well rise.
-    lowers = stage.required and stage.refresh is None
-    return lowers and last > first + _NOISE * abs(first)
 
 
 def _run_epoch(

@@ -142,7 +142,8 @@ class Stage:
     n_epochs : int
         Passes over the data; 0 skips the stage.
     param_groups : list of dict
-        What Adam updates, each with its ``"params"`` and ``"lr"``.
+        What Adam updates, each with its ``"params"``, its ``"lr"``, and the ``"name"``
+        of the parameter that this comes from.
     step : callable
         Maps the indices of a batch to named loss terms (0-d tensors); the term
         ``"loss"`` is the one that is minimised. Of several processes that train
@@ -157,7 +158,9 @@ class Stage:
     refresh_interval : int, default=1
         Epochs between two calls of `refresh`.
     required : bool, default=False
-        Whether what follows is worth nothing when the stage stops being finite.
+        Whether what follows is worth nothing when the stage fails.
+    chance : float, default=inf
+        Loss of a network that has learnt nothing.
     """
 
     name: str
@@ -169,3 +172,4 @@ class Stage:
     refresh: Callable[[int], dict[str, float]] | None = None
     refresh_interval: int = 1
     required: bool = False
+    chance: float = math.inf

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Callable, Iterator
@@ -18,6 +19,16 @@ from torch import Tensor
 
 # Threads share the global generators. Reentrant, for scopes lie within each other.
 _LOCK = threading.RLock()
+
+
+def _unlock() -> None:
+    # A process that is forked while another thread holds the lock would wait for ever.
+    global _LOCK
+    _LOCK = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows
+    os.register_at_fork(after_in_child=_unlock)
 
 
 @contextmanager

@@ -1,0 +1,94 @@
+"""Modules whose pickle has arrays in place of tensors: the same bytes everywhere."""
+
+import copy
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
+
+
+def packed(module: nn.Module) -> nn.Module:
+    """Copy a module, with arrays in place of its tensors.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        Any.
+
+    Returns
+    -------
+    torch.nn.Module
+        To be pickled, hashed or deeply copied: what comes of that has tensors again.
+    """
+    memo: dict[int, Any] = {}
+    tensors = [*module.parameters(), *module.buffers()]
+    for part in module.modules():
+        if isinstance(part, torch.jit.ScriptModule):
+            torch.jit.save(part, buffer := io.BytesIO())
+            memo[id(part)] = _Scripted(buffer.getvalue())
+        else:
+            tensors += [v for v in vars(part).values() if isinstance(v, Tensor)]
+    for tensor in tensors:
+        if is_lazy(tensor):
+            continue  # without values
+        # A copy, which has no gaps, in whichever layout it is.
+        bare = tensor.detach().cpu().clone()
+        # NumPy has no bfloat16; every one is a float32.
+        known = bare.float() if bare.dtype == torch.bfloat16 else bare
+        memo[id(tensor)] = _Packed(
+            # Row by row, for the strides of an array are part of its hash.
+            np.array(known.numpy(), order="C"),
+            str(bare.dtype).removeprefix("torch."),
+            bare.stride(),
+            tensor.requires_grad if isinstance(tensor, nn.Parameter) else None,
+        )
+    # What the memo knows is taken from it, and not copied. Shared tensors stay so.
+    return copy.deepcopy(module, memo)
+
+
+@dataclass(eq=False)
+class _Packed:
+    """A tensor of a module as an array: the same bytes in every process.
+
+    Copied or loaded, it is a tensor again, on the CPU.
+    """
+
+    array: np.ndarray
+    dtype: str
+    strides: tuple[int, ...]
+    requires_grad: bool | None
+    """None for a buffer, which is not trained."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unpacked, (self.array, self.dtype, self.strides, self.requires_grad)
+
+
+def _unpacked(
+    array: np.ndarray, dtype: str, strides: tuple[int, ...], requires_grad: bool | None
+) -> Tensor:
+    # In the layout that it had: the last digits of what is computed depend on it.
+    tensor = torch.empty_strided(array.shape, strides, dtype=getattr(torch, dtype))
+    # A copy: a loaded file that stays on disk may not be written to.
+    tensor.copy_(torch.from_numpy(np.array(array)))
+    if requires_grad is None:
+        return tensor
+    return nn.Parameter(tensor, requires_grad=requires_grad)
+
+
+@dataclass(eq=False)
+class _Scripted:
+    """A module that was traced or scripted, which pickle knows nothing of, as bytes."""
+
+    content: bytes
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _unscripted, (self.content,)
+
+
+def _unscripted(content: bytes) -> nn.Module:
+    module: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
+    return module
