@@ -56,7 +56,7 @@ from skdeepclust.training.inputs import (
 )
 from skdeepclust.views import seeded_globals
 
-_UNTOLD = ("checkpoint_dir", "checkpoint_interval", "n_jobs", "verbose", "warm_start")
+_UNTOLD = ("checkpoint_dir", "n_jobs", "verbose", "warm_start")
 _OWN = (*_UNTOLD, "device", "encoder", "random_state")
 """What each of several processes may have of its own: the first one's counts."""
 _GONE_ON_WITH = (
@@ -97,7 +97,6 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         "precision": [StrOptions({"float32", "bfloat16"})],
         "compile": ["boolean"],
         "checkpoint_dir": [str, os.PathLike, None],
-        "checkpoint_interval": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -268,10 +267,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             told["processes"] = group.n_processes
         if self._goes_on():
             told["fitted network"] = self.network_
-        return FileCheckpoint(
+        return FileCheckpoint.within(
             Path(self.checkpoint_dir).absolute(),
             fingerprint(told, X, shape),
-            self.checkpoint_interval,
             group,
         )
 

@@ -99,7 +99,10 @@ def _sparse_parts(matrix: Any) -> dict[str, Any]:
 def _make_sparse(parts: dict[str, Any]) -> Any:
     make, shape = _SPARSE[parts["kind"]], tuple(parts["shape"])
     if "indptr" in parts:
-        return make((parts["data"], parts["indices"], parts["indptr"]), shape=shape)
+        matrix = make((parts["data"], parts["indices"], parts["indptr"]), shape=shape)
+        # Indices that point outside would read, and write, memory of others.
+        matrix.check_format(full_check=True)
+        return matrix
     coo = sp.coo_matrix((parts["data"], (parts["row"], parts["col"])), shape=shape)
     return make(coo)
 

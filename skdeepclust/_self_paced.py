@@ -169,14 +169,13 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         needs a C++ compiler. The network that is kept is the one that is not compiled.
     checkpoint_dir : str or path-like, default=None
         A folder to which training is written, so that the same call of `fit` goes on
-        after an interruption; see the :ref:`User Guide <checkpoints>`.
-    checkpoint_interval : int, default=1
-        Epochs between two checkpoints.
+        after an interruption; see the :ref:`User Guide <checkpoints>`. Each fit has a
+        folder of its own in it.
     random_state : int, RandomState instance or None, default=None
         Seeds everything. The same seed gives the same labels on the same machine
         with the same versions and number of threads.
     verbose : int, default=0
-        When positive, logs one line an epoch through :mod:`logging`.
+        1 logs about ten epochs of each stage through :mod:`logging`, 2 each of them.
 
     Attributes
     ----------
@@ -312,7 +311,6 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         precision: str = "float32",
         compile: bool = False,
         checkpoint_dir: str | os.PathLike[str] | None = None,
-        checkpoint_interval: int = 1,
         random_state: int | np.random.RandomState | None = None,
         verbose: int = 0,
     ) -> None:
@@ -360,7 +358,6 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         self.precision = precision
         self.compile = compile
         self.checkpoint_dir = checkpoint_dir
-        self.checkpoint_interval = checkpoint_interval
         self.random_state = random_state
         self.verbose = verbose
 

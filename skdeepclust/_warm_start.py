@@ -91,7 +91,16 @@ def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:
             f"graph must have shape {(n_samples, n_samples)}, a row and a column per "
             f"sample of X; got {graph.shape}."
         )
-    values = sp.csr_matrix(graph).data
+    matrix = sp.csr_matrix(graph)
+    try:
+        # Indices that point outside would read, and write, memory of others.
+        matrix.check_format(full_check=True)
+    except ValueError as error:
+        raise ValueError(
+            f"graph is no valid sparse matrix: {error}. Build it again from its rows, "
+            "columns and values, as scipy.sparse.coo_array does."
+        ) from error
+    values = matrix.data
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(
             "graph must hold affinities that are finite and not negative; got "

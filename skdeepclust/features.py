@@ -134,7 +134,9 @@ class FeatureExtractor(
             The fitted transformer.
         """
         X, shape = self._validate(X, reset=True)
-        self._n_features_out = self._extract(X[:1], shape).shape[1]
+        # Two rows show which axis of the output is that of the samples.
+        least = min(2, self.batch_size)
+        self._n_features_out = self._extract(X[:1], shape, least).shape[1]
         self._shape = shape
         return self
 
@@ -175,10 +177,12 @@ class FeatureExtractor(
         shape = fitted or sample_shape(validated.shape[1], rows.shape, self.image_shape)
         return rows.in_order(validated), shape
 
-    def _extract(self, X: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    def _extract(
+        self, X: np.ndarray, shape: tuple[int, ...], least: int = 1
+    ) -> np.ndarray:
         device = resolve_device(self.device)
         n_rows = block_rows(len(X), shape, self.batch_size, device)
-        n_rows = min(n_rows, self.batch_size)
+        n_rows = max(least, min(n_rows, self.batch_size))
         module = own_copy("module", self.module, device).eval()
         dtype = np.uint8 if X.dtype == np.uint8 else np.float32
         features = []

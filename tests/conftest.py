@@ -42,7 +42,7 @@ QUICK = {"pretrain_epochs": 2, "center_epochs": 2}
 
 
 def assert_a_center_for_each_cluster(model, X, n_clusters):
-    """The label of any sample finds a row, which is NaN for clusters without samples."""
+    """Any label finds a row, which is NaN for clusters without samples."""
     centers = model.cluster_centers_
     assert centers.shape == (n_clusters, model.embedding_.shape[1])
     assert centers[model.predict(X)].shape == model.embedding_.shape

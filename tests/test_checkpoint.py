@@ -13,10 +13,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 from skdeepclust import _container
-from skdeepclust.training import loop
+from skdeepclust.training import checkpoint, loop
 from skdeepclust.training.fingerprint import describe
 from skdeepclust.views import ImageViews, TableViews
 
@@ -41,6 +43,12 @@ def make(request, tmp_path):
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "checkpoints"
+
+
+@pytest.fixture(autouse=True)
+def every_epoch(monkeypatch):
+    """Have each epoch written, however short it is."""
+    monkeypatch.setattr(checkpoint, "_SECONDS", 0.0)
 
 
 class Steps:
@@ -95,6 +103,13 @@ def assert_same(model, other):
             np.testing.assert_equal(state[name], other_state[name], err_msg=name)
 
 
+def written(folder):
+    """Return the one checkpoint that there is."""
+    (path,) = folder.rglob("checkpoint.npz")
+    assert path.parent.parent == folder
+    return path
+
+
 def files(folder):
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*"))
 
@@ -131,7 +146,8 @@ def test_interrupted_fit_goes_on_from_each_step(
     # A whole fit of interruptions, a step after each of them.
     for _ in range(n_steps - 1):
         interrupt(steps, make(checkpoint_dir=folder), X, 1)
-        assert files(folder) == ["checkpoint.npz"]
+        path = written(folder)
+        assert files(folder) == [path.parent.name, f"{path.parent.name}/{path.name}"]
     # And one when all has been trained.
     model = make(checkpoint_dir=folder)
     with monkeypatch.context() as patch:
@@ -161,14 +177,15 @@ CASES = [
 @pytest.mark.no_cover
 @pytest.mark.parametrize(("make", "parameters"), CASES, indirect=["make"])
 def test_interrupted_fit_goes_on_whatever_is_trained(
-    make, parameters, blobs, folder, steps
+    make, parameters, blobs, folder, steps, monkeypatch
 ):
     X, _ = blobs
     plain = make(**parameters)
     n_steps = steps.fit(plain, X)
-    for interval in (1, 2, 3, 2):
-        # Another interval changes nothing.
-        model = make(checkpoint_dir=folder, checkpoint_interval=interval, **parameters)
+    model = make(checkpoint_dir=folder, **parameters)
+    for seconds in (0, 60, 0, 60):
+        # How often it is written changes nothing.
+        monkeypatch.setattr(checkpoint, "_SECONDS", seconds)
         interrupt(steps, model, X, n_steps // 5)
     assert 0 < steps.fit(model, X) < n_steps
     assert_same(model, plain)
@@ -189,13 +206,68 @@ def test_interrupted_fit_of_images_goes_on(make, images, folder, steps):
 
 
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
-def test_checkpoint_interval_skips_epochs(make, blobs, folder, steps):
+def test_short_epochs_are_not_written_one_by_one(
+    make, blobs, folder, steps, monkeypatch
+):
     X, _ = blobs
-    interrupt(steps, make(checkpoint_dir=folder, checkpoint_interval=4), X, 3)
-    assert not folder.exists()
-    interrupt(steps, make(checkpoint_dir=folder, checkpoint_interval=4), X, 5)
-    # The first four steps, an epoch each, and the second pair of the stage's six.
-    assert steps.fit(make(checkpoint_dir=folder), X) == steps.fit(make(), X) - 4
+    n_written, replace = 0, os.replace
+
+    def count(*arguments):
+        nonlocal n_written
+        n_written += 1
+        replace(*arguments)
+
+    monkeypatch.undo()
+    monkeypatch.setattr(os, "replace", count)
+    model = make(checkpoint_dir=folder, head_epochs=60).fit(X)
+    # The ends of its stages, and what a slow machine has time for.
+    assert len(model.history_) > 100
+    assert 5 <= n_written < 20
+
+
+def test_a_search_with_workers_has_a_folder_for_each_fit(tiny, blobs, folder):
+    search = GridSearchCV(
+        tiny(head_epochs=5, checkpoint_dir=folder),
+        {"temperature": [0.4, 0.5]},
+        cv=2,
+        n_jobs=2,
+        error_score="raise",
+    )
+    search.fit(blobs[0])
+    plain = clone(search).set_params(n_jobs=None, estimator__checkpoint_dir=None)
+    np.testing.assert_array_equal(
+        search.cv_results_["mean_test_score"],
+        plain.fit(blobs[0]).cv_results_["mean_test_score"],
+    )
+    assert files(folder) == []
+
+
+@pytest.mark.parametrize("make", ["tiny"], indirect=True)
+def test_another_fit_leaves_a_checkpoint_alone(make, blobs, folder, steps):
+    X, _ = blobs
+    interrupt(steps, make(checkpoint_dir=folder), X, 8)
+    path = written(folder)
+    content = path.read_bytes()
+    changed = X.copy()
+    changed[7, 3] += 1e-9
+    for data in (changed, X[:-1], X[:, :-1], X.astype(np.float32), X[::-1]):
+        other = make(checkpoint_dir=folder)
+        assert steps.fit(other, data) == steps.fit(make(), data)
+    for parameters in (
+        {"learning_rate": 0.01},
+        {"random_state": 1},
+        {"n_init": 2},
+        {"augmentation": torch.relu},
+        {"encoder": nn.Linear(6, 4)},
+        {"temperature": 0.4},
+    ):
+        other = make(checkpoint_dir=folder, **parameters)
+        assert steps.fit(other, X) == steps.fit(make(**parameters), X)
+        assert path.read_bytes() == content
+    assert written(folder) == path
+    # The same values in another order of memory.
+    model = make(checkpoint_dir=folder)
+    assert steps.fit(model, np.asfortranarray(X)) == steps.fit(make(), X) - 8
 
 
 @pytest.mark.parametrize("error", [MemoryError(), RuntimeError("encoder failed")])
@@ -225,7 +297,8 @@ def test_interrupted_runs_go_on(make, blobs, folder, steps, n_jobs):
     n_steps = steps.fit(make(), X)
     model = make(n_init=3, n_jobs=n_jobs, checkpoint_dir=folder)
     interrupt(steps, model.set_params(n_jobs=None), X, n_steps + n_steps // 2)
-    assert files(folder) == [
+    (own,) = folder.iterdir()
+    assert files(own) == [
         "run-0",
         "run-0/checkpoint.npz",
         "run-1",
@@ -268,7 +341,7 @@ def test_fit_without_seed_goes_on_with_its_own(make, blobs, folder, steps):
     X, _ = blobs
     model = make(random_state=None, checkpoint_dir=folder)
     interrupt(steps, model, X, 9)
-    seeds = _container.read(folder / "checkpoint.npz", "checkpoint")["seeds"]
+    seeds = _container.read(written(folder), "checkpoint")["seeds"]
     assert steps.fit(model, X) < steps.fit(make(), X)
     plain = make(random_state=_Prescribed(seeds)).fit(X)
     assert_same(model, plain)
@@ -305,7 +378,7 @@ def test_training_that_stops_being_finite_removes_its_checkpoint(make, images, f
     def augmentation(batch):
         nonlocal calls
         calls += 1
-        return batch * torch.nan if calls > 20 else batch
+        return batch * torch.nan if calls > 12 else batch
 
     with pytest.warns(UserWarning, match="stopped being finite"):
         make(augmentation=augmentation, checkpoint_dir=folder).fit(images[0])
@@ -381,7 +454,7 @@ def test_damaged_checkpoint_is_refused(make, blobs, folder, steps):
     X, _ = blobs
     model = make(checkpoint_dir=folder)
     interrupt(steps, model, X, 8)
-    path = folder / "checkpoint.npz"
+    path = written(folder)
     good = path.read_bytes()
     damaged = [good[:-1], good[: len(good) // 2], b"", b"\x80\x04N.", good + b"\0"]
     for position in np.random.default_rng(0).integers(len(good), size=20):
@@ -403,63 +476,37 @@ def test_damaged_run_is_refused_before_anything_is_trained(make, blobs, folder, 
     X, _ = blobs
     model = make(n_init=2, checkpoint_dir=folder)
     interrupt(steps, model, X, steps.fit(make(), X) + 3)
-    edit(folder / "run-1" / "checkpoint.npz", 5000, lambda byte: byte ^ 1)
+    (own,) = folder.iterdir()
+    edit(own / "run-1" / "checkpoint.npz", 5000, lambda byte: byte ^ 1)
     with pytest.raises(ValueError, match=r"run-1.* is damaged"):
         steps.fit(model, X)
     assert steps.count == 0
 
 
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
-def test_checkpoint_of_other_data_is_refused(make, blobs, folder, steps):
+def test_checkpoint_in_the_place_of_another_is_refused(make, blobs, folder, steps):
     X, _ = blobs
-    model = make(checkpoint_dir=folder)
-    interrupt(steps, model, X, 8)
-    path = folder / "checkpoint.npz"
-    content = path.read_bytes()
-    changed = X.copy()
-    changed[7, 3] += 1e-9
-    for other in (changed, X[:-1], X[:, :-1], X.astype(np.float32), X[::-1]):
-        with pytest.raises(ValueError, match=r"differs in X \(there 120 samples"):
-            model.fit(other)
-        assert path.read_bytes() == content
-    # The same values in another order of memory.
-    assert steps.fit(model, np.asfortranarray(X)) == steps.fit(make(), X) - 8
-
-
-@pytest.mark.parametrize(
-    ("parameters", "named"),
-    [
+    interrupt(steps, make(checkpoint_dir=folder), X, 8)
+    first = written(folder)
+    others = [
         ({"learning_rate": 0.01}, r"learning_rate \(there 0.003, here 0.01\)"),
         ({"random_state": 1}, r"random_state \(there 0, here 1\)"),
-        ({"n_init": 2}, r"n_init \(there 1, here 2\)"),
         ({"augmentation": torch.relu}, r"augmentation \(there 'auto', here .*relu\)"),
-        ({"encoder": nn.Linear(6, 4)}, r"encoder \(there 'auto', here .*Linear"),
         (
             {"temperature": 0.4, "tol": 0.1},
             r"temperature \(there 0.5, here 0.4\), tol \(there 0.0001, here 0.1\)",
         ),
-    ],
-)
-@pytest.mark.parametrize("make", ["tiny"], indirect=True)
-def test_checkpoint_of_other_parameters_is_refused(
-    make, blobs, folder, steps, parameters, named
-):
-    X, _ = blobs
-    interrupt(steps, make(checkpoint_dir=folder), X, 8)
-    path = folder / "checkpoint.npz"
-    content = path.read_bytes()
-    with pytest.raises(ValueError, match=f"another fit, which differs in {named}"):
-        make(checkpoint_dir=folder, **parameters).fit(X)
-    assert path.read_bytes() == content
-
-
-def test_checkpoint_of_another_estimator_is_refused(
-    tiny, tiny_graph, blobs, folder, steps
-):
-    X, _ = blobs
-    interrupt(steps, tiny(checkpoint_dir=folder), X, 8)
-    with pytest.raises(ValueError, match=r"estimator .*SelfPaced.*Graph.* others"):
-        tiny_graph(checkpoint_dir=folder).fit(X)
+    ]
+    for parameters, named in others:
+        model = make(checkpoint_dir=folder, **parameters)
+        interrupt(steps, model, X, 8)
+        (path,) = {*folder.rglob("checkpoint.npz")} - {first}
+        content = first.read_bytes()
+        path.write_bytes(content)
+        with pytest.raises(ValueError, match=f"another fit, which differs in {named}"):
+            model.fit(X)
+        assert path.read_bytes() == content
+        shutil.rmtree(path.parent)
 
 
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
@@ -468,7 +515,7 @@ def test_checkpoint_that_does_not_fit_is_refused(make, blobs, folder, steps):
     X, _ = blobs
     model = make(checkpoint_dir=folder)
     interrupt(steps, model, X, 8)
-    path = folder / "checkpoint.npz"
+    path = written(folder)
     content = _container.read(path, "checkpoint")
     content["learner"]["network"].popitem()
     _container.write(path, "checkpoint", content)
@@ -482,7 +529,7 @@ def test_what_changes_nothing_may_change(make, blobs, folder, steps, tmp_path):
     interrupt(steps, make(checkpoint_dir=str(folder)), X, 8)
     moved = shutil.move(folder, tmp_path / "moved")
     others = {"n_jobs": 2, "verbose": 0, "hidden_layer_sizes": [np.int64(16)]}
-    model = make(checkpoint_dir=moved, checkpoint_interval=3, **others)
+    model = make(checkpoint_dir=moved, **others)
     assert steps.fit(model, X) == steps.fit(make(), X) - 8
 
 
@@ -534,7 +581,7 @@ def test_describe_tells_parameters_apart():
 
 @pytest.mark.parametrize(
     ("parameter", "value"),
-    [("checkpoint_interval", 0), ("checkpoint_dir", 3)],
+    [("checkpoint_dir", 3)],
 )
 @pytest.mark.parametrize("make", ALL, indirect=True)
 def test_bad_parameters_are_refused(make, blobs, parameter, value):
@@ -574,7 +621,8 @@ def test_full_disk_keeps_the_last_good_checkpoint(make, blobs, small_disk, steps
     parameters = {"hidden_layer_sizes": (8,), "n_components": 2}
     plain = make(**parameters).fit(X)
     interrupt(steps, make(checkpoint_dir=folder, **parameters), X, 3)
-    kept = (folder / "checkpoint.npz").read_bytes()
+    path = written(folder)
+    kept = path.read_bytes()
     with pytest.raises(OSError, match="No space left"):
         (small_disk / "other").write_bytes(bytes(2**21))
     # So full that a write breaks off in the middle.
@@ -585,8 +633,8 @@ def test_full_disk_keeps_the_last_good_checkpoint(make, blobs, small_disk, steps
     (warning,) = caught
     assert "No space left" in str(warning.message)
     assert str(folder) in str(warning.message)
-    assert files(folder) == ["checkpoint.npz"]
-    assert (folder / "checkpoint.npz").read_bytes() == kept
+    assert files(path.parent) == ["checkpoint.npz"]
+    assert path.read_bytes() == kept
     fit_warning_once(model, X)
     assert_same(model, plain)
 
@@ -608,7 +656,9 @@ def test_failed_write_warns_once(make, blobs, folder, steps, monkeypatch, functi
     X, _ = blobs
     plain = make(n_init=2).fit(X)
     interrupt(steps, make(n_init=2, checkpoint_dir=folder), X, 3)
-    kept = (folder / "run-0" / "checkpoint.npz").read_bytes()
+    (own,) = folder.iterdir()
+    path = own / "run-0" / "checkpoint.npz"
+    kept = path.read_bytes()
 
     def fail(*arguments, **keywords):
         raise OSError(28, "No space left on device")
@@ -623,10 +673,9 @@ def test_failed_write_warns_once(make, blobs, folder, steps, monkeypatch, functi
             with pytest.warns(UserWarning, match="cannot be written") as caught:
                 interrupt(steps, make(n_init=2, checkpoint_dir=folder), X, 4)
             assert len(caught) == 1
-    path = folder / "run-0" / "checkpoint.npz"
     if function != "fsync":
         assert path.read_bytes() == kept
-    assert files(folder) == ["run-0", "run-0/checkpoint.npz"]
+    assert files(own) == ["run-0", "run-0/checkpoint.npz"]
     model = make(n_init=2, checkpoint_dir=folder)
     steps.fit(model, X)
     assert_same(model, plain)
@@ -646,9 +695,11 @@ def test_folder_that_cannot_be_made_warns_once(make, blobs, tmp_path):
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_files_of_others_stay(make, blobs, folder, steps):
     X, _ = blobs
-    (folder / "run-0").mkdir(parents=True)
-    (folder / "notes.txt").write_text("mine")
-    (folder / "run-0" / "notes.txt").write_text("mine")
-    (folder / "run-0" / ".checkpoint.npz.0.tmp").write_text("of a killed process")
+    interrupt(steps, make(n_init=2, checkpoint_dir=folder), X, 3)
+    (own,) = folder.iterdir()
+    for place in (folder, own, own / "run-0"):
+        (place / "notes.txt").write_text("mine")
+    (own / "run-0" / ".checkpoint.npz.0.tmp").write_text("of a killed process")
     make(n_init=2, checkpoint_dir=folder).fit(X)
-    assert files(folder) == ["notes.txt", "run-0", "run-0/notes.txt"]
+    assert files(own) == ["notes.txt", "run-0", "run-0/notes.txt"]
+    assert files(folder)[:2] == [own.name, f"{own.name}/notes.txt"]

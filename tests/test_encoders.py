@@ -8,7 +8,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from conftest import QUICK, TINY, TINY_GRAPH, TINY_SUBSPACE
+from conftest import TINY, TINY_GRAPH, TINY_SUBSPACE
 from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score
 from sklearn.pipeline import make_pipeline
@@ -23,7 +23,7 @@ from skdeepclust import (
 from skdeepclust.features import FeatureExtractor
 from skdeepclust.networks import ResNet18
 
-FEW = {**QUICK, "pretrain_epochs": 1, "head_epochs": 2}
+FEW = {"pretrain_epochs": 1, "head_epochs": 2}
 ESTIMATORS = {
     "self_paced": (
         SelfPacedContrastiveClustering,

@@ -171,7 +171,8 @@ def test_features_do_not_depend_on_the_others(photos):
     extractor = FeatureExtractor(seeded(ResNet18, 3), batch_size=4)
     features = extractor.transform(photos)
     for part in (slice(0, 1), slice(8, 11), slice(3, 9)):
-        np.testing.assert_array_equal(extractor.transform(photos[part]), features[part])
+        alone = extractor.transform(photos[part])
+        np.testing.assert_allclose(alone, features[part], rtol=0, atol=1e-6)
 
 
 def test_features_leave_the_module_alone(photos, net):
@@ -259,7 +260,7 @@ def test_bad_parameters_are_named(photos, parameters, message):
 
 def test_images_of_another_shape_are_rejected(photos):
     extractor = FeatureExtractor(nn.Identity()).fit(photos)
-    with pytest.raises(ValueError, match=r"\(3, 8, 9\).*fitted on .*\(3, 9, 8\)"):
+    with pytest.raises(ValueError, match=r"\(3, 8, 9\).*fitted .*\(3, 9, 8\)"):
         extractor.transform(photos.swapaxes(2, 3))
 
 

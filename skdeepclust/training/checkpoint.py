@@ -1,5 +1,7 @@
 """Checkpoints of unfinished training: the only disk I/O of the training loop."""
 
+import hashlib
+import time
 import warnings
 from collections.abc import Sequence
 from contextlib import suppress
@@ -19,6 +21,8 @@ from skdeepclust.views import global_states, set_global_states
 _FILE = "checkpoint.npz"
 _PART = "run-"
 _KIND = "checkpoint"
+_SHOWN = 16  # digits of a hash
+_SECONDS = 5.0  # between two checkpoints of a stage
 _TOLD = 5  # differences between two fits in a message
 
 
@@ -224,14 +228,14 @@ NOWHERE = Checkpoint()
 class FileCheckpoint(Checkpoint):
     """Written to a folder, which belongs to one fit at a time.
 
+    Within a stage it is written every few seconds, and always at a stage's end.
+
     Parameters
     ----------
     folder : Path
         Made if need be.
     fingerprint : dict of str to str
         What tells the fit from others; see `fingerprint`.
-    interval : int, default=1
-        Epochs between two checkpoints. The end of a stage is always one.
     group : Alone, default=ALONE
         The processes that train together. The first one alone reads and writes.
     seeds : list of int
@@ -242,10 +246,45 @@ class FileCheckpoint(Checkpoint):
 
     folder: Path
     fingerprint: dict[str, str]
-    interval: int = 1
     group: Alone = ALONE
     seeds: list[int] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)
+
+    written: float = field(default_factory=time.monotonic)
+    """When it was last written, in seconds of the clock."""
+
+    @classmethod
+    def within(
+        cls, folder: Path, fingerprint: dict[str, str], group: Alone = ALONE
+    ) -> "FileCheckpoint":
+        """Return the checkpoint of a fit in a folder that others may use, too.
+
+        Parameters
+        ----------
+        folder : Path
+            With a folder for each fit.
+        fingerprint : dict of str to str
+            What tells the fit from others.
+        group : Alone, default=ALONE
+            The processes that train together.
+
+        Returns
+        -------
+        FileCheckpoint
+            In a folder that is named by a hash of the fingerprint.
+
+        Raises
+        ------
+        ValueError
+            If `folder` is a file.
+        """
+        if folder.exists() and not folder.is_dir():
+            raise ValueError(
+                f"checkpoint_dir={str(folder)!r} is a file; name a folder."
+            )
+        told = repr(sorted(fingerprint.items())).encode()
+        name = hashlib.sha256(told).hexdigest()[:_SHOWN]
+        return cls(folder / name, fingerprint, group)
 
     @property
     def path(self) -> Path:
@@ -281,8 +320,8 @@ class FileCheckpoint(Checkpoint):
     def epoch_end(
         self, place: Place, learner: Learner, optimizer: Any, scheduler: Any
     ) -> None:
-        """Write, every so many epochs."""
-        if place.epoch % self.interval == 0:
+        """Write, every so many seconds."""
+        if time.monotonic() - self.written >= _SECONDS:
             place.optimizer = optimizer.state_dict()
             if scheduler is not None:
                 place.scheduler = scheduler.state_dict()
@@ -296,20 +335,18 @@ class FileCheckpoint(Checkpoint):
         """Remove the files: the next fit begins anew."""
         for path in self._paths():
             self._remove([path, *leftovers(path)])
-            if path.parent != self.folder:
-                # What is not ours, if there is something, stays.
-                with suppress(OSError):
-                    path.parent.rmdir()
+        if not self.group.is_first:
+            return
+        for folder in (*(path.parent for path in self._paths()[1:]), self.folder):
+            # What is not ours, if there is something, stays.
+            with suppress(OSError):
+                folder.rmdir()
 
     def _paths(self) -> list[Path]:
         parts = self.folder.glob(f"{_PART}*")
         return [self.path, *(part / _FILE for part in sorted(parts))]
 
     def _find_seeds(self) -> list[list[int]]:
-        if self.folder.exists() and not self.folder.is_dir():
-            raise ValueError(
-                f"checkpoint_dir={str(self.folder)!r} is a file; name a folder."
-            )
         # All are looked at before anything is trained.
         return [self._read(path)["seeds"] for path in self._paths() if path.exists()]
 
@@ -349,6 +386,7 @@ class FileCheckpoint(Checkpoint):
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             write(self.path, _KIND, content)
+            self.written = time.monotonic()
         except OSError as error:
             self._warn(error)
 
