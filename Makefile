@@ -20,7 +20,8 @@ help:
 	@echo "make test         default tests with branch coverage"
 	@echo "make test-slow    the slow tests"
 	@echo "make test-oldest  default tests with the oldest supported dependencies"
-	@echo "make mutants      changes the losses and graphs, and lists what no test notices"
+	@echo "make mutants      changes losses, graphs, stages and partitions, and lists what"
+	@echo "                  no test notices"
 	@echo "make lint         ruff, mypy, import-linter"
 	@echo "make doc          the documentation, in doc/_build/html"
 	@echo "make bench        the benchmarks of speed and of scaling"
@@ -33,7 +34,7 @@ $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.dev-stamp: pyproject.toml constraints.txt | $(VENV)/bin/python
-	$(VENV)/bin/python $(PIP_INSTALL) -e '.[plot,progress,test,lint]' -c constraints.txt
+	$(VENV)/bin/python $(PIP_INSTALL) -e '.[plot,progress,onnx,test,lint]' -c constraints.txt
 	@touch $@
 
 $(VENV)/.doc-stamp: $(VENV)/.dev-stamp

@@ -64,6 +64,7 @@ _GONE_ON_WITH = (
     *("n_features_in_", "feature_names_in_"),
 )
 """What a fit with ``warm_start`` needs of the one before."""
+_MAY_BE_BOOL = {"boolean", "verbose"}
 
 
 class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
@@ -145,6 +146,9 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
             raise
         return self
 
+    # Python names what it got no argument for by this name.
+    fit.__qualname__ = "fit"
+
     def fit_predict(self, X: Any, y: Any = None) -> np.ndarray:
         """Fit, and return the cluster of each sample.
 
@@ -164,8 +168,18 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator):
         # A copy, for callers change what they get in place.
         return labels.copy()
 
+    def _check_no_bools(self) -> None:
+        # Integers to Python, and to scikit-learn's validation.
+        for name, accepted in self._parameter_constraints.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) and not _MAY_BE_BOOL.intersection(
+                kind for kind in accepted if isinstance(kind, str)
+            ):
+                raise ValueError(f"{name}={value!r} is a bool: pass an integer.")
+
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:
+        self._check_no_bools()
         goes_on = self._goes_on()
         # With `warm_start` weights go with the scale that they were learnt at.
         X, spec = self._validate(given, reset=not goes_on, min_samples=2)

@@ -3,7 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable
-from copy import copy
+from copy import copy, deepcopy
 from functools import partial
 from numbers import Integral, Real
 from typing import Any
@@ -20,6 +20,7 @@ from skdeepclust._compat import Interval
 from skdeepclust._run import Run, check_finite, float_dtype
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
+from skdeepclust.networks.predictor import Predictor
 from skdeepclust.training import (
     Batches,
     EarlyStopping,
@@ -225,6 +226,29 @@ class BaseDeepClusterer(
             batches = self._batches(X)
             embedding = self._map(batches, self.network_.embed).cpu().numpy()
         return embedding.astype(float_dtype(batches.dtype), copy=False)
+
+    def to_module(self) -> Predictor:
+        """Return what `predict_proba` computes, scaling included, as a module.
+
+        It stands by itself, in evaluation mode, on the CPU, and can be exported by
+        :func:`torch.export.export` and to ONNX, see the :ref:`User Guide <to_module>`.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps a float32 tensor of samples in the unit of those fitted, of shape
+            (n_samples, ...) as `predict_proba` takes them, to probabilities of shape
+            (n_samples, n_clusters).
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+        """
+        check_is_fitted(self)
+        network = deepcopy(self.network_).cpu()
+        spec = self._spec
+        return Predictor(network, spec.shape, spec.offset, spec.scale).eval()
 
     def score(self, X: Any, y: Any = None) -> float:
         """Return how well the clusters follow the neighbourhoods of `X`.

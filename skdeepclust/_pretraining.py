@@ -14,7 +14,7 @@ from skdeepclust.views import Views
 from skdeepclust.views.tables import mask_features
 
 _GAP = 0.025  # of similarities that tell nothing, from their being the same
-_SOME = 1000  # samples whose variance is that of all
+_SOME = 2**18  # values of samples whose variance is that of all
 
 
 def resolve_pretraining(pretraining: str, has_views: bool) -> str:
@@ -107,7 +107,8 @@ def pretraining_stage(
         )
         chance = math.log(n_views - 1) - _GAP / estimator.temperature
     else:
-        some = torch.arange(min(len(batches), _SOME), device=batches.device)
+        n_most = max(2, _SOME // math.prod(batches.spec.shape))
+        some = torch.arange(min(len(batches), n_most), device=batches.device)
         # Whoever knows nothing of a sample guesses the mean.
         chance = float(batches.take(some).var(0, correction=0).mean())
     trained: nn.Module = (

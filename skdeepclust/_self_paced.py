@@ -189,7 +189,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     cluster_centers_ : ndarray of shape (n_clusters, n_components)
         Mean embedding of each cluster; NaN for an empty one.
     network_ : torch.nn.Module
-        The trained network.
+        The trained network, from scaled samples to logits. The scaling that `predict`
+        begins with is not in it: :meth:`to_module` returns a module that has it.
     history_ : list of dict
         One row per epoch: stage, epoch, every loss term, shares of positive,
         negative and ambiguous pairs. ``pandas.DataFrame(model.history_)`` works.

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from skdeepclust.training import Batches, InputSpec, as_rows
+from skdeepclust.training.units import parts_of
 
 CPU = torch.device("cpu")
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memmap.py"
@@ -84,7 +85,7 @@ def test_table_in_blocks_is_scaled_as_a_whole(blobs, monkeypatch):
     X = blobs[0].astype(np.float32)
     whole = InputSpec.from_data(X, (6,))
     stored = whole.store(X)
-    monkeypatch.setattr("skdeepclust.training.units._BLOCK", 100)
+    monkeypatch.setattr(parts_of, "__defaults__", (100,))
     blocks = InputSpec.from_data(X, (6,))
     np.testing.assert_allclose(blocks.offset, whole.offset, rtol=1e-12)
     assert blocks.scale == pytest.approx(whole.scale, rel=1e-12)

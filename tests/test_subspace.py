@@ -3,12 +3,11 @@ import pickle
 import numpy as np
 import pytest
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import DeepSubspaceClustering
 from skdeepclust._subspace import _SubspaceStages
-from skdeepclust.graph import self_expression_coefficients
+from skdeepclust.graph import dense_affinity, self_expression_coefficients
 
 
 @pytest.fixture(scope="module")
@@ -47,13 +46,29 @@ def test_fit_finds_subspaces(tiny_subspace, subspaces):
     ids=str,
 )
 def test_fit_every_switch_trains(tiny_subspace, blobs, parameters):
-    X, _ = blobs
+    X, y = blobs
     model = tiny_subspace(**parameters).fit(X)
-    assert model.labels_.shape == (len(X),)
-    assert np.isfinite(model.embedding_).all()
+    n_epochs = {"pretraining": 20, "joint": parameters.get("joint_epochs", 2)}
+    found = [row["stage"] for row in model.history_]
+    assert found == [stage for stage, n in n_epochs.items() for _ in range(n)]
+    losses = [row["loss"] for row in model.history_ if row["stage"] == "pretraining"]
+    assert losses[-1] < losses[0]
     joint = [row for row in model.history_ if row["stage"] == "joint"]
-    assert all(np.isfinite(row["self_expression"]) for row in joint)
-    assert len(joint) == parameters.get("joint_epochs", 2)
+    assert all(0 < row["self_expression"] < row["loss"] for row in joint)
+    assert adjusted_rand_score(y, model.labels_) > 0.95
+    ties = model.affinity_matrix_.tocoo()
+    within = ties.data[y[ties.row] == y[ties.col]].sum()
+    assert within > 0.9 * ties.data.sum()
+
+
+@pytest.mark.parametrize("weight", [0.5, 20.0])
+def test_affinity_is_that_of_the_strongest_coefficients(tiny_subspace, blobs, weight):
+    """Eq. 2.8 of the embedding that training leaves, its rows scaled to length 1."""
+    model = tiny_subspace(self_expression_weight=weight, n_neighbors=4).fit(blobs[0])
+    h = torch.nn.functional.normalize(torch.from_numpy(model.embedding_))
+    coefficients = self_expression_coefficients(h, weight=weight)
+    expected = dense_affinity(coefficients, 4)
+    assert abs(model.affinity_matrix_ - expected).max() < 1e-4 * expected.max()
 
 
 def test_fit_predict_is_labels_and_the_seed_decides(tiny_subspace, images):
@@ -159,15 +174,12 @@ def test_learned_refuses_many_samples(tiny_subspace, monkeypatch):
 
 def test_fit_exploding_learning_rate_is_refused(blobs):
     X, _ = blobs
-    with (
-        pytest.warns(ConvergenceWarning, match="stage 'pretraining'"),
-        pytest.raises(ValueError, match="lower learning_rate=1e"),
-    ):
+    told = r"'pretraining' with learning_rate=1e\+30 stopped .*: lower the rate"
+    with pytest.raises(ValueError, match=told):
         DeepSubspaceClustering(3, learning_rate=1e30, random_state=0).fit(X)
 
 
-def test_fit_exploding_joint_learning_rate_is_named(blobs):
+def test_fit_exploding_joint_learning_rate_is_named(tiny_subspace, blobs):
     X, _ = blobs
-    model = DeepSubspaceClustering(3, joint_learning_rate=1e20, random_state=0)
     with pytest.raises(ValueError, match="lower joint_learning_rate=1e"):
-        model.fit(X)
+        tiny_subspace(joint_learning_rate=1e20, joint_epochs=5).fit(X)

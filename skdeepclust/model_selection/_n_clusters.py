@@ -15,6 +15,7 @@ from skdeepclust._spectral import eigenvector_labels, leading_eigenpairs
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
 from skdeepclust.graph._checks import _check_choice, _check_count
 from skdeepclust.training import as_rows
+from skdeepclust.training.inputs import check_columns
 
 _MAX_NODES = 1_000  # of a graph
 _SHARE = 0.8  # of the samples, or of as many as that, are in a subsample
@@ -133,12 +134,18 @@ def estimate_n_clusters(
     >>> estimate_n_clusters(X, random_state=0)
     5
     """
-    rows = check_array(
-        as_rows(X).values,
-        dtype=[np.float64, np.float32],
-        ensure_min_samples=4,
-        input_name="X",
-    )
+    given = as_rows(X)
+    try:
+        rows = check_array(
+            given.values,
+            dtype=[np.float64, np.float32],
+            ensure_min_samples=4,
+            input_name="X",
+        )
+    except (TypeError, ValueError) as error:
+        check_columns(X, error)
+        raise
+    rows = given.in_order(rows).reshape(len(rows), -1)
     _check_choice("method", method, (_SEPARATION, *_METHODS))
     least = 1 if method == _SEPARATION else 2
     if min_clusters is None:

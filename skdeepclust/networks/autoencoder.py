@@ -255,9 +255,10 @@ class _Around(nn.Sequential):
     def forward(self, x: Tensor) -> Tensor:
         own, *layers = self
         h = own(x)
-        if len(x) == 1 and h.numel() == self.n_outputs:
+        n = x.shape[0]
+        if n == 1 and h.numel() == self.n_outputs:
             h = h.reshape(1, -1)  # a module may squeeze a batch of one
-        if h.shape[:1] != x.shape[:1] or h.numel() != len(x) * self.n_outputs:
+        if h.shape[:1] != x.shape[:1] or h.numel() != n * self.n_outputs:
             raise ValueError(
                 f"encoder {type(own).__name__} maps a batch of shape {tuple(x.shape)} "
                 f"to {tuple(h.shape)}, and gave {self.n_outputs} values per sample "

@@ -8,26 +8,29 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_BLOCK = 2**23  # values that are looked at, or brought to float64, at once
+_BLOCK = 2**23  # values that are brought to float64 at once
+_FIRST = 2**18  # of which some are no whole numbers, where not all are
 _SLACK = 0.01  # beyond [0, 1] by rounding or interpolation
 _NO_UNIT = 16.0  # what noise brings no image to whose black is 0 and white 1
 _MOST_OUTSIDE = 0.42  # of the values, beyond the fitted range by a tenth of it
 
 
-def parts_of(X: NDArray[Any]) -> Iterator[NDArray[Any]]:
+def parts_of(X: NDArray[Any], n_values: int = _BLOCK) -> Iterator[NDArray[Any]]:
     """Walk through an array by parts that fit into memory.
 
     Parameters
     ----------
     X : ndarray of shape (n_samples, ...)
         The array.
+    n_values : int, default=2**23
+        Of a part.
 
     Yields
     ------
     ndarray of shape (n, ...)
         The next samples.
     """
-    step = max(1, _BLOCK // max(1, X[:1].size))
+    step = max(1, n_values // max(1, X[:1].size))
     return (X[start : start + step] for start in range(0, len(X), step))
 
 
@@ -96,7 +99,8 @@ class Unit:
             kind = "type uint8" if X.dtype == np.uint8 else "floats"
             raise ValueError(
                 f"X holds images of {kind} with values up to {high:.3g}, and those "
-                f"that were fitted went from {self.low:.3g} up to {self.high:.3g}: {mend}."
+                f"that were fitted went from {self.low:.3g} up to {self.high:.3g}: "
+                f"{mend}."
             )
         margin = (self.high - self.low) / 10
         least, most = self.low - margin, self.high + margin
@@ -140,4 +144,4 @@ class Unit:
 def _is_whole(X: NDArray[Any]) -> bool:
     if X.dtype.kind in "iub":
         return True
-    return all(bool((part == np.floor(part)).all()) for part in parts_of(X))
+    return all(bool((part == np.floor(part)).all()) for part in parts_of(X, _FIRST))

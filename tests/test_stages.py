@@ -1,0 +1,572 @@
+"""What each stage minimizes, and when centers, pairs and graphs are computed again.
+
+The losses have tests of their own. Here the stages are asked whether they call them
+with the right arguments, and add them up with the weights that the parameters give.
+"""
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from sklearn.exceptions import ConvergenceWarning
+
+from skdeepclust import _graph_stages, losses
+
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
+N_SAMPLES = 60
+IMAGES = {"image_shape": (8, 8), "encoder": "mlp", "hidden_layer_sizes": (8,)}
+EPOCHS = {"pretrain_epochs": 2, "head_epochs": 2}
+EASY_HARD = {"center_epochs": 4, "contrastive_epochs": 3}
+# No two alike, and none the default: whoever takes the wrong one is found out.
+WEIGHTS = {
+    "consistency_weight": 0.3,
+    "center_weight": 0.2,
+    "contrastive_weight": 0.4,
+    "reconstruction_weight": 0.6,
+    "balance_weight": 0.5,
+}
+TEMPERATURES = {
+    "temperature": 0.31,
+    "positive_threshold": 0.72,
+    "negative_threshold": 0.13,
+}
+GRAPH_WEIGHTS = {"reconstruction_weight": 0.6, "balance_weight": 0.5}
+DECODED = {"pretraining": "reconstruction"}
+JOINT = {"training": "joint"}
+MOVING = {"center_learning_rate": 1e-2, "fine_tune_learning_rate": 1e-2}
+"""Rates at which one epoch changes what is looked at."""
+
+
+@pytest.fixture
+def X(images):
+    return images[0][:N_SAMPLES].reshape(N_SAMPLES, -1)
+
+
+@pytest.fixture
+def self_paced(tiny, X):
+    return lambda **given: _fit(tiny, X, {**EASY_HARD, **given})
+
+
+@pytest.fixture
+def graph(tiny_graph, X):
+    return lambda **given: _fit(tiny_graph, X, {"joint_epochs": 3, **given})
+
+
+def _fit(make, X, given):
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # so few epochs
+        return make(**{**IMAGES, **EPOCHS, **given}).fit(X)
+
+
+def rows_of(model, stage):
+    return [row for row in model.history_ if row["stage"] == stage]
+
+
+class Spy:
+    """Calls a loss, and keeps what it was given and has returned."""
+
+    def __init__(self, function):
+        self.function = function
+        self.calls = []
+
+    def __call__(self, *arguments, **named):
+        result = self.function(*arguments, **named)
+        self.calls.append((arguments, named, result))
+        return result
+
+    @property
+    def results(self):
+        return [result for *_, result in self.calls]
+
+    def arguments(self, place):
+        return [arguments[place] for arguments, _, _ in self.calls]
+
+    def named(self, name):
+        return {named[name] for _, named, _ in self.calls}
+
+
+@pytest.fixture
+def spy(monkeypatch):
+    def put(name, module=losses):
+        found = Spy(getattr(module, name))
+        monkeypatch.setattr(module, name, found)
+        return found
+
+    return put
+
+
+# ---------------------------------------------------------------- sums of the terms
+
+STATISTICS = {"assignment_scale", "start_modularity"}
+SHARES = {f"{kind}_pairs" for kind in ("positive", "negative", "ambiguous")}
+
+
+def assert_weighted_sums(model, stage, weights):
+    """Every row has just these terms, and their weighted sum is the loss."""
+    rows = rows_of(model, stage)
+    assert rows
+    for row in rows:
+        terms = {*row} - {"stage", "epoch", "loss"} - STATISTICS - SHARES
+        assert terms == {*weights}
+        total = sum(weight * row[name] for name, weight in weights.items())
+        assert row["loss"] == pytest.approx(total, rel=1e-5, abs=1e-7)
+    # A term of zero could be dropped and nobody would see it.
+    for name in weights:
+        assert any(abs(row[name]) > 1e-4 for row in rows), name
+
+
+def weights_of_stage_1(model, stage="center"):
+    """Eq. 3.5, and what keeps the encoder from collapsing."""
+    width = rows_of(model, stage)[0]["assignment_scale"]
+    weights = {"weighted_center": model.center_weight / width**2}
+    if model.augmentation is not None:
+        weights["view_consistency"] = model.consistency_weight
+    if model.network_.unit_norm:
+        return weights | {"nt_xent": model.contrastive_weight}
+    return weights | {"reconstruction": model.reconstruction_weight}
+
+
+def weights_of_stage_2(model):
+    """Eq. 3.7, and what keeps clusters from running empty."""
+    weights = {"pair_contrastive": 1.0, "cluster_balance": model.balance_weight}
+    if model.network_.unit_norm and model.contrastive_weight > 0:
+        weights["nt_xent"] = model.contrastive_weight
+    return weights
+
+
+# Similarities by which there are pairs of both kinds from the start.
+SIMILAR = {"pair_similarity": "centered_cosine"}
+SWITCHES = [
+    {},
+    DECODED,
+    {"augmentation": None},
+    {"assignment": "student_t"},
+    {"init": "kmeans"},
+    {"denoising": 0.2, **DECODED},
+]
+
+
+@pytest.mark.parametrize("batch_size", [N_SAMPLES, 20])
+@pytest.mark.parametrize("given", SWITCHES, ids=str)
+def test_loss_of_stages_is_the_weighted_sum_of_their_terms(
+    self_paced, given, batch_size
+):
+    model = self_paced(batch_size=batch_size, **WEIGHTS, **SIMILAR, **given)
+    first = "nt_xent" if model.network_.unit_norm else "reconstruction"
+    assert_weighted_sums(model, "pretraining", {first: 1.0})
+    assert_weighted_sums(model, "center", weights_of_stage_1(model))
+    assert_weighted_sums(model, "head", {"cross_entropy": 1.0})
+    assert_weighted_sums(model, "contrastive", weights_of_stage_2(model))
+    if model.init == "neighbors":
+        assert_weighted_sums(model, "final_head", {"cross_entropy": 1.0})
+    # The width follows the centers, and the weight of their loss does not.
+    widths = {row["assignment_scale"] for row in rows_of(model, "center")}
+    assert len(widths) == 2
+
+
+@pytest.mark.parametrize("given", [DECODED, {"augmentation": None}], ids=str)
+def test_loss_of_joint_training_is_the_sum_of_both_stages(self_paced, given):
+    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT, **given)
+    weights = weights_of_stage_1(model, "joint") | weights_of_stage_2(model)
+    assert_weighted_sums(model, "joint", weights)
+
+
+def test_loss_of_joint_training_has_nt_xent_of_both_stages(self_paced, spy):
+    """Of other views: the history has the name once."""
+    nt_xent = spy("nt_xent")
+    n_batches, n_epochs = 3, max(EASY_HARD.values())
+    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT)
+    pretrained = EPOCHS["pretrain_epochs"] * n_batches
+    values = [value.item() for value in nt_xent.results[pretrained:]]
+    assert len(values) == 2 * n_batches * n_epochs
+    weights = weights_of_stage_1(model, "joint") | weights_of_stage_2(model)
+    weight = weights.pop("nt_xent")
+    for row, both in zip(
+        rows_of(model, "joint"), np.reshape(values, (n_epochs, -1)), strict=True
+    ):
+        total = sum(value * row[name] for name, value in weights.items())
+        total += weight * both.sum() / n_batches
+        assert row["loss"] == pytest.approx(total, rel=1e-5)
+
+
+def test_stages_after_reconstruction_have_no_nt_xent_and_may_do_without(self_paced):
+    model = self_paced(contrastive_weight=0.0, **SIMILAR)
+    assert not any("nt_xent" in row for row in rows_of(model, "contrastive"))
+    assert_weighted_sums(model, "contrastive", weights_of_stage_2(model))
+    assert_weighted_sums(model, "center", weights_of_stage_1(model))
+
+
+@pytest.mark.parametrize("level", ["both", "instance", "cluster"])
+@pytest.mark.parametrize("given", [{}, DECODED, {"augmentation": None}], ids=str)
+def test_loss_along_the_graph_is_the_weighted_sum_of_its_terms(graph, level, given):
+    model = graph(level=level, batch_size=30, **GRAPH_WEIGHTS, **given)
+    weights = {}
+    if level != "cluster":
+        weights["neighbor_contrastive"] = 1.0
+    if level != "instance":
+        weights["cluster_contrastive"] = 1.0
+        weights["cluster_balance"] = model.balance_weight
+    if not model.network_.unit_norm:
+        weights["reconstruction"] = model.reconstruction_weight
+    assert_weighted_sums(model, "joint", weights)
+    first = "nt_xent" if model.network_.unit_norm else "reconstruction"
+    assert_weighted_sums(model, "pretraining", {first: 1.0})
+    for stage in ["head"] + ["final_head"] * (level != "cluster"):
+        assert_weighted_sums(model, stage, {"cross_entropy": 1.0})
+
+
+@pytest.mark.parametrize("coefficients", ["closed_form", "learned"])
+def test_loss_of_subspaces_is_the_weighted_sum_of_its_terms(
+    tiny_subspace, X, coefficients
+):
+    model = tiny_subspace(
+        self_expression_weight=0.7,
+        batch_size=20,
+        coefficients=coefficients,
+        pretrain_epochs=2,
+    ).fit(X)
+    assert_weighted_sums(model, "pretraining", {"reconstruction": 1.0})
+    weights = {"reconstruction": 1.0, "self_expression": 0.7}
+    assert_weighted_sums(model, "joint", weights)
+
+
+# ------------------------------------------------- what is made anew, and how often
+
+
+def changes(values):
+    """Return the epochs, from 0, whose value is not that of the one before."""
+    pairs = enumerate(zip(values[1:], values[:-1], strict=True), start=1)
+    return [epoch for epoch, (value, before) in pairs if value != before]
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3])
+@pytest.mark.parametrize("given", [{}, DECODED], ids=str)
+@pytest.mark.parametrize("stage", ["center", "joint"])
+def test_centers_are_updated_every_t1_epochs(self_paced, stage, given, interval):
+    training = "joint" if stage == "joint" else "stages"
+    model = self_paced(
+        training=training,
+        center_epochs=8,
+        center_update_interval=interval,
+        **MOVING,
+        **given,
+    )
+    widths = [row["assignment_scale"] for row in rows_of(model, stage)]
+    assert changes(widths) == [*range(interval, 8, interval)]
+
+
+@pytest.mark.parametrize("stage", ["center", "joint"])
+def test_the_centers_are_those_of_the_last_update(self_paced, spy, stage):
+    updated, pulled = spy("weighted_centers"), spy("weighted_center_loss")
+    training = "joint" if stage == "joint" else "stages"
+    self_paced(training=training, center_epochs=5, **MOVING)
+    # One batch an epoch; updates before the third and the fifth.
+    first, second = updated.results
+    used = pulled.arguments(1)
+    assert torch.equal(used[0], used[1])
+    assert not torch.equal(used[1], used[2])
+    for centers, expected in zip(used[2:], [first, first, second], strict=True):
+        assert torch.equal(centers, expected)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "student_t"])
+def test_centers_are_means_of_views_by_the_assignment_of_the_samples(
+    self_paced, spy, kind
+):
+    """Eq. 3.4; without views both are embeddings of the samples."""
+    degrees = {"degrees_of_freedom": 3.0}
+    for augmentation in ("auto", None):
+        assigned = spy(f"{kind}_assignment")
+        updated, pulled = spy("weighted_centers"), spy("weighted_center_loss")
+        self_paced(
+            assignment=kind,
+            center_epochs=3,
+            augmentation=augmentation,
+            contrastive_epochs=0,
+            **degrees,
+        )
+        (((h_view, weights), _, _),) = updated.calls
+        # Of the two epochs before it, one batch each, and of all samples.
+        before, (h, _), after = (
+            assigned.results[:2],
+            assigned.calls[2][0],
+            assigned.results[3:],
+        )
+        assert torch.equal(weights, assigned.results[2])
+        assert torch.equal(h, h_view) == (augmentation is None)
+        assert h.shape == h_view.shape == (N_SAMPLES, 4)
+        # The head is taught the last one.
+        assert len(after) == 2
+        used = pulled.arguments(2)
+        for weights, expected in zip(used, [*before, after[0]], strict=True):
+            assert torch.equal(weights, expected)
+        if kind == "student_t":
+            assert assigned.named("degrees_of_freedom") == {3.0}
+
+
+def test_gaussian_assignments_have_the_width_that_is_told(self_paced, spy):
+    assigned = spy("gaussian_assignment")
+    model = self_paced(center_epochs=5, contrastive_epochs=0, **MOVING)
+    told = [row["assignment_scale"] for row in rows_of(model, "center")]
+    widths = [named["scale"] for _, named, _ in assigned.calls]
+    # Of two epochs and of the update after them, which looks back; then the head's.
+    assert widths == [told[0]] * 3 + [told[2]] * 3 + [told[4]] * 2
+    (h, _), (_, centers) = assigned.calls[2][0], assigned.calls[3][0]
+    assert told[2] == float(losses.gaussian_scale(h, centers))
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3])
+@pytest.mark.parametrize("stage", ["contrastive", "joint"])
+def test_pairs_are_refreshed_every_t2_epochs(self_paced, stage, interval):
+    """Of one batch, which holds all pairs: their shares change when they do."""
+    model = self_paced(
+        training="joint" if stage == "joint" else "stages",
+        contrastive_epochs=7,
+        center_update_interval=2,
+        pair_update_interval=interval,
+        **SIMILAR,
+        **MOVING,
+    )
+    shares = [[row[name] for name in sorted(SHARES)] for row in rows_of(model, stage)]
+    assert changes(shares) == [*range(interval, 7, interval)]
+    np.testing.assert_allclose(np.sum(shares, axis=1), 1, rtol=1e-6)
+
+
+def off_diagonal(square):
+    return np.sort(square[~np.eye(len(square), dtype=bool)])
+
+
+@pytest.mark.parametrize("kind", ["assignments", "centered_cosine", "cosine"])
+def test_pairs_are_alike_by_what_is_asked_for(self_paced, spy, X, kind):
+    """Eq. 3.6 of the network that stage 1 leaves, and each sample twice."""
+    before = self_paced(contrastive_epochs=0, init="kmeans")
+    contrast = spy("pair_contrastive")
+    after = self_paced(contrastive_epochs=1, init="kmeans", pair_similarity=kind)
+    factor = before.embedding_.astype(np.float64)
+    if kind == "assignments":
+        factor = before.predict_proba(X)
+    if kind == "centered_cosine":
+        factor = factor - factor.mean(axis=0)
+    if kind != "assignments":
+        factor /= np.linalg.norm(factor, axis=1, keepdims=True)
+    (((_, similarity), _, _),) = contrast.calls
+    n = N_SAMPLES
+    assert torch.equal(similarity, similarity[:n, :n].repeat(2, 2))
+    assert torch.equal(similarity.diagonal(), torch.ones(2 * n))
+    found = off_diagonal(similarity[:n, :n].numpy())
+    expected = off_diagonal(factor @ factor.T)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # Shares count each pair of two samples, and none of a sample with itself.
+    (row,) = rows_of(after, "contrastive")
+    assert row["positive_pairs"] == pytest.approx((found >= 0.8).mean(), rel=1e-6)
+    assert row["negative_pairs"] == pytest.approx((found <= 0.2).mean(), rel=1e-6)
+    assert row["ambiguous_pairs"] == pytest.approx(
+        ((found > 0.2) & (found < 0.8)).mean(), abs=1e-6
+    )
+
+
+class Recorder:
+    """An augmentation that changes nothing, and keeps the samples that it got."""
+
+    def __init__(self, X):
+        self.number = {row.tobytes(): i for i, row in enumerate(X)}
+        self.seen = []
+
+    def __call__(self, batch):
+        rows = (batch.flatten(1) * 255).round().to(torch.uint8).numpy()
+        self.seen.append([self.number[row.tobytes()] for row in rows])
+        return batch
+
+    def neighbors(self):
+        """Return for each epoch of one batch which neighbor each sample came with."""
+        found = []
+        for samples, neighbors in zip(self.seen[::2], self.seen[1::2], strict=True):
+            assert {*samples} == {*self.number.values()}
+            found.append(np.array(neighbors)[np.argsort(samples)].tolist())
+        return found
+
+
+ALONG_KNN = {
+    "graph": "knn",
+    "init": "kmeans",
+    "consensus": False,
+    "joint_learning_rate": 3e-2,
+    "batch_size": 2 * N_SAMPLES,
+    **DECODED,  # views are then those of joint training
+}
+
+
+@pytest.mark.parametrize("interval", [1, 2, 3, None])
+def test_the_graph_is_built_again_every_so_many_epochs(graph, X, interval):
+    recorder = Recorder(X)
+    model = graph(
+        joint_epochs=7,
+        graph_update_interval=interval,
+        n_neighbors=1,
+        augmentation=recorder,
+        **ALONG_KNN,
+    )
+    neighbors = recorder.neighbors()
+    assert changes(neighbors) == [*range(interval or 7, 7, interval or 7)]
+    strongest = model.affinity_matrix_.argmax(axis=1)
+    np.testing.assert_array_equal(neighbors[0], np.ravel(strongest))
+
+
+def test_positives_are_drawn_among_the_strongest_neighbors(graph, X):
+    recorder = Recorder(X)
+    model = graph(joint_epochs=30, n_neighbors=3, augmentation=recorder, **ALONG_KNN)
+    order = np.argsort(-model.affinity_matrix_.toarray(), axis=1, kind="stable")
+    drawn = np.array(recorder.neighbors())
+    for i in range(N_SAMPLES):
+        # In thirty draws one of three is missed once in 60,000 times.
+        assert {*drawn[:, i]} == {*order[i, :3]}
+
+
+# -------------------------------------------------- what the losses are asked with
+
+
+def test_temperature_and_thresholds_reach_the_losses(self_paced, spy):
+    nt_xent, contrast = spy("nt_xent"), spy("pair_contrastive")
+    self_paced(**TEMPERATURES)
+    # Of two epochs, four, and three: each stage has it.
+    assert len(nt_xent.calls) == 2 + 4 + 3
+    assert nt_xent.named("temperature") == {TEMPERATURES["temperature"]}
+    for name, value in TEMPERATURES.items():
+        assert contrast.named(name) == {value}
+
+
+def test_each_level_has_its_own_temperature(graph, spy):
+    nt_xent, clusters = spy("nt_xent"), spy("cluster_contrastive")
+    neighbors = spy("contrast_neighbors", _graph_stages)
+    graph(temperature=0.31, instance_temperature=0.42, cluster_temperature=0.73)
+    assert nt_xent.named("temperature") == {0.31}
+    assert {*neighbors.arguments(2)} == {0.42}
+    assert clusters.named("temperature") == {0.73}
+
+
+@pytest.mark.parametrize("batch_size", [2 * N_SAMPLES, N_SAMPLES])
+def test_each_sample_and_its_neighbor_are_each_others_positive(graph, spy, batch_size):
+    """Eq. 4.4-4.7 on batches of samples, followed by a neighbor of each."""
+    neighbors = spy("contrast_neighbors", _graph_stages)
+    clusters, balance = spy("cluster_contrastive"), spy("cluster_balance")
+    graph(joint_epochs=1, batch_size=batch_size)
+    n = batch_size // 2
+    for (z, partner, _), _, _ in neighbors.calls:
+        assert z.shape == (2 * n, 128)
+        expected = [[*range(n, 2 * n), *range(n)]]
+        assert partner.T.tolist() == expected
+    for (y, _), ((y_own, y_neighbor), _, _) in zip(
+        (arguments for arguments, _, _ in balance.calls), clusters.calls, strict=True
+    ):
+        assert torch.equal(y, torch.cat([y_own, y_neighbor]))
+        assert y_own.shape == (n, 3)
+        torch.testing.assert_close(y.sum(1), torch.ones(2 * n))
+
+
+@pytest.mark.parametrize(
+    ("make", "given", "follows"),
+    [
+        ("self_paced", {}, True),
+        ("self_paced", JOINT, True),
+        ("self_paced", {"init": "kmeans"}, False),
+        ("graph", {}, True),
+        ("graph", {"init": "kmeans"}, False),
+        ("graph", {"init": "random"}, False),
+    ],
+)
+def test_balance_holds_clusters_to_the_sizes_found_in_graphs(
+    request, spy, make, given, follows
+):
+    """Else to one size: k-means and chance tell nothing of sizes."""
+    balance = spy("cluster_balance")
+    request.getfixturevalue(make)(**given)
+    sizes = balance.arguments(1)
+    assert sizes
+    if not follows:
+        assert sizes == [None] * len(sizes)
+        return
+    # Whole samples, one more in each cluster than there are.
+    counts = np.array([each.numpy() for each in sizes]) * (N_SAMPLES + 3)
+    np.testing.assert_allclose(counts, counts.round(), atol=1e-4)
+    np.testing.assert_allclose(counts.sum(axis=1), N_SAMPLES + 3, rtol=1e-6)
+    assert counts.min() >= 1
+    assert np.ptp(counts[0]) > 0
+
+
+RATES = {
+    "learning_rate": 2e-3,
+    "center_learning_rate": 3e-3,
+    "fine_tune_learning_rate": 4e-3,
+    "joint_learning_rate": 5e-3,
+    "head_learning_rate": 6e-3,
+}
+RATES_OF = {
+    "pretraining": ["learning_rate"],
+    "center": ["center_learning_rate"],
+    "head": ["head_learning_rate"],
+    "contrastive": ["fine_tune_learning_rate", "head_learning_rate"],
+    "final_head": ["head_learning_rate"],
+}
+JOINTLY = {
+    "self_paced": ["center_learning_rate", "head_learning_rate"],
+    "graph": ["joint_learning_rate", "head_learning_rate"],
+    "subspace": ["joint_learning_rate"],
+}
+
+
+@pytest.fixture
+def rates(monkeypatch):
+    """Return the learning rates of the stages, as the optimizer is given them."""
+    begun, adam = [], torch.optim.Adam
+
+    def spy(groups, **options):
+        begun.append([group["lr"] for group in groups])
+        return adam(groups, **options)
+
+    monkeypatch.setattr(torch.optim, "Adam", spy)
+    return begun
+
+
+@pytest.mark.parametrize("kind", [*JOINTLY, "stages"])
+def test_stages_train_at_their_learning_rates(request, rates, X, kind):
+    fixture = {"graph": "tiny_graph", "subspace": "tiny_subspace"}.get(kind, "tiny")
+    make = request.getfixturevalue(fixture)
+    given = {"training": "joint"} if kind == "self_paced" else {}
+    given |= {n: rate for n, rate in RATES.items() if n in make().get_params()}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = make(**IMAGES, pretrain_epochs=2, **given).fit(X)
+    stages = dict.fromkeys(row["stage"] for row in model.history_)
+    expected = {**RATES_OF, "joint": JOINTLY.get(kind)}
+    assert rates == [[RATES[name] for name in expected[stage]] for stage in stages]
+
+
+@pytest.mark.parametrize(("given", "expected"), [(2e-3, 2e-3), (1e-2, 3e-3)])
+@pytest.mark.parametrize("make", ["tiny", "tiny_graph"])
+def test_clusters_of_a_table_are_learned_at_no_high_rate(
+    request, rates, blobs, make, given, expected
+):
+    request.getfixturevalue(make)(learning_rate=given).fit(blobs[0])
+    assert rates[0] == [given]
+    assert rates[-1] == [expected]
+
+
+@pytest.mark.parametrize(
+    ("make", "given"),
+    [
+        ("self_paced", {"center_epochs": 0, "contrastive_epochs": 0}),
+        ("self_paced", {"center_epochs": 0, "fine_tune_learning_rate": 0.0}),
+        ("graph", {"joint_epochs": 0}),
+        ("graph", {"joint_learning_rate": 0.0}),
+    ],
+    ids=str,
+)
+def test_the_head_learns_while_the_encoder_is_held_still(request, X, make, given):
+    """Of images, whose clusters are not kept: at the start and at the end."""
+    make = request.getfixturevalue(make)
+    short, long = (make(head_epochs=n, **given) for n in (1, 9))
+    np.testing.assert_array_equal(short.embedding_, long.embedding_)
+    assert not np.allclose(short.predict_proba(X), long.predict_proba(X), atol=1e-3)
