@@ -26,6 +26,7 @@ from skdeepclust.training import (
     telling_memory,
     without_autocast,
 )
+from skdeepclust.training.device import is_out_of_memory
 from skdeepclust.training.inputs import check_columns, check_grey, check_new
 from skdeepclust.views import seeded_globals
 
@@ -216,6 +217,8 @@ class FeatureExtractor(
         try:
             output = module(batch)
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise ValueError(
                 f"module {name} fails on a batch of shape {given}: {error}"
             ) from error

@@ -14,7 +14,7 @@ from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import kneighbors_graph
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
-from test_self_paced import stages
+from test_self_paced import _one_thread, _Seeds, stages
 
 from skdeepclust import LITERAL_GRAPH_PARAMETERS, GraphContrastiveClustering
 from skdeepclust._graph_stages import GraphStages
@@ -276,10 +276,24 @@ def test_same_seed_same_result_for_any_n_jobs_and_after_pickling(tiny_graph, blo
     assert (other.affinity_matrix_ != model.affinity_matrix_).nnz == 0
 
 
-def test_n_init_keeps_a_good_run(tiny_graph, blobs):
-    X, y = blobs
-    model = tiny_graph(n_init=3).fit(X)
-    assert adjusted_rand_score(y, model.labels_) > 0.9
+def test_n_init_keeps_one_run_as_it_is_with_its_graph(tiny_graph, images):
+    X, _ = images
+    quick = {**FAST, "encoder": "mlp"}
+    seeds = np.random.RandomState(0).randint(np.iinfo(np.int32).max, size=3)
+    with _one_thread():
+        singles = [
+            tiny_graph(**{**quick, "random_state": _Seeds(seed)}).fit(X)
+            for seed in seeds
+        ]
+        model = tiny_graph(n_init=3, **quick).fit(X)
+    (kept,) = (
+        i
+        for i, single in enumerate(singles)
+        if np.array_equal(single.embedding_, model.embedding_)
+    )
+    np.testing.assert_array_equal(model.labels_, singles[kept].labels_)
+    assert (model.affinity_matrix_ != singles[kept].affinity_matrix_).nnz == 0
+    assert model.history_ == singles[kept].history_
     assert model.n_iter_ == len(model.history_)
 
 

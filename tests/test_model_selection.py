@@ -20,7 +20,7 @@ from sklearn.metrics import (
     make_scorer,
     silhouette_score,
 )
-from sklearn.model_selection import GridSearchCV, cross_validate
+from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -474,10 +474,18 @@ def test_scorers_score_without_classes_in_searches(kmeans, blobs):
         with config_context(enable_metadata_routing=routing):
             # The oldest scikit-learn routes no parameters only where they are empty.
             found = cross_validate(
-                kmeans, X, scoring=scoring, error_score="raise", params={}
+                kmeans,
+                X,
+                cv=KFold(3),
+                scoring=scoring,
+                error_score="raise",
+                params={},
+                return_estimator=True,
             )
-        for name in scoring:
-            assert np.isfinite(found[f"test_{name}"]).all()
+        for i, (_, test) in enumerate(KFold(3).split(X)):
+            model = found["estimator"][i]
+            for name, scorer in scoring.items():
+                assert found[f"test_{name}"][i] == scorer(model, X[test])
 
 
 def test_scorers_take_no_metadata(name, kmeans, blobs):

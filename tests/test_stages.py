@@ -233,6 +233,39 @@ def test_loss_of_subspaces_is_the_weighted_sum_of_its_terms(
     assert_weighted_sums(model, "joint", weights)
 
 
+@pytest.mark.parametrize("make", ["tiny", "tiny_graph"])
+def test_the_head_learns_clear_clusters_of_a_table_but_no_certainty(
+    request, blobs, make
+):
+    """A tenth of each target is spread over all clusters."""
+    X, _ = blobs
+    model = request.getfixturevalue(make)(head_epochs=300).fit(X)
+    assert_weighted_sums(model, "final_head", {"cross_entropy": 1.0})
+    sure = 1 - 0.1 + 0.1 / 3
+    np.testing.assert_allclose(model.predict_proba(X).max(axis=1), sure, atol=0.02)
+    doubt = 1 - sure
+    least = -sure * np.log(sure) - doubt * np.log(doubt / 2)
+    for stage in ("head", "final_head"):
+        losses_of_stage = [row["loss"] for row in rows_of(model, stage)]
+        assert losses_of_stage[-1] == pytest.approx(least, abs=0.01)
+        assert min(losses_of_stage) >= least - 1e-6
+
+
+def test_the_head_is_taught_the_assignments_of_stage_1(self_paced, spy, X):
+    """Without neighbors, which give cluster numbers, just as they are."""
+    assigned = spy("gaussian_assignment")
+    model = self_paced(
+        init="kmeans", center_epochs=1, contrastive_epochs=0, head_epochs=600
+    )
+    target = assigned.results[-1].numpy()
+    found = model.predict_proba(X)
+    # Clusters are numbered by size at the end.
+    order = [np.abs(found - target[:, [k]]).sum(axis=0).argmin() for k in range(3)]
+    assert sorted(order) == [0, 1, 2]
+    np.testing.assert_allclose(found[:, order], target, atol=0.1)
+    assert np.abs(found[:, order] - target).mean() < 0.01
+
+
 # ------------------------------------------------- what is made anew, and how often
 
 

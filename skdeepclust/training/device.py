@@ -147,6 +147,25 @@ def default_settings() -> Iterator[None]:
             torch.set_default_dtype(found)
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Say whether an error is that memory has run out.
+
+    Parameters
+    ----------
+    error : BaseException
+        Any.
+
+    Returns
+    -------
+    bool
+        Of the CPU or of a GPU.
+    """
+    # The allocator of the CPU has no error of its own.
+    return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
+        isinstance(error, RuntimeError) and "allocate memory" in str(error)
+    )
+
+
 @contextmanager
 def telling_memory(name: str, mend: str) -> Iterator[None]:
     """Turn what says that memory has run out into a MemoryError that says what to do.
@@ -171,9 +190,7 @@ def telling_memory(name: str, mend: str) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError) as error:
-        # The allocator of the CPU has no error of its own.
-        short = isinstance(error, MemoryError | torch.cuda.OutOfMemoryError)
-        if short or "allocate memory" in str(error):
+        if is_out_of_memory(error):
             raise MemoryError(f"{name} ran out of memory: {mend}. {error}") from error
         raise
 
