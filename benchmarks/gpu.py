@@ -97,7 +97,7 @@ def our_steps(device, sizes, precision, kind):
 
     def run():
         parts = (estimator, network, batches, SIMCLR_VIEWS["and hue"], generator)
-        stage = partial(pretraining_stage, *parts, n_epochs=0)
+        stage = partial(pretraining_stage, *parts, n_epochs=1)
         with repeatable(device) if kind == "repeatable" else nullcontext():
             run_stages(network, [stage], len(batches), generator=generator)
 

@@ -69,7 +69,9 @@ def epoch(encoder: str, n: int) -> Comparison:
     def ours() -> Any:
         network.load_state_dict(start)
         generator = torch.Generator().manual_seed(0)
-        stage = pretraining_stage(estimator, network, batches, None, generator, n_epochs=0)
+        stage = pretraining_stage(
+            estimator, network, batches, None, generator, n_epochs=1
+        )
         told = {"generator": generator, "observers": [History()]}
         run_stages(network, [lambda: stage], n, **told)
         return [weight.detach().clone() for weight in weights]

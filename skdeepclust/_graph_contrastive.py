@@ -376,6 +376,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             self.n_components,
             self.hidden_layer_sizes,
             encoder_trainable=self.encoder_trainable,
+            n_outputs=self._n_outputs,
         )
         head = GraphHead(autoencoder.n_components, self.n_clusters_)
         unit_norm = pretraining == "contrastive"

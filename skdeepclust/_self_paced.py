@@ -381,6 +381,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
             self.n_components,
             self.hidden_layer_sizes,
             encoder_trainable=self.encoder_trainable,
+            n_outputs=self._n_outputs,
         )
         head = ClusterHead(autoencoder.n_components, self.n_clusters_)
         unit_norm = pretraining == "contrastive"

@@ -47,6 +47,8 @@ class StatefulEstimator(SparseParamsMixin):
     network_: Any
     n_clusters_: int
     device: Any
+    _n_outputs: int | None = None
+    """Of an encoder that is a module, where the network is built again."""
 
     def _build_network(self, spec: InputSpec) -> ClusterNetwork:
         raise NotImplementedError
@@ -95,6 +97,10 @@ class StatefulEstimator(SparseParamsMixin):
         state = pack(state)
         if "_built" in state:
             state["_built"] = pack(state["_built"])
+        if "network_" in state:
+            encoder = self.network_.autoencoder.encoder
+            n_outputs = getattr(encoder, "n_outputs", None)
+            state["_built"] = {**state["_built"], "_n_outputs": n_outputs}
         return {**plain(state), "_schema": SCHEMA, "_version": __version__}
 
     def __copy__(self) -> Self:

@@ -249,6 +249,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
             self.n_components,
             self.hidden_layer_sizes,
             encoder_trainable=self.encoder_trainable,
+            n_outputs=self._n_outputs,
         )
         # The head is not used: the spectral cut gives the clusters.
         head = ClusterHead(autoencoder.n_components, self.n_clusters_, ())

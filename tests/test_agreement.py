@@ -11,8 +11,10 @@ from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.exceptions import ConvergenceWarning
 
 import skdeepclust._agreement as module
+import skdeepclust._graph_clusters as graph_clusters_module
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._agreement import Agreement
+from skdeepclust._graph_clusters import GraphClusters
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 
@@ -280,3 +282,72 @@ def test_refine_loses_no_cluster_at_low_resolution():
     merged = np.zeros_like(digits.target)
     h = torch.from_numpy(digits.data).float()
     assert len(np.unique(judge.refine(h, merged))) == 4
+
+
+# ------------------------------------- the clusters of a graph, at the end of training
+
+
+def graph_clusters(X, n_clusters, **parameters):
+    """Return what finds the clusters of X, which it takes for images if it is 4-D."""
+    model = GraphContrastiveClustering(n_clusters, **parameters)
+    model.n_clusters_ = n_clusters
+    batches = Batches(X, InputSpec.from_data(X, X.shape[1:]), CPU)
+    return GraphClusters(model, batches, seeded())
+
+
+@pytest.fixture
+def lost(blobs):
+    """Images that show four groups, their groups, and an embedding without them."""
+    X, y = blobs
+    pixels = np.repeat(X, 27, axis=1)[:, :81].reshape(-1, 1, 9, 9)
+    noise = np.random.default_rng(0).normal(size=(len(X), 3))
+    return pixels.astype(np.float32), y, torch.from_numpy(noise).float()
+
+
+@pytest.mark.parametrize("input_neighbors", [True, False])
+def test_final_clusters_of_unequal_size_are_judged_by_the_input_too(
+    lost, input_neighbors
+):
+    """Those of the head are wrong, and the first ones were right."""
+    X, y, h = lost
+    clusters = graph_clusters(X, 4, input_neighbors=input_neighbors)
+    clusters.resolution, clusters.first = 0.5, y
+    wrong = np.random.default_rng(1).integers(4, size=len(y))
+    found = clusters.find_end(h, wrong)
+    assert (clustering_accuracy(y, found) > 0.95) == input_neighbors
+
+
+def test_final_clusters_of_unequal_size_keep_the_numbers_of_the_head(lost):
+    X, y, _ = lost
+    h = torch.from_numpy(X.reshape(len(X), -1)[:, ::27].copy())
+    clusters = graph_clusters(X, 4)
+    clusters.resolution = 0.5
+    names = np.array([2, 0, 3, 1])
+    stray = names[y]
+    stray[::10] = names[(y[::10] + 1) % 4]
+    np.testing.assert_array_equal(clusters.find_end(h, stray), names[y])
+
+
+def test_final_clusters_of_equal_size_are_a_consensus(lost, monkeypatch):
+    """Of k-means in the embedding, the head and the graph: two of three are right."""
+    X, y, _ = lost
+    h = torch.from_numpy(X.reshape(len(X), -1)[:, ::27].copy())
+    voters = []
+    consensus = graph_clusters_module.consensus_labels
+
+    def keep(votes, *arguments, **named):
+        voters.extend(votes)
+        return consensus(votes, *arguments, **named)
+
+    monkeypatch.setattr(graph_clusters_module, "consensus_labels", keep)
+    wrong = np.random.default_rng(1).integers(4, size=len(y))
+    found = graph_clusters(X, 4).find_end(h, wrong)
+    assert clustering_accuracy(y, found) > 0.98
+    kmeans, head, cut = voters
+    np.testing.assert_array_equal(head, wrong)
+    assert clustering_accuracy(y, kmeans) > 0.98
+    assert clustering_accuracy(y, cut) > 0.98
+    # At one level there is but k-means.
+    alone = graph_clusters(X, 4, level="instance").find_end(h, wrong)
+    assert clustering_accuracy(y, alone) > 0.98
+    assert len(voters) == 3

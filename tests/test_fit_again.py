@@ -158,9 +158,8 @@ def test_interrupted_warm_start_keeps_the_fit_and_goes_on(fitted, blobs, tmp_pat
     with pytest.raises(KeyboardInterrupt):
         fit(model, 6)
     assert model.labels_ is labels
-    # A model that has not been fitted would go on from other weights.
-    with pytest.raises(ValueError, match="fitted network"):
-        fit(clone(model), -1)
+    # A model that has not been fitted begins with other weights, and elsewhere.
+    assert fit(clone(model), -1).history_[0]["stage"] == "pretraining"
     loaded = skdeepclust.load(tmp_path / "first.npz")
     fit(loaded.set_params(checkpoint_dir=tmp_path / "checkpoints"), -1)
     np.testing.assert_equal(weights(loaded), weights(plain))

@@ -93,7 +93,7 @@ CLUSTERS = {"cluster_contrastive", "cluster_balance"}
         ({"pretrain_epochs": 0}, without("pretraining"), INSTANCES | CLUSTERS),
         ({"head_epochs": 0}, without("head", "final_head"), INSTANCES | CLUSTERS),
     ],
-    ids=str,
+    ids=lambda given: str(sorted(given) if isinstance(given, set) else given),
 )
 def test_fit_every_switch_trains(tiny_graph, blobs, parameters, expected, terms):
     """Along graphs of the embedding, and none of the clusters is kept."""

@@ -661,3 +661,13 @@ def test_failed_save_keeps_the_old_file(tiny, path, good, monkeypatch, function)
 def test_save_is_deterministic(tiny, blobs, path, good):
     tiny(**FEW["tiny"]).fit(blobs[0]).save(path)
     assert path.read_bytes() == good
+
+
+def test_sparse_indices_that_point_outside_are_refused(tiny_graph, blobs, path):
+    """They would have SciPy read the memory of others."""
+    tiny_graph(head_epochs=2, pretrain_epochs=1).fit(blobs[0]).save(path)
+    content = _container.read(path, "estimator")
+    content["affinity_matrix_"].indices[3] = 10**8
+    _container.write(path, "estimator", content)
+    with pytest.raises(ValueError, match=r"indices|index"):
+        skdeepclust.load(path)

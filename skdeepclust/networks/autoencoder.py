@@ -23,7 +23,6 @@ from .convolutional import (
     conv_encoder,
     is_image,
 )
-from .drawing import OwnDraws
 
 _DEFAULT_N_COMPONENTS = 20
 _MAX_NARROW = 500  # values per sample up to which narrow layers do
@@ -89,6 +88,7 @@ def build_autoencoder(
     hidden_layer_sizes: Iterable[int] | Literal["auto"] = "auto",
     *,
     encoder_trainable: bool = True,
+    n_outputs: int | None = None,
 ) -> Autoencoder:
     """Build the autoencoder that `encoder` asks for.
 
@@ -119,6 +119,9 @@ def build_autoencoder(
         False for a module that has learnt before and stays as it is, see `Frozen`:
         fully connected layers of `hidden_layer_sizes` follow, and are trained. The
         decoder for images of at least 8 x 8 pixels is then that of "conv".
+    n_outputs : int, default=None
+        Outputs per sample of a module. None finds out by a dry run, which may draw from
+        the global generators.
 
     Returns
     -------
@@ -157,7 +160,7 @@ def build_autoencoder(
 
     if isinstance(encoder, nn.Module):
         around = _around_module if encoder_trainable else _around_frozen_module
-        return around(encoder, shape, n_components, hidden)
+        return around(encoder, shape, n_components, hidden, n_outputs)
     if not isinstance(encoder, str):
         raise TypeError(f"{_CHOICES}, got {encoder!r}.")
     if not encoder_trainable:
@@ -215,9 +218,10 @@ def _around_module(
     shape: tuple[int, ...],
     n_components: int | None,
     hidden: tuple[int, ...],
+    n_outputs: int | None,
 ) -> Autoencoder:
     """Build an autoencoder around a copy of a user's module."""
-    own, n_outputs = _copied(module, shape)
+    own, n_outputs = _copied(module, shape, n_outputs)
     d = n_outputs if n_components is None else n_components
     layers: list[nn.Module] = [own, nn.Flatten()]
     if n_outputs != d:
@@ -232,9 +236,10 @@ def _around_frozen_module(
     shape: tuple[int, ...],
     n_components: int | None,
     hidden: tuple[int, ...],
+    n_outputs: int | None,
 ) -> Autoencoder:
     """Build an autoencoder whose encoder starts with a copy that is not trained."""
-    own, n_outputs = _copied(module, shape)
+    own, n_outputs = _copied(module, shape, n_outputs)
     d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
     layers = [Frozen(own), nn.Flatten(), *_mlp([n_outputs, *hidden, d])]
     # Such modules often come with large photographs, for which fully connected layers
@@ -269,7 +274,9 @@ class _Around(nn.Sequential):
         return h
 
 
-def _copied(module: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
+def _copied(
+    module: nn.Module, shape: tuple[int, ...], n_outputs: int | None
+) -> tuple[nn.Module, int]:
     """Copy a user's module; return it with its number of outputs per sample."""
     own = copied_in_float32("encoder", module, torch.device("cpu"))
     for name, value in own.state_dict().items():
@@ -279,7 +286,7 @@ def _copied(module: nn.Module, shape: tuple[int, ...]) -> tuple[nn.Module, int]:
                 f"{name}, and could not be saved; keep it in buffers instead of "
                 "get_extra_state."
             )
-    return own, _count_outputs(own, shape)
+    return own, n_outputs or _count_outputs(own, shape)
 
 
 def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -291,7 +298,7 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
         with (
             torch.no_grad(),
             torch.autocast("cpu", enabled=False),
-            OwnDraws(0),
+            torch.random.fork_rng(devices=[]),
         ):
             x = torch.zeros(2, *shape, dtype=torch.float32, device="cpu")
             output = module(x)
