@@ -10,10 +10,10 @@ import warnings
 from functools import partial
 from pathlib import Path
 
+import joblib
 import numpy as np
 import pytest
 import torch
-from joblib import parallel_config
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from torch import nn
@@ -234,7 +234,8 @@ def test_a_search_with_workers_has_a_folder_for_each_fit(tiny, blobs, folder):
         n_jobs=2,
         error_score="raise",
     )
-    with parallel_config("threading"):
+    # The oldest joblib has no parallel_config yet.
+    with joblib.parallel_backend("threading"):
         search.fit(blobs[0])
     plain = clone(search).set_params(n_jobs=None, estimator__checkpoint_dir=None)
     np.testing.assert_array_equal(
