@@ -24,8 +24,18 @@ pytestmark = [
 ]
 
 FEW = {
-    "tiny": {"pretrain_epochs": 4, "center_epochs": 2, "head_epochs": 20},
-    "tiny_graph": {"pretrain_epochs": 4, "head_epochs": 20, "joint_epochs": 4},
+    "tiny": {
+        "pretrain_epochs": 4,
+        "center_epochs": 2,
+        "head_epochs": 20,
+        "init": "kmeans",
+    },
+    "tiny_graph": {
+        "pretrain_epochs": 4,
+        "head_epochs": 20,
+        "joint_epochs": 4,
+        "init": "kmeans",
+    },
 }
 GRIDS = {
     "tiny": {"temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]},
