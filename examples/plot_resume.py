@@ -12,8 +12,9 @@ Long fits get interrupted, and fitted models outlive the program that made them.
 # A fit that breaks off
 # ---------------------
 #
-# Something goes wrong in the midst of training. Here it is an augmentation that fails;
-# elsewhere it is the power. The weights are on disk, and the same call goes on.
+# Something goes wrong in the midst of training, here after stage 0. Here it is an
+# augmentation that fails; elsewhere it is the power. The weights are on disk, where they
+# are written after each stage and every few seconds, and the same call goes on.
 
 import tempfile
 from pathlib import Path
@@ -37,7 +38,7 @@ def shifting(batch):
     """Shift a batch by a pixel at most, and fail once."""
     global calls
     calls += 1
-    if calls == 150:
+    if calls == 250:
         raise OSError("the power is gone")
     rows, columns = torch.randint(-1, 2, (2,)).tolist()
     return batch.roll((rows, columns), dims=(2, 3))
@@ -59,7 +60,7 @@ try:
     model.fit(images)
 except OSError as error:
     print("Interrupted:", error)
-print([path.name for path in (folder / "checkpoints").iterdir()])
+print([path.name for path in (folder / "checkpoints").rglob("*.npz")])
 
 model.fit(images)
 print("Epochs:", model.n_iter_)
@@ -86,8 +87,7 @@ print("The same labels:", (loaded.predict(images) == model.labels_).all())
 # -------------
 #
 # With ``warm_start=True``, ``fit`` begins with the weights that are there and leaves
-# out pretraining. The history grows: a stage that runs again is numbered. Each fit
-# teaches the head twice, so its (3) and (4) are of the second fit.
+# out pretraining. The history grows: a stage that runs again is numbered.
 
 loaded.set_params(warm_start=True).fit(images)
 TrainingCurveDisplay.from_estimator(loaded, terms=["loss"])
