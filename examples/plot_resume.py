@@ -12,9 +12,9 @@ Long fits get interrupted, and fitted models outlive the program that made them.
 # A fit that breaks off
 # ---------------------
 #
-# Something goes wrong in the midst of training, here after stage 0. Here it is an
-# augmentation that fails; elsewhere it is the power. The weights are on disk, where they
-# are written after each stage and every few seconds, and the same call goes on.
+# Something goes wrong in the midst of training. Here it is an augmentation that fails,
+# after stage 0; elsewhere it is the power. The weights are on disk, written after each
+# stage and every few seconds, and the same call goes on.
 
 import tempfile
 from pathlib import Path
