@@ -33,9 +33,11 @@ def augmentation(batch):
     return scale * batch + 0.1 * torch.randn_like(batch)
 
 
-FEW = {"pretrain_epochs": 12, "center_epochs": 8, "head_epochs": 12}
+FEW = {"pretrain_epochs": 12, "head_epochs": 12}
 PARAMETERS = {
-    "SelfPacedContrastiveClustering": {**TINY, **FEW, "contrastive_epochs": 8},
+    "SelfPacedContrastiveClustering": {
+        **{**TINY, **FEW, "center_epochs": 8, "contrastive_epochs": 8},
+    },
     "GraphContrastiveClustering": {**TINY_GRAPH, **FEW, "joint_epochs": 8},
 }
 

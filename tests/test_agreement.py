@@ -284,11 +284,11 @@ def test_refine_loses_no_cluster_at_low_resolution():
     assert len(np.unique(judge.refine(h, merged))) == 4
 
 
-# ------------------------------------- the clusters of a graph, at the end of training
+# ----------------------------- the clusters of a graph, before and after training
 
 
 def graph_clusters(X, n_clusters, **parameters):
-    """Return what finds the clusters of X, which it takes for images if it is 4-D."""
+    """Return what finds the clusters of X: of images if it has four dimensions."""
     model = GraphContrastiveClustering(n_clusters, **parameters)
     model.n_clusters_ = n_clusters
     batches = Batches(X, InputSpec.from_data(X, X.shape[1:]), CPU)
@@ -302,6 +302,32 @@ def lost(blobs):
     pixels = np.repeat(X, 27, axis=1)[:, :81].reshape(-1, 1, 9, 9)
     noise = np.random.default_rng(0).normal(size=(len(X), 3))
     return pixels.astype(np.float32), y, torch.from_numpy(noise).float()
+
+
+@pytest.mark.parametrize("graph", ["auto", "self_expression"])
+def test_the_input_takes_the_place_of_a_lost_embedding_where_it_may(lost, graph):
+    X, y, h = lost
+    clusters = graph_clusters(X, 4, graph=graph)
+    start = clusters.find_start(h)
+    assert (clusters.input_graph is not None) == (graph == "auto")
+    if graph == "auto":
+        assert start.affinity is clusters.input_graph
+        assert clustering_accuracy(y, start.labels) > 0.98
+
+
+@pytest.mark.parametrize("resolution", ["auto", 1.0])
+def test_first_clusters_of_images_have_the_sizes_that_the_resolution_gives(resolution):
+    # In three directions, which is what cosines see.
+    X, y = make_blobs([250, 30, 20], centers=8 * np.eye(8)[:3], random_state=0)
+    pixels = np.repeat(X, 8, axis=1).reshape(-1, 1, 8, 8).astype(np.float32)
+    clusters = graph_clusters(pixels, 3, resolution=resolution, graph="knn")
+    start = clusters.find_start(torch.from_numpy(X).float())
+    if resolution == "auto":
+        assert clustering_accuracy(y, start.labels) > 0.97
+        assert clusters.resolution < 1
+    else:
+        assert np.bincount(start.labels).max() < 150
+        assert clusters.resolution == 1
 
 
 @pytest.mark.parametrize("input_neighbors", [True, False])

@@ -4,6 +4,7 @@ import warnings
 
 import numpy as np
 import pytest
+import scipy.sparse as sp
 from sklearn.datasets import (
     load_digits,
     load_iris,
@@ -24,6 +25,7 @@ from skdeepclust._partition import (
     locally_scaled_graph,
     matched,
     most_agreed,
+    normalized,
     table_graphs,
 )
 from skdeepclust._partition._criterion import (
@@ -171,6 +173,18 @@ def test_locally_scaled_graph_of_equal_rows_is_finite():
     assert np.isfinite(graph).all()
     assert graph[:15, :15].any()
     assert not graph[:15, 15:].any()
+
+
+def test_normalized_divides_by_the_roots_of_both_degrees():
+    ties = np.zeros((4, 4))
+    ties[0, 1] = ties[1, 0] = 3.0
+    ties[1, 2] = ties[2, 1] = 1.0  # the last one is tied to none
+    with np.errstate(all="raise"):
+        found = normalized(sp.csr_matrix(ties)).toarray()
+    expected = np.zeros((4, 4))
+    expected[0, 1] = expected[1, 0] = 3 / np.sqrt(3 * 4)
+    expected[1, 2] = expected[2, 1] = 1 / np.sqrt(4 * 1)
+    np.testing.assert_allclose(found, expected)
 
 
 def test_conductances_count_what_leaves():
