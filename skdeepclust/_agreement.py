@@ -173,8 +173,9 @@ class Agreement(Remembering):
         if len(place) == n:
             return labels
         nearest = KNeighborsClassifier(_NEIGHBORS).fit(self.batches.rows(place), labels)
-        starts = range(0, n, _MAX_SAMPLES)
-        parts = [np.arange(n)[start : start + _MAX_SAMPLES] for start in starts]
+        # As many as are looked at: all of a large file would not fit.
+        starts = range(0, n, len(place))
+        parts = [np.arange(n)[start : start + len(place)] for start in starts]
         extended: NDArray[np.int64] = np.concatenate(
             [nearest.predict(self.batches.rows(part)) for part in parts]
         )
