@@ -315,19 +315,18 @@ def test_the_input_takes_the_place_of_a_lost_embedding_where_it_may(lost, graph)
         assert clustering_accuracy(y, start.labels) > 0.98
 
 
-@pytest.mark.parametrize("resolution", ["auto", 1.0])
+@pytest.mark.parametrize("resolution", [0.25, 1.0])
 def test_first_clusters_of_images_have_the_sizes_that_the_resolution_gives(resolution):
     # In three directions, which is what cosines see.
     X, y = make_blobs([250, 30, 20], centers=8 * np.eye(8)[:3], random_state=0)
     pixels = np.repeat(X, 8, axis=1).reshape(-1, 1, 8, 8).astype(np.float32)
     clusters = graph_clusters(pixels, 3, resolution=resolution, graph="knn")
     start = clusters.find_start(torch.from_numpy(X).float())
-    if resolution == "auto":
+    assert clusters.resolution == resolution
+    if resolution < 1:
         assert clustering_accuracy(y, start.labels) > 0.97
-        assert clusters.resolution < 1
     else:
         assert np.bincount(start.labels).max() < 150
-        assert clusters.resolution == 1
 
 
 @pytest.mark.parametrize("input_neighbors", [True, False])
