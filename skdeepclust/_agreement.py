@@ -28,6 +28,7 @@ _NEIGHBORS = 10  # of each sample, as in `score`
 _STARTS = 20  # of k-means
 _MAX_SAMPLES = 20_000  # whose neighbours are sought: the search is quadratic
 _MAX_VALUES = 2**25  # of these samples, 128 MB
+_MAX_TABLE = 2**24  # of rows of a table, whose graphs are built in float64
 
 
 class Agreement(Remembering):
@@ -40,7 +41,8 @@ class Agreement(Remembering):
     modularity on the graphs of embedding and input together tells them. Where its
     clusters of one size are not to be believed, `find_clusters` finds others.
 
-    Of more than 20,000 samples, or 2**25 values, a random part is looked at.
+    Of more than 20,000 samples, or 2**25 values (of tables 2**24), a random part is
+    looked at.
 
     Parameters
     ----------
@@ -294,7 +296,8 @@ class Agreement(Remembering):
         n = len(self.batches)
         places = np.arange(n)
         n_values = self.batches.rows(places[:1]).size
-        n_most = max(2, min(_MAX_SAMPLES, _MAX_VALUES // n_values))
+        n_kept = _MAX_VALUES if self.batches.spec.is_image else _MAX_TABLE
+        n_most = max(2, min(_MAX_SAMPLES, n_kept // n_values))
         if n > n_most:
             rng = np.random.default_rng(self.seed)
             places = np.sort(rng.choice(n, n_most, replace=False))

@@ -93,18 +93,18 @@ class BaseDeepClusterer(
             )
 
     def _take_over(self, run: Run) -> None:
-        mend = (
+        hint = (
             "warm_start=True goes on with the fitted network, and {} would make "
             "another one: set what it was, or warm_start=False to begin anew."
         )
         if run.network.unit_norm != self.network_.unit_norm:
             changed = f"{self.pretraining!r} with augmentation={self.augmentation!r}"
-            raise ValueError(mend.format(f"pretraining={changed}"))
+            raise ValueError(hint.format(f"pretraining={changed}"))
         try:
             run.network.load_state_dict(self.network_.state_dict())
         except RuntimeError as error:
             changed = "encoder, n_components or hidden_layer_sizes, as they are now,"
-            raise ValueError(mend.format(changed)) from error
+            raise ValueError(hint.format(changed)) from error
         run.history += self.history_
 
     def _keep(

@@ -9,7 +9,9 @@ from scipy.sparse import issparse
 from scipy.sparse.linalg import eigsh
 from sklearn.base import BaseEstimator
 from sklearn.base import _fit_context as fit_context
+from sklearn.frozen import FrozenEstimator
 from sklearn.metrics._scorer import _BaseScorer, _Scorer
+from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.metadata_routing import MetadataRequest
 
@@ -36,6 +38,7 @@ __all__ = [
     "eigsh_seed",
     "fit_context",
     "has_callbacks",
+    "last_step",
 ]
 
 
@@ -191,6 +194,38 @@ class ClusterScorer(_NoMetadata, _BaseScorer):
 
     def _value(self, estimator: Any, X: Any) -> float:
         raise NotImplementedError
+
+
+def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """Return the last step of pipelines, frozen estimators and searches.
+
+    They may be within each other.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Any; of a search, the best one counts.
+    X : array-like, default=None
+        Samples.
+
+    Returns
+    -------
+    estimator : estimator
+        The last step.
+    X : array-like or None
+        The samples as they get there.
+    """
+    while True:
+        if isinstance(estimator, Pipeline):
+            if X is not None and len(estimator) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, X
 
 
 def check_methods(estimator: Any, *names: str) -> None:

@@ -58,7 +58,7 @@ def check_column(name: str, value: Any) -> NDArray[Any]:
     ValueError
         If they are not 1-D, or some are missing or not finite.
     """
-    array = _label_array(name, value)
+    array = label_array(name, value)
     if array.ndim != 1 and not (array.ndim == 2 and array.shape[1] == 1):
         raise ValueError(
             f"{name} must be 1-D, one label per sample; got shape {array.shape}: take "
@@ -192,7 +192,21 @@ def check_lengths(**arrays: Any) -> None:
         ) from error
 
 
-def _label_array(name: str, value: Any) -> NDArray[Any]:
+def label_array(name: str, value: Any) -> NDArray[Any]:
+    """Return labels as an array that keeps their types, which may be missing or mixed.
+
+    Parameters
+    ----------
+    name : str
+        What messages call them.
+    value : array-like
+        Labels.
+
+    Returns
+    -------
+    ndarray
+        Of objects, if they were a list.
+    """
     value = to_numpy(name, value)
     if hasattr(value, "dtype") or hasattr(value, "__array__"):
         return np.asarray(value)

@@ -265,7 +265,9 @@ class SelfPacedStages(Remembering):
 
         def step(index: Tensor) -> dict[str, Tensor]:
             easy, hard = self.easy.terms(index), self.pair_terms(index)
-            return {**easy, **hard, "loss": easy["loss"] + hard["loss"]}
+            # What both have counts twice, and with one weight.
+            twice = {n: easy[n] + hard[n] for n in easy.keys() & hard.keys()}
+            return {**easy, **hard, **twice}
 
         def refresh(epoch: int) -> dict[str, float]:
             if epoch % params.pair_update_interval == 0:

@@ -108,14 +108,14 @@ def check_graph(graph: Any, n_neighbors: int, n_samples: int) -> None:
         )
 
 
-def check_dense(given: str, mend: str, n_samples: int) -> None:
+def check_dense(given: str, hint: str, n_samples: int) -> None:
     """Refuse to learn an n x n matrix of many samples.
 
     Parameters
     ----------
     given : str
         The parameter that asks for it, with its value.
-    mend : str
+    hint : str
         What to set instead.
     n_samples : int
         Number of samples.
@@ -128,7 +128,7 @@ def check_dense(given: str, mend: str, n_samples: int) -> None:
     if n_samples > _MAX_EXACT:
         raise ValueError(
             f"{given} learns an n x n matrix, for at most {_MAX_EXACT:,} samples; got "
-            f"{n_samples:,}: use {mend}."
+            f"{n_samples:,}: use {hint}."
         )
 
 

@@ -16,7 +16,7 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
 from skdeepclust._compat import Interval, StrOptions, fit_context
-from skdeepclust.networks.backbone import own_copy
+from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.networks.packing import packed
 from skdeepclust.training import (
     as_rows,
@@ -184,7 +184,7 @@ class FeatureExtractor(
         device = resolve_device(self.device)
         n_rows = block_rows(len(X), shape, self.batch_size, device)
         n_rows = max(least, min(n_rows, self.batch_size))
-        module = own_copy("module", self.module, device).eval()
+        module = copied_in_float32("module", self.module, device, share=True).eval()
         dtype = np.uint8 if X.dtype == np.uint8 else np.float32
         features = []
         # The module may draw from the global generators.

@@ -167,7 +167,7 @@ def test_loss_of_stages_is_the_weighted_sum_of_their_terms(
     assert len(widths) == 2
 
 
-@pytest.mark.parametrize("given", [DECODED, {"augmentation": None}], ids=str)
+@pytest.mark.parametrize("given", [{}, DECODED, {"augmentation": None}], ids=str)
 def test_loss_of_joint_training_is_the_sum_of_both_stages(self_paced, given):
     model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT, **given)
     weights = weights_of_stage_1(model, "joint") | weights_of_stage_2(model)
@@ -175,21 +175,17 @@ def test_loss_of_joint_training_is_the_sum_of_both_stages(self_paced, given):
 
 
 def test_loss_of_joint_training_has_nt_xent_of_both_stages(self_paced, spy):
-    """Of other views: the history has the name once."""
+    """Of other views: the history has their sum."""
     nt_xent = spy("nt_xent")
     n_batches, n_epochs = 3, max(EASY_HARD.values())
     model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT)
     pretrained = EPOCHS["pretrain_epochs"] * n_batches
     values = [value.item() for value in nt_xent.results[pretrained:]]
     assert len(values) == 2 * n_batches * n_epochs
-    weights = weights_of_stage_1(model, "joint") | weights_of_stage_2(model)
-    weight = weights.pop("nt_xent")
     for row, both in zip(
         rows_of(model, "joint"), np.reshape(values, (n_epochs, -1)), strict=True
     ):
-        total = sum(value * row[name] for name, value in weights.items())
-        total += weight * both.sum() / n_batches
-        assert row["loss"] == pytest.approx(total, rel=1e-5)
+        assert row["nt_xent"] == pytest.approx(both.sum() / n_batches, rel=1e-5)
 
 
 def test_stages_after_reconstruction_have_no_nt_xent_and_may_do_without(self_paced):

@@ -38,9 +38,10 @@ def locally_scaled_graph(
     scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         Symmetric affinities, not negative.
     """
-    points = torch.from_numpy(np.asarray(rows, dtype=np.float64))
+    # A copy, which is centered in place: rows may be many.
+    points = torch.from_numpy(np.array(rows, dtype=np.float64))
     if metric == "cosine":
-        points = points - points.mean(0)
+        points -= points.mean(0)
     n = len(points)
     indices, distances = nearest_neighbors(points, min(n_neighbors, n - 1), metric)
     # Samples that coincide with all their neighbors have no scale of their own.

@@ -129,11 +129,11 @@ class AffinityDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        mend = "pass an estimator that builds a graph, or a matrix to from_predictions"
+        hint = "pass an estimator that builds a graph, or a matrix to from_predictions"
         model, _ = last_step(estimator)
         return cls.from_predictions(
-            fitted_value(model, "affinity_matrix_", mend),
-            fitted_value(model, "labels_", mend),
+            fitted_value(model, "affinity_matrix_", hint),
+            fitted_value(model, "labels_", hint),
             n_bins=n_bins,
             ax=ax,
             cmap=cmap,

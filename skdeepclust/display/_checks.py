@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
+from skdeepclust import _compat
 from skdeepclust._arrays import as_array, is_missing
+from skdeepclust._labels import label_array
 
 # Ten colors, none of them gray, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
@@ -108,7 +108,7 @@ def check_labels(
 
     Names are sorted, and noise is the last. Numbers become integers if all are whole.
     """
-    labels = to_numpy(name, labels)
+    labels = label_array(name, labels)
     if labels.ndim != 1:
         raise ValueError(
             f"{name} must be 1-D, one cluster per sample; got shape {labels.shape}: "
@@ -155,28 +155,17 @@ def name_cluster(label: Any) -> str:
 
 
 def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
-    """Return what clusters, and the samples as they get there; None stays None.
-
-    Pipelines, frozen estimators and searches may be within each other.
-    """
-    while True:
-        check_is_fitted(estimator)
-        if isinstance(estimator, Pipeline):
-            if X is not None and len(estimator) > 1:
-                X = estimator[:-1].transform(X)
-            estimator = estimator[-1]
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        elif hasattr(estimator, "best_estimator_"):  # of a search
-            estimator = estimator.best_estimator_
-        else:
-            return estimator, X
+    """Return what clusters, and the samples as they get there; None stays None."""
+    check_is_fitted(estimator)
+    model, X = _compat.last_step(estimator, X)
+    check_is_fitted(model)
+    return model, X
 
 
-def fitted_value(estimator: Any, name: str, mend: str) -> Any:
+def fitted_value(estimator: Any, name: str, hint: str) -> Any:
     """Return an attribute or method of what `last_step` returns."""
     if not hasattr(estimator, name):
         raise TypeError(
-            f"estimator must have {name}; {type(estimator).__name__} has none: {mend}."
+            f"estimator must have {name}; {type(estimator).__name__} has none: {hint}."
         )
     return getattr(estimator, name)

@@ -150,13 +150,13 @@ class EmbeddingDisplay:
         check_matplotlib(cls)
         model, X = last_step(estimator, X)
         if X is None:
-            mend = "pass X"
-            embedding = fitted_value(model, "embedding_", mend)
-            labels = fitted_value(model, "labels_", mend)
+            hint = "pass X"
+            embedding = fitted_value(model, "embedding_", hint)
+            labels = fitted_value(model, "labels_", hint)
         else:
-            mend = "leave X out to draw the training data"
-            embedding = fitted_value(model, "transform", mend)(X)
-            labels = fitted_value(model, "predict", mend)(X)
+            hint = "leave X out to draw the training data"
+            embedding = fitted_value(model, "transform", hint)(X)
+            labels = fitted_value(model, "predict", hint)(X)
         return cls.from_predictions(
             embedding,
             labels,

@@ -154,8 +154,8 @@ class ClusterImagesDisplay:
         """
         check_matplotlib(cls)
         model, rows = last_step(estimator, X)
-        mend = "pass images and labels to from_predictions"
-        predict_proba = fitted_value(model, "predict_proba", mend)
+        hint = "pass images and labels to from_predictions"
+        predict_proba = fitted_value(model, "predict_proba", hint)
         if image_shape is None:
             image_shape = getattr(model, "image_shape", None)
         return cls.from_predictions(

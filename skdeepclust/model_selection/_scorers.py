@@ -8,13 +8,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.base import clone
-from sklearn.frozen import FrozenEstimator
 from sklearn.metrics import adjusted_rand_score, silhouette_score
-from sklearn.pipeline import Pipeline
 from sklearn.utils import check_array
 
 from skdeepclust._clusterer import BaseDeepClusterer
-from skdeepclust._compat import ClusterScorer, check_methods
+from skdeepclust._compat import ClusterScorer, check_methods, last_step
 from skdeepclust._labels import check_column, number_labels
 from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
@@ -65,7 +63,7 @@ class _SilhouetteScorer(ClusterScorer):
         return "silhouette_scorer"
 
     def _value(self, estimator: Any, X: Any) -> float:
-        model, X = _last_step(estimator, X)
+        model, X = _scored(estimator, X)
         labels = _predicted(model, X)
         embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
         rows = check_array(
@@ -164,7 +162,7 @@ class StabilityScorer(ClusterScorer):
         return super().__call__(estimator, X, y)
 
     def _value(self, estimator: Any, X: Any) -> float:
-        model, X = _last_step(estimator, X)
+        model, X = _scored(estimator, X)
         rng = np.random.default_rng(self.random_state)
         view_seed, *refit_seeds = rng.integers(2**31 - 1, size=1 + self.n_refits)
         views = _labels_of_views(model, X, self.n_views, int(view_seed))
@@ -231,20 +229,11 @@ silhouette_scorer = _SilhouetteScorer()
 stability_scorer = _DefaultStabilityScorer()
 
 
-def _last_step(estimator: Any, X: Any) -> tuple[Any, Any]:
+def _scored(estimator: Any, X: Any) -> tuple[Any, Any]:
     """Return what clusters, and the samples as they get there."""
-    while True:
-        if isinstance(estimator, Pipeline):
-            X = estimator[:-1].transform(X) if len(estimator) > 1 else X
-            estimator = estimator[-1]
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        elif hasattr(estimator, "best_estimator_"):  # of a search
-            estimator = estimator.best_estimator_
-        else:
-            break
-    check_methods(estimator, "predict")
-    return estimator, X
+    model, X = last_step(estimator, X)
+    check_methods(model, "predict")
+    return model, X
 
 
 def _predicted(model: Any, X: Any) -> NDArray[np.intp]:

@@ -195,7 +195,9 @@ class Frozen(nn.Module):
         return output
 
 
-def copied_in_float32(name: str, module: Module, device: torch.device) -> Module:
+def copied_in_float32(
+    name: str, module: Module, device: torch.device, *, share: bool = False
+) -> Module:
     """Copy a user's module to a device, its weights in float32.
 
     Parameters
@@ -206,6 +208,9 @@ def copied_in_float32(name: str, module: Module, device: torch.device) -> Module
         Any.
     device : torch.device
         Where the copy shall be.
+    share : bool, default=False
+        Whether weights that are there in float32 are shared, not copied. Mode and
+        buffers are the copy's own in any case.
 
     Returns
     -------
@@ -227,59 +232,23 @@ def copied_in_float32(name: str, module: Module, device: torch.device) -> Module
                 "keep the real parts alone; have the module keep pairs of real "
                 "numbers, as torch.view_as_real makes them."
             )
+    weights = [weight for weight in module.parameters() if not is_lazy(weight)]
+    traced = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
+    ready = all(w.device == device and w.dtype == torch.float32 for w in weights)
+    # What the memo knows is taken from it, and not copied.
+    memo = {id(weight): weight for weight in weights} if share and ready else {}
     try:
         # With gradients, the weights of a copied module that was traced would count
         # as computed ones, which cannot be trained.
         with torch.no_grad():
-            own = copy.deepcopy(module).to(device, torch.float32)
+            own = copy.deepcopy(module, {} if traced else memo)
+            own = own.to(device, torch.float32)
     except Exception as error:
         raise ValueError(f"{name} {kind} cannot be copied: {error}") from error
     for own_weight, given in zip(own.parameters(), module.parameters(), strict=True):
         if own_weight.requires_grad != given.requires_grad:
             own_weight.requires_grad_(given.requires_grad)
     return own
-
-
-def own_copy(name: str, module: Module, device: torch.device) -> Module:
-    """Copy a user's module to compute with; weights that can stay are shared.
-
-    Parameters
-    ----------
-    name : str
-        The parameter that it came as, for messages.
-    module : torch.nn.Module
-        Any.
-    device : torch.device
-        Where the copy shall be.
-
-    Returns
-    -------
-    torch.nn.Module
-        The copy, in float32. Its mode and its buffers are its own.
-
-    Raises
-    ------
-    TypeError
-        If it has complex weights.
-    ValueError
-        If it cannot be copied.
-    """
-    weights = [*module.parameters()]
-    traced = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
-    ready = all(
-        weight.device == device and weight.dtype == torch.float32
-        for weight in weights
-        if not is_lazy(weight)
-    )
-    if traced or not ready or any(map(is_lazy, weights)):
-        return copied_in_float32(name, module, device)
-    try:
-        # What the memo knows is taken from it, and not copied.
-        own = copy.deepcopy(module, {id(weight): weight for weight in weights})
-    except Exception as error:
-        kind = type(module).__name__
-        raise ValueError(f"{name} {kind} cannot be copied: {error}") from error
-    return own.to(device, torch.float32)
 
 
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
@@ -323,7 +292,7 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     state = module.state_dict().items()
     own = {name: value for name, value in state if isinstance(value, Tensor)}
     stored, kind = _read_weights(path), type(module).__name__
-    mend = "Build the module as it was when the weights were saved."
+    hint = "Build the module as it was when the weights were saved."
     fill = "Run lazy layers on a batch first, and others on a device with memory."
     for name, value in own.items():
         _check_values(name, value, f"{kind}. {fill}")
@@ -332,19 +301,19 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
             _check_values(name, stored[name], where)
             if stored[name].is_complex() and not value.is_complex():
                 raise ValueError(
-                    f"{name} is complex in {path!r}, and real in {kind}. {mend}"
+                    f"{name} is complex in {path!r}, and real in {kind}. {hint}"
                 )
             found, wanted = tuple(stored[name].shape), tuple(value.shape)
             if found != wanted:
                 raise ValueError(
                     f"{name} has shape {found} in {path!r}, and {wanted} in {kind}. "
-                    f"{mend}"
+                    f"{hint}"
                 )
         elif not _may_be_missing(name):
-            raise ValueError(f"{path!r} lacks {name}, which {kind} has. {mend}")
+            raise ValueError(f"{path!r} lacks {name}, which {kind} has. {hint}")
     for name in stored:
         if name not in own and not _may_be_missing(name):
-            raise ValueError(f"{path!r} has {name}, which {kind} lacks. {mend}")
+            raise ValueError(f"{path!r} has {name}, which {kind} lacks. {hint}")
     known = {name: value for name, value in stored.items() if name in own}
     module.load_state_dict(known, strict=False)
     return module

@@ -167,14 +167,14 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 
 @contextmanager
-def telling_memory(name: str, mend: str) -> Iterator[None]:
+def telling_memory(name: str, hint: str) -> Iterator[None]:
     """Turn what says that memory has run out into a MemoryError that says what to do.
 
     Parameters
     ----------
     name : str
         What has run out of memory.
-    mend : str
+    hint : str
         What to do.
 
     Yields
@@ -191,7 +191,7 @@ def telling_memory(name: str, mend: str) -> Iterator[None]:
         yield
     except (MemoryError, RuntimeError) as error:
         if is_out_of_memory(error):
-            raise MemoryError(f"{name} ran out of memory: {mend}. {error}") from error
+            raise MemoryError(f"{name} ran out of memory: {hint}. {error}") from error
         raise
 
 

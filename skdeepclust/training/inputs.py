@@ -229,12 +229,12 @@ def check_columns(X: Any, error: Exception) -> None:
         kinds = zip(X.columns, frame, strict=True)
         names = [f"{n!r} ({t})" for n, t in kinds if not _is_number(t)]
     where = f"X has columns that are no numbers: {', '.join(names)}" if names else "X"
-    mend = (
+    hint = (
         "spread lists to columns of their own, for instance by np.stack"
         if nested
         else "encode text by a OneHotEncoder or OrdinalEncoder, turn times into numbers"
     )
-    raise type(error)(f"{told} {where}: {mend}, or drop them.") from error
+    raise type(error)(f"{told} {where}: {hint}, or drop them.") from error
 
 
 def _is_number(dtype: Any) -> bool:

@@ -80,16 +80,15 @@ def run_stages(
         fault = _run_stage(learner, stage, n_samples, place, checkpoint, group)
         if fault:
             told = f"Stage {stage.name!r} with {rates} {fault}"
-            mend = (
+            hint = (
                 "lower the rate, scale X, or look for NaN in an encoder or "
                 "augmentation of your own."
             )
             if stage.required and not learnt:
                 # What comes later would start from weights that have learnt nothing.
-                raise ValueError(f"{told}, and all that follows needs it: {mend}")
+                raise ValueError(f"{told}, and all that follows needs it: {hint}")
             warnings.warn(
-                f"{told}. Training goes on with the weights of its last good epoch: "
-                f"{mend}",
+                f"{told}. Training goes on from its last epoch that was finite: {hint}",
                 ConvergenceWarning,
                 stacklevel=2,
             )
@@ -149,8 +148,11 @@ def _run_stage(
             fault = f"stopped being finite in epoch {epoch + 1} of {n_epochs}"
             break
         first.setdefault("loss", means["loss"])
+        # A loss whose targets are refreshed may well rise.
+        lowers = stage.required and stage.refresh is None
         if epoch + 1 == n_epochs and (
-            largest > first["weight"] + _FAR
+            lowers
+            and largest > first["weight"] + _FAR
             and means["loss"] > min(first["loss"], stage.chance)
         ):
             fault = (

@@ -94,13 +94,13 @@ class Unit:
             If many values lie outside the fitted range.
         """
         low, high = float(X.min()), float(X.max())
-        mend = self._mend(X, low, high)
-        if mend:
+        hint = self._hint(X, low, high)
+        if hint:
             kind = "type uint8" if X.dtype == np.uint8 else "floats"
             raise ValueError(
                 f"X holds images of {kind} with values up to {high:.3g}, and those "
                 f"that were fitted went from {self.low:.3g} up to {self.high:.3g}: "
-                f"{mend}."
+                f"{hint}."
             )
         margin = (self.high - self.low) / 10
         least, most = self.low - margin, self.high + margin
@@ -118,7 +118,7 @@ class Unit:
                     stacklevel=5,
                 )
 
-    def _mend(self, X: NDArray[Any], low: float, high: float) -> str:
+    def _hint(self, X: NDArray[Any], low: float, high: float) -> str:
         """Say what would bring `X` to the unit, or nothing if it may be in it."""
         new_is_unit = low >= -_SLACK and 0 < high <= 1 + _SLACK
         if self.low < -_SLACK:
