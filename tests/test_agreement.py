@@ -137,8 +137,8 @@ def test_of_many_samples_a_part_is_looked_at(monkeypatch, blobs):
     assert len(judge.find_centers(h, 4)[0]) == 4
 
 
-def test_values_are_limited_too(monkeypatch, blobs):
-    monkeypatch.setattr(module, "_MAX_VALUES", 90)
+def test_values_of_a_table_are_limited_too(monkeypatch, blobs):
+    monkeypatch.setattr(module, "_MAX_TABLE", 90)
     judge = agreement(blobs[0])
     judge.find_centers(torch.from_numpy(blobs[0]).float(), 4)
     assert len(judge.index) == 30

@@ -18,6 +18,7 @@ from torch import nn
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust.features import FeatureExtractor
+from skdeepclust.views import seeded_globals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
@@ -277,8 +278,10 @@ def test_unpickling_does_not_wait_for_an_encoder_that_trains(given, request):
 
 
 def _load(content, queue):
-    # To compute after a fork is for torch to allow.
-    queue.put(pickle.loads(content).labels_)
+    # To compute after a fork is for torch to allow; to wait for another thread's scope
+    # would be for ever.
+    with seeded_globals(0, torch.device("cpu")):
+        queue.put(pickle.loads(content).labels_)
 
 
 @pytest.mark.no_cover

@@ -100,4 +100,5 @@ def test_file_of_two_gigabytes_is_not_loaded():
     found = json.loads(done.stdout)
     assert found["predicted"]
     assert found["file_mb"] > 2000
-    assert found["peak_mb"] - found["before_mb"] < 500
+    # A thousand rows are looked at: their graphs take several copies, in float64.
+    assert found["peak_mb"] - found["before_mb"] < 800
