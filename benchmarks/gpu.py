@@ -37,7 +37,7 @@ from tables import csv_table
 from torch.nn import functional
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
-from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._stages.pretraining import pretraining_stage
 from skdeepclust.graph import nearest_neighbors
 from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
 from skdeepclust.training import (

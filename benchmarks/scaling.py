@@ -68,7 +68,7 @@ def load_images(n):
 def measure(X, estimator, parameters):
     """Fit and predict once; return the CPU seconds of each part and the peak in MB."""
     import skdeepclust
-    import skdeepclust._graph_clusters as stages
+    import skdeepclust.graph_contrastive._clusters as stages
     from skdeepclust.training import loop
 
     classes = {

@@ -19,7 +19,7 @@ from torch.nn import functional
 from torch.nn.utils.fusion import fuse_linear_bn_eval
 
 from skdeepclust import SelfPacedContrastiveClustering
-from skdeepclust._pretraining import pretraining_stage
+from skdeepclust._stages.pretraining import pretraining_stage
 from skdeepclust.training import Batches, History, InputSpec, run_stages
 from skdeepclust.views import ImageViews, make_views
 

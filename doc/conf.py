@@ -1,15 +1,15 @@
 """Sphinx configuration; builds offline."""
 
 import re
-from importlib.metadata import version as installed_version
 from pathlib import Path
 
 from sphinx.directives.other import Include
 
+from skdeepclust import __version__ as release
+
 project = "skdeepclust"
 author = "the skdeepclust developers"
 project_copyright = "2026, the skdeepclust developers"
-release = installed_version("skdeepclust")
 version = ".".join(release.split(".")[:2])
 
 extensions = [

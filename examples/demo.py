@@ -1,7 +1,7 @@
-"""Cluster scikit-learn's bundled digits, without their labels, and draw the result.
+"""Cluster scikit-learn's bundled digits, without their classes, and draw the result.
 
 ``make demo`` runs it: a table of scores beside k-means, and the picture ``demo.png``.
-The labels are used for the scores alone.
+The classes are used for the scores alone.
 """
 
 import time
@@ -26,7 +26,7 @@ N_CLUSTERS = 10
 N_SHOWN = 12
 ROW, COLUMN = 1.2, 1.05  # spacing of the sample images
 INK, FAINT = "#222222", "#767676"
-# Paul Tol's "muted" scheme, which colour-blind readers can tell apart; its pale grey,
+# Paul Tol's "muted" scheme, which color-blind readers can tell apart; its pale gray,
 # too faint for points, is nearly black here.
 PALETTE = [
     "#332288",
@@ -43,7 +43,7 @@ PALETTE = [
 
 
 def load_images():
-    """Return the digits as images (n, 1, 8, 8) in [0, 1], and their labels."""
+    """Return the digits as images (n, 1, 8, 8) in [0, 1], and their classes."""
     digits = load_digits()
     return (digits.images[:, None] / 16).astype(np.float32), digits.target
 
@@ -74,7 +74,7 @@ def print_table(y, results):
 
 
 def draw_embedding(ax, points, labels):
-    """Scatter the embedding, each cluster in its colour and with its number."""
+    """Scatter the embedding, each cluster in its color and with its number."""
     colors = np.array(PALETTE)[labels]
     # In random order, so that no cluster is painted over another.
     order = np.random.default_rng(0).permutation(len(points))
@@ -153,7 +153,7 @@ def draw(path, images, model):
     draw_samples(right, images, model.labels_, certainty)
     figure.suptitle(
         f"{len(images):,} handwritten digits in {N_CLUSTERS} clusters, found without "
-        "labels",
+        "classes",
         fontsize=17,
         color=INK,
     )

@@ -4,7 +4,7 @@ Look at an embedding by cluster
 ===============================
 
 After a fit the first question is whether the clusters mean anything. Two pictures
-help, and neither needs labels: the embedding in two dimensions, and images of each
+help, and neither needs classes: the embedding in two dimensions, and images of each
 cluster.
 """
 
@@ -41,7 +41,7 @@ model = SelfPacedContrastiveClustering(
 #
 # The embedding has 20 dimensions. Principal components are the quick way to draw it, a
 # plain projection: groups that are apart in the picture are apart. Groups that seem to
-# overlap may be apart, too, in a dimension that is not drawn. t-SNE keeps neighbours
+# overlap may be apart, too, in a dimension that is not drawn. t-SNE keeps neighbors
 # together. It shows the groups better, and the few samples that went to the wrong one,
 # but distances between groups say little.
 
@@ -66,6 +66,6 @@ plt.show()
 # How good is it?
 # ---------------
 #
-# Only here the labels are used.
+# Only here the classes are used.
 
 print(f"Accuracy: {clustering_accuracy(digits.target, model.labels_):.3f}")

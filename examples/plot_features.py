@@ -35,16 +35,16 @@ patches = np.concatenate([window.reshape(-1, 3, 32, 32) for window in windows])
 print(patches.shape, patches.dtype)
 
 # %%
-# A module that sees colours and textures
-# ---------------------------------------
+# A module that sees colors and textures
+# --------------------------------------
 #
-# Its output has shape (n, 27, height, width): the colours, and how strongly each of
+# Its output has shape (n, 27, height, width): the colors, and how strongly each of
 # them varies in four directions at two scales. The extractor averages it over the
 # patch, which leaves 27 features.
 
 
 class Textures(nn.Module):
-    """Colours, and the absolute responses of oriented filters to each of them."""
+    """Colors, and the absolute responses of oriented filters to each of them."""
 
     def __init__(self):
         super().__init__()
@@ -60,8 +60,8 @@ class Textures(nn.Module):
 
     def forward(self, photos):
         edges = nn.functional.conv2d(photos, self.bank, groups=3)
-        colours = photos[..., 5:-5, 5:-5]  # where the filters fit in
-        return torch.cat([colours, 5 * edges.abs()], dim=1)
+        colors = photos[..., 5:-5, 5:-5]  # where the filters fit in
+        return torch.cat([colors, 5 * edges.abs()], dim=1)
 
 
 # %%
@@ -92,7 +92,7 @@ clusters = model.fit(patches).predict(patches)
 # ----------------------
 #
 # Each patch is drawn where it was cut. Nothing has told the model which patches are
-# neighbours, or which photograph they are from. K-means on the pixels sees how bright
+# neighbors, or which photograph they are from. K-means on the pixels sees how bright
 # a patch is; the features also tell the smooth from the rough.
 
 pixels = patches.reshape(len(patches), -1) / 255

@@ -1,7 +1,7 @@
 """
-==========================
-See the graph and its cuts
-==========================
+===========================
+See the graph and its parts
+===========================
 
 Clustering along a graph is as good as the graph. Its affinity matrix, sorted by
 cluster, shows at a glance how many edges stay within clusters, and which clusters are
@@ -12,7 +12,7 @@ close.
 # Cluster along a graph
 # ---------------------
 #
-# Each sample is expressed by its neighbours in the embedding; the coefficients are the
+# Each sample is expressed by its neighbors in the embedding; the coefficients are the
 # weights of the graph.
 
 import matplotlib.pyplot as plt
@@ -51,7 +51,7 @@ plt.show()
 # The same clusters on another graph
 # ----------------------------------
 #
-# Any partition can be drawn on any graph. The neighbours of the pixels are a graph that
+# Any partition can be drawn on any graph. The neighbors of the pixels are a graph that
 # comes without training. Where the clusters have most of its edges within them, too,
 # they follow the data and not a whim of the network.
 
@@ -64,6 +64,6 @@ plt.show()
 # How good is it?
 # ---------------
 #
-# Only here the labels are used.
+# Only here the classes are used.
 
 print(f"Accuracy: {clustering_accuracy(digits.target, model.labels_):.3f}")

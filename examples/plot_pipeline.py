@@ -57,7 +57,7 @@ print(models["Scaled"].transform(wines.data).head())
 # What became of it
 # -----------------
 #
-# Colours are clusters. As measured, the clusters are slices of proline alone. Scaled,
+# Colors are clusters. As measured, the clusters are slices of proline alone. Scaled,
 # the other columns have their say. The titles' accuracy is the only place where the
 # cultivars are used.
 

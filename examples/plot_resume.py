@@ -4,8 +4,8 @@ Interrupt, save, and go on
 ==============================
 
 Long fits get interrupted, and fitted models outlive the program that made them. With
-``checkpoint_dir`` the same call goes on; ``save`` and ``load`` need no pickle; and with
-``warm_start`` a fitted model trains further.
+``checkpoint_dir`` the same call goes on, joblib writes a fitted model to a file, and
+with ``warm_start`` it trains further.
 """
 
 # %%
@@ -19,12 +19,12 @@ Long fits get interrupted, and fitted models outlive the program that made them.
 import tempfile
 from pathlib import Path
 
+import joblib
 import matplotlib.pyplot as plt
 import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
-import skdeepclust
 from skdeepclust import SelfPacedContrastiveClustering
 from skdeepclust.display import TrainingCurveDisplay
 
@@ -60,7 +60,7 @@ try:
     model.fit(images)
 except OSError as error:
     print("Interrupted:", error)
-print([path.name for path in (folder / "checkpoints").rglob("*.npz")])
+print([path.name for path in (folder / "checkpoints").rglob("*.pt")])
 
 model.fit(images)
 print("Epochs:", model.n_iter_)
@@ -76,10 +76,11 @@ print("The same history:", whole.history_ == model.history_)
 # To a file and back
 # ------------------
 #
-# The file holds arrays and text. It cannot hold a function, which is given again.
+# A file of joblib holds arrays and plain values, and names the function, which has to
+# be there. As any pickle it may run code: load only your own.
 
-model.save(folder / "model.npz")
-loaded = skdeepclust.load(folder / "model.npz", augmentation=shifting)
+joblib.dump(model, folder / "model.joblib")
+loaded = joblib.load(folder / "model.joblib")
 print("The same labels:", (loaded.predict(images) == model.labels_).all())
 
 # %%

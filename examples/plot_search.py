@@ -11,7 +11,7 @@ that need none are compared here, and in the end with the one that does.
 # A search
 # --------
 #
-# The temperature of the contrastive loss decides how far the embedding spreads out.
+# The temperature of pretraining's loss decides how far the embedding spreads out.
 # Each value is fitted to one half of the digits and scored on the other half, which the
 # fit has not seen. A small network, every other digit and few steps keep this example
 # short.
@@ -47,7 +47,11 @@ scores = {
     "accuracy": accuracy_scorer,
 }
 search = GridSearchCV(
-    model, {"temperature": temperatures}, scoring=scores, cv=2, refit="modularity"
+    model,
+    {"pretext_temperature": temperatures},
+    scoring=scores,
+    cv=2,
+    refit="modularity",
 )
 search.fit(images, classes)
 print(search.best_params_)
@@ -59,7 +63,7 @@ print(search.best_params_)
 # What the scores say
 # -------------------
 #
-# The modularity asks whether neighbours in the embedding are in the same cluster, the
+# The modularity asks whether neighbors in the embedding are in the same cluster, the
 # silhouette whether a sample is far from the next cluster. Both are taken in the
 # embedding that is being judged, so neither is to be trusted alone. Only the last panel
 # uses the classes. With training cut so short, what the two scores like best need not

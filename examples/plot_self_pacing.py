@@ -4,17 +4,17 @@ Watch the pace of pairs
 =======================
 
 Self-paced training begins with the pairs of samples that it is sure of. Similar pairs
-are positives, dissimilar ones negatives. Pairs in between are ambiguous, and take no
-part until they have become clear.
+are positives, dissimilar ones negatives. Pairs in between are ambiguous, and ignored
+until they have become clear.
 """
 
 # %%
 # Begin with few certain pairs
 # ----------------------------
 #
-# The cluster head is usually taught so well that most pairs are clear from the start.
-# Here it gets few steps, so that there is something to see. The pairs are looked at
-# again after each epoch.
+# The cluster head is usually trained so well that most pairs are clear from the start.
+# Here it gets few steps, so that there is something to see. The pair sets are
+# recomputed after each epoch.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -59,7 +59,7 @@ plt.show()
 # ----------
 #
 # Each term has a scale of its own. Terms of different stages cannot be compared, since
-# each stage minimises another loss.
+# each stage minimizes another loss.
 
 TrainingCurveDisplay.from_estimator(model)
 plt.show()
@@ -68,6 +68,6 @@ plt.show()
 # How good is it?
 # ---------------
 #
-# Only here the labels are used.
+# Only here the classes are used.
 
 print(f"Accuracy: {clustering_accuracy(digits.target, model.labels_):.3f}")

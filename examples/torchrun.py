@@ -7,6 +7,7 @@ Start as many as there are GPUs, or cores::
 
 import os
 
+import joblib
 import torch
 import torch.distributed as dist
 from sklearn.datasets import load_digits
@@ -31,7 +32,7 @@ def main():
     if dist.get_rank() == 0:
         accuracy = clustering_accuracy(digits.target, model.labels_)
         print(f"accuracy {accuracy:.3f}, of {dist.get_world_size()} processes")
-        model.save("digits.npz")
+        joblib.dump(model, "digits.joblib")
     dist.destroy_process_group()
 
 

@@ -7,22 +7,19 @@ LITERAL_PARAMETERS: dict[str, Any] = {
     "pretraining": "reconstruction",
     "pretrain_epochs": 50,
     "hidden_layer_sizes": (500, 500, 1000),
-    "init": "kmeans",
-    "assignment": "student_t",
-    "reconstruction_weight": 0.0,
-    "contrastive_weight": 0.0,
+    "resolution": None,
+    "degrees_of_freedom": 1.0,
+    "pretext_weight": 0.0,
     "balance_weight": 0.0,
-    "center_weight": 1.0,
-    "consistency_weight": 0.7,
+    # 0.7 times the weight of the center loss, which is .05.
+    "consistency_weight": 0.035,
     "center_epochs": 100,
     "center_update_interval": 2,
-    "center_learning_rate": 1e-5,
+    "fine_tune_learning_rate": 1e-5,
     "head_epochs": 0,
     "pair_similarity": "cosine",
     "contrastive_epochs": 50,
     "pair_update_interval": 5,
-    "fine_tune_learning_rate": 1e-5,
-    "head_learning_rate": 1e-3,
 }
 """Parameters of the literal recipe, for
 ``SelfPacedContrastiveClustering(**LITERAL_PARAMETERS)``."""
@@ -33,16 +30,12 @@ LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
     "pretraining": "reconstruction",
     "pretrain_epochs": 50,
     "hidden_layer_sizes": (500, 500, 1000),
-    "graph": "exact",
+    "graph": "learned",
     "graph_update_interval": 10,
-    "input_neighbors": False,
-    "init": "random",
     "head_epochs": 0,
     "joint_epochs": 150,
     "joint_learning_rate": 1e-4,
-    "head_learning_rate": 1e-4,
     "balance_weight": 0.0,
-    "consensus": False,
 }
 """Parameters of the literal recipe, for
 ``GraphContrastiveClustering(**LITERAL_GRAPH_PARAMETERS)``."""

@@ -3,10 +3,11 @@
 import copy
 from collections.abc import Callable
 from numbers import Integral
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from sklearn.base import (
     BaseEstimator,
     ClassNamePrefixFeaturesOutMixin,
@@ -15,7 +16,9 @@ from sklearn.base import (
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
-from skdeepclust._compat import Interval, StrOptions, fit_context
+from skdeepclust._utils.compat import Interval, StrOptions, fit_context
+from skdeepclust._utils.inputs import check_columns, check_gray, check_new
+from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.networks.packing import packed
 from skdeepclust.training import (
@@ -27,8 +30,6 @@ from skdeepclust.training import (
     without_autocast,
 )
 from skdeepclust.training.device import is_out_of_memory
-from skdeepclust.training.inputs import check_columns, check_grey, check_new
-from skdeepclust.views import seeded_globals
 
 __all__ = ["FeatureExtractor"]
 
@@ -36,31 +37,30 @@ __all__ = ["FeatureExtractor"]
 class FeatureExtractor(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator
 ):
-    """What a torch module computes, as a table of features.
+    """Features computed by a torch module, as a transformer of scikit-learn.
 
-    The module is used as it is: a copy of it runs in float32, in evaluation mode and
-    without gradients, batch by batch on the device. Nothing is learnt from the data,
-    and the module itself never changes.
+    A copy of the module runs in float32, in evaluation mode and without gradients,
+    batch by batch on the device. Nothing is learned from the data, and the module
+    itself never changes.
 
     Parameters
     ----------
     module : torch.nn.Module
         Maps a batch of shape (batch_size, n_features) or (batch_size, channels,
-        height, width) to something that `output` makes features of. Give it layers
-        that scale or normalise images as those that it has learnt from.
+        height, width) to what `output` makes features of. Include layers that scale or
+        normalize images as those the module was trained on.
     batch_size : int, default=256
-        Most samples that go through the module at once; of large ones fewer do. The
-        last batch is padded: features hardly depend on the other samples, by 1e-6.
+        Most samples in a batch; of large samples, batches have fewer. The last batch is
+        padded, so features hardly depend on the other samples, by 1e-6.
     device : str or torch.device, default="auto"
         Where the module runs. "auto" takes an accelerator if there is one.
     image_shape : tuple of int, default=None
-        (height, width) or (channels, height, width), for images that come as the
-        rows of a table.
+        (height, width) or (channels, height, width) of images given as table rows.
     output : "auto" or callable, default="auto"
-        From what the module returns for a batch to a tensor of shape (batch_size,
+        Maps what the module returns for a batch to a tensor of shape (batch_size,
         n_outputs). "auto" averages a tensor of shape (batch_size, channels, height,
         width) over height and width, and flattens others. A callable can pick one of
-        several tensors, or flatten instead; one that is not a lambda can be pickled.
+        several tensors, or flatten instead; it can be pickled unless it is a lambda.
 
     Attributes
     ----------
@@ -78,9 +78,9 @@ class FeatureExtractor(
     -----
     A pickle holds the weights as NumPy arrays, whatever the device. So does the hash
     by which joblib finds cached results: in a pipeline with ``memory``, features are
-    computed once for each module and data. Modules that were traced or scripted are
-    kept as ``torch.jit.save`` writes them; a copy of one counts as another module.
-    Parametrizations, such as weight normalisation, cannot be pickled or hashed: remove
+    computed once for each module and data. Traced or scripted modules are kept as
+    ``torch.jit.save`` writes them; a copy of one counts as another module.
+    Parametrizations, such as weight normalization, cannot be pickled or hashed: remove
     them first (`torch.nn.utils.parametrize.remove_parametrizations`).
 
     Examples
@@ -118,8 +118,8 @@ class FeatureExtractor(
         self.output = output
 
     @fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X: Any, y: Any = None) -> "FeatureExtractor":
-        """Note the shape of a sample and the number of features, and learn nothing.
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Find out the shape of a sample and the number of features.
 
         Parameters
         ----------
@@ -142,30 +142,28 @@ class FeatureExtractor(
         return self
 
     @fit_context(prefer_skip_nested_validation=True)
-    def transform(self, X: Any) -> np.ndarray:
+    def transform(self, X: Any) -> NDArray[Any]:
         """Compute the features.
 
         Parameters
         ----------
         X : array-like or torch.Tensor of shape (n_samples, n_features), \
                 (n_samples, height, width) or (n_samples, channels, height, width)
-            The data. Values of type uint8 are divided by 255, others left alone.
+            The data. Values of type uint8 are divided by 255, others are not.
 
         Returns
         -------
-        features : ndarray of shape (n_samples, n_outputs)
-            Of type float32.
+        ndarray of shape (n_samples, n_outputs)
+            Features of type float32.
         """
         X, shape = self._validate(X, reset=False)
         return self._extract(X, shape)
 
-    # ---------------------------------------------------------------- computation
-
-    def _validate(self, X: Any, *, reset: bool) -> tuple[np.ndarray, tuple[int, ...]]:
+    def _validate(self, X: Any, *, reset: bool) -> tuple[NDArray[Any], tuple[int, ...]]:
         rows = as_rows(X, image_shape=self.image_shape)
         fitted = None if reset else getattr(self, "_shape", None)
         if fitted is None:
-            check_grey(rows, self.image_shape)
+            check_gray(rows, self.image_shape)
         else:
             check_new(rows, fitted, rows.n_dims)
         try:
@@ -179,36 +177,34 @@ class FeatureExtractor(
         return rows.in_order(validated), shape
 
     def _extract(
-        self, X: np.ndarray, shape: tuple[int, ...], least: int = 1
-    ) -> np.ndarray:
+        self, X: NDArray[Any], shape: tuple[int, ...], least: int = 1
+    ) -> NDArray[Any]:
         device = resolve_device(self.device)
         n_rows = block_rows(len(X), shape, self.batch_size, device)
         n_rows = max(least, min(n_rows, self.batch_size))
         module = copied_in_float32("module", self.module, device, share=True).eval()
         dtype = np.uint8 if X.dtype == np.uint8 else np.float32
         features = []
+        hint = f"lower batch_size={self.batch_size}, or pass fewer samples"
         # The module may draw from the global generators.
         with (
             torch.no_grad(),
             seeded_globals(0, device),
             without_autocast(device),
-            telling_memory(
-                type(self).__name__,
-                f"lower batch_size={self.batch_size}, or pass fewer samples",
-            ),
+            telling_memory(type(self).__name__, hint),
         ):
             for start in range(0, len(X), n_rows):
-                # Of any order in memory, which torch would not take.
+                # Torch does not take every order in memory.
                 part = np.array(X[start : start + n_rows], dtype=dtype, order="C")
                 rows = torch.from_numpy(part)
-                # Of one size: in float32 the last digit depends on how many samples
-                # are computed at once.
+                # All batches have one size: in float32 the last decimal depends on how
+                # many samples are computed at once.
                 batch = torch.zeros(n_rows, *shape, dtype=torch.float32, device=device)
                 batch[: len(rows)] = rows.to(device).reshape(-1, *shape)
                 if dtype == np.uint8:
                     batch /= 255
                 features.append(self._run(module, batch)[: len(rows)].detach().cpu())
-        table: np.ndarray = torch.cat(features).numpy()
+        table: NDArray[Any] = torch.cat(features).numpy()
         self._check_finite(table)
         return table
 
@@ -240,30 +236,27 @@ class FeatureExtractor(
             )
         return output.float()
 
-    def _check_finite(self, features: np.ndarray) -> None:
+    def _check_finite(self, features: NDArray[Any]) -> None:
         bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
         if len(bad):
             raise ValueError(
                 f"module {type(self.module).__name__} gives NaN or infinity for "
                 f"{len(bad)} of {len(features)} samples, the first at index {bad[0]}; "
-                "check its weights, and that X is scaled as what it has learnt from."
+                "check its weights, and that X is scaled as what it was trained on."
             )
 
-    # ---------------------------------------------------------------------- state
-
     def __getstate__(self) -> dict[str, Any]:
-        """Return the state, with the module's weights as NumPy arrays."""
+        # The module's weights as NumPy arrays.
         state = dict(super().__getstate__())
         if isinstance(self.module, nn.Module):
             state["module"] = packed(self.module)
         return state
 
-    def __copy__(self) -> "FeatureExtractor":
-        """Return a copy with weights of its own."""
+    def __copy__(self) -> Self:
+        """Return a copy that does not share the weights."""
         return copy.deepcopy(self)
 
     def __sklearn_tags__(self) -> Any:
-        """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         tags.transformer_tags.preserves_dtype = ["float32"]

@@ -119,22 +119,3 @@ def symmetric_affinity(indices, weights, n):
                 affinity[i, j] += weight
                 affinity[j, i] += weight
     return affinity
-
-
-def low_rank_affinity(affinity, n_clusters, dimension=12, power=4.0):
-    n = len(affinity)
-    degree = affinity.sum(axis=1)
-    normalised = np.eye(n)
-    for i in range(n):
-        for j in range(n):
-            if affinity[i, j] > 0:
-                normalised[i, j] += affinity[i, j] / np.sqrt(degree[i] * degree[j])
-    rank = min(dimension * n_clusters + 1, n - 1)
-    left, singular, _ = np.linalg.svd(normalised)
-    rows = left[:, :rank] * np.sqrt(singular[:rank])
-    result = np.zeros((n, n))
-    for i in range(n):
-        for j in range(n):
-            if i != j and degree[i] * degree[j] > 0:
-                result[i, j] = max(0, cosine(rows[i], rows[j])) ** power
-    return result

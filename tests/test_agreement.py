@@ -10,11 +10,11 @@ from sklearn.cluster import KMeans
 from sklearn.datasets import load_digits, make_blobs, make_circles
 from sklearn.exceptions import ConvergenceWarning
 
-import skdeepclust._agreement as module
-import skdeepclust._graph_clusters as graph_clusters_module
+import skdeepclust._partition.agreement as module
+import skdeepclust.graph_contrastive._clusters as graph_clusters_module
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
-from skdeepclust._agreement import Agreement
-from skdeepclust._graph_clusters import GraphClusters
+from skdeepclust._partition.agreement import Agreement
+from skdeepclust.graph_contrastive._clusters import GraphClusters
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 

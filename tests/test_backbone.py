@@ -6,10 +6,12 @@ import tarfile
 
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 from torch.nn import functional as F
 
 from skdeepclust.networks import Frozen, ResNet18, build_autoencoder, load_weights
+from skdeepclust.networks.packing import packed
 
 
 @pytest.fixture
@@ -174,7 +176,7 @@ def test_frozen_module_ignores_training(generator):
     module = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
     before = copy.deepcopy(module.state_dict())
     parent = nn.Sequential(Frozen(module), nn.Linear(4, 2))
-    # What training does, and what an estimator does before it teaches a head.
+    # What training does, and what an estimator does before it trains a head.
     parent.train().requires_grad_(True)
     assert parent.training
     assert not any(part.training for part in parent[0].modules())
@@ -195,9 +197,7 @@ def test_frozen_encoder_is_followed_by_layers_that_train(
     n_values = torch.Size(shape).numel()
     module = nn.Sequential(nn.Flatten(), nn.Linear(n_values, 7))
     before = copy.deepcopy(module.state_dict())
-    network = build_autoencoder(
-        module, shape, n_components, (11, 9), encoder_trainable=False
-    )
+    network = build_autoencoder(Frozen(module), shape, n_components, (11, 9))
     sizes = [part.out_features for part in network.encoder[2:] if hasattr(part, "bias")]
     assert sizes == [11, 9, n_components or 20]
     trained = [p for p in network.encoder.parameters() if p.requires_grad]
@@ -213,10 +213,63 @@ def test_frozen_encoder_is_followed_by_layers_that_train(
         assert torch.equal(value, before[name])
 
 
-@pytest.mark.parametrize("encoder", ["auto", "mlp", "conv", "resnet18"])
-def test_frozen_encoder_must_have_learnt(encoder):
-    with pytest.raises(ValueError, match=f"encoder_trainable=False.*'{encoder}'"):
-        build_autoencoder(encoder, (1, 8, 8), 3, encoder_trainable=False)
+@pytest.mark.parametrize("state", ["trained", "partly"])
+def test_frozen_module_is_used_in_evaluation_mode_alone(state, generator):
+    module = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Dropout(0.5))
+    if state == "partly":
+        module.eval()[1].train()
+    frozen, modes = Frozen(module), [part.training for part in module.modules()]
+    # It is the user's own until it computes something.
+    assert [part.training for part in module.modules()] == modes
+    assert all(parameter.requires_grad for parameter in module.parameters())
+    before = copy.deepcopy(module.state_dict())
+    x = torch.rand((8, 5), generator=generator)
+    h = frozen(x)
+    assert not h.requires_grad
+    assert torch.equal(h, frozen(x))
+    assert torch.equal(h, module.eval()(x))
+    for name, value in module.state_dict().items():
+        assert torch.equal(value, before[name])
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_frozen_module_is_cloned_packed_and_shown_as_any_other(traced, generator):
+    module = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4))
+    x = torch.rand((8, 5), generator=generator)
+    if traced:
+        module = torch.jit.trace(module, x)
+    frozen = Frozen(module)
+    assert repr(frozen).startswith("Frozen(\n  (module): Sequential(")
+    expected = frozen(x)
+    twins = [
+        clone(frozen, safe=False),
+        pickle.loads(pickle.dumps(packed(frozen))),
+        copy.deepcopy(packed(frozen)),
+    ]
+    for twin in twins:
+        assert isinstance(twin, Frozen)
+        assert twin.module is not module
+        assert torch.equal(twin(x), expected)
+        assert twin.state_dict().keys() == frozen.state_dict().keys()
+
+
+def test_frozen_encoder_keeps_the_names_of_its_weights():
+    module = nn.Sequential(nn.Linear(20, 7))
+    names = build_autoencoder(Frozen(module), (20,), 3, (11,)).state_dict().keys()
+    assert {name.rpartition(".")[0] for name in names} == {
+        *("encoder.0.module.0", "encoder.2", "encoder.4", "decoder.0", "decoder.2")
+    }
+
+
+@pytest.mark.parametrize("module", ["resnet18", None, nn.Linear, torch.relu], ids=str)
+def test_frozen_wants_a_module(module):
+    with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, got "):
+        Frozen(module)
+
+
+def test_frozen_wants_a_module_that_is_not_frozen():
+    with pytest.raises(ValueError, match="module is Frozen already: pass it"):
+        Frozen(Frozen(nn.Linear(2, 2)))
 
 
 # ---------------------------------------------------------------- weights from files

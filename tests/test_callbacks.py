@@ -18,8 +18,8 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
-from skdeepclust import _compat
-from skdeepclust._clusterer import BaseDeepClusterer
+from skdeepclust._base.clusterer import BaseDeepClusterer
+from skdeepclust._utils import compat
 from skdeepclust.metrics import accuracy_scorer, modularity_scorer
 
 # Few epochs are too few for some clusters.
@@ -154,7 +154,7 @@ def n_epochs(model, stage):
 @pytest.mark.parametrize("make", ALL, indirect=True)
 def test_estimators_fit_without_callbacks(make, blobs):
     model = make().fit(*blobs)
-    assert not _compat.has_callbacks(model)
+    assert not compat.has_callbacks(model)
     assert hasattr(model, "set_callbacks") == (
         importlib.util.find_spec("sklearn.callback") is not None
     )
@@ -163,7 +163,7 @@ def test_estimators_fit_without_callbacks(make, blobs):
 
 def test_compat_stands_in_before_callbacks(monkeypatch):
     monkeypatch.setitem(sys.modules, "sklearn.callback", None)
-    spec = importlib.util.spec_from_file_location("older_compat", _compat.__file__)
+    spec = importlib.util.spec_from_file_location("older_compat", compat.__file__)
     older = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(older)
     assert not hasattr(older.CallbackSupportMixin(), "set_callbacks")
@@ -233,7 +233,7 @@ def test_callback_sees_the_end_of_what_stops_being_finite(
     model = make(augmentation=augmentation).set_callbacks(recorder)
     with pytest.warns(ConvergenceWarning, match=r"'center' .*epoch 2 of"):
         model.fit(*blobs)
-    # The second epoch of the centre stage has been taken back.
+    # The second epoch of the center stage has been taken back.
     assert recorder.children((0,)) == STAGES["tiny"]
     assert recorder.children((0, 1)) == ["epoch", "epoch"]
     assert n_epochs(model, "center") == 1
@@ -318,7 +318,7 @@ def test_fitted_estimator_is_none_without_predict(callbacks, make, blobs):
 @pytest.mark.no_cover
 @pytest.mark.parametrize("n_init", [1, 2])
 @pytest.mark.parametrize("make", PREDICTING, indirect=True)
-def test_callback_changes_no_digit(callbacks, make, blobs, n_init):
+def test_callback_changes_no_result(callbacks, make, blobs, n_init):
     # Dropout draws from the global generator, and batch statistics know the mode.
     encoder = nn.Sequential(
         nn.Linear(6, 16), nn.BatchNorm1d(16), nn.Dropout(0.2), nn.Linear(16, 4)
@@ -412,7 +412,7 @@ def test_callback_of_a_pipeline_reaches_the_last_step(
     assert recorder.children((0,)) == ["fit", "fit"]
     assert recorder.children((0, 0)) == []
     assert recorder.children((0, 1)) == STAGES[request.node.callspec.params["make"]]
-    assert not _compat.has_callbacks(model)
+    assert not compat.has_callbacks(model)
 
 
 @pytest.mark.parametrize("make", PREDICTING, indirect=True)
@@ -433,7 +433,7 @@ def test_callbacks_in_a_grid_search(callbacks, make, recorder, blobs, n_jobs):
     monitor = callbacks.ScoringMonitor(scoring="adjusted_rand_score")
     search = GridSearchCV(
         make().set_callbacks(monitor),
-        {"head_learning_rate": [1e-3, 1e-2]},
+        {"learning_rate": [3e-3, 1e-2]},
         cv=2,
         n_jobs=n_jobs,
         error_score="raise",
@@ -490,7 +490,7 @@ def test_callbacks_survive_clone_and_pickle(callbacks, make, blobs, recorder):
     n_begun = len(recorder.read())
     copy = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(copy.predict(X), model.labels_)
-    assert _compat.has_callbacks(copy)
+    assert compat.has_callbacks(copy)
     assert not hasattr(clone(model), "labels_")
     recorder.path.write_text("")
     clone(model).fit(X, y)

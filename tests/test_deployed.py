@@ -18,7 +18,7 @@ from torch import nn
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust.features import FeatureExtractor
-from skdeepclust.views import seeded_globals
+from skdeepclust._utils.random import seeded_globals
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
 
-from skdeepclust._run import _OneThread
+from skdeepclust._utils.threads import one_thread
 from skdeepclust.features import FeatureExtractor
 
 pytestmark = [
@@ -241,7 +241,7 @@ def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
         libraries = [p for p in threadpool_info() if api in p["internal_api"]]
         return [torch.get_num_threads(), *(p["num_threads"] for p in libraries)]
 
-    scope, together = _OneThread(), Barrier(2)
+    together = Barrier(2)
     first_is_out, found = Event(), []
 
     def work(is_first):
@@ -250,7 +250,7 @@ def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
         torch.set_num_threads(2)
         before = n_threads("openmp")
         together.wait()
-        with scope:
+        with one_thread():
             together.wait()
             found.append(n_threads())
             if not is_first:

@@ -15,8 +15,7 @@ from torch import nn
 from two_processes import CASES, EXACT, N_SAMPLES
 
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import ALONE, current_group
-from skdeepclust.training.distributed import Group
+from skdeepclust.training import SINGLE, Group, current_group
 
 CPU = torch.device("cpu")
 
@@ -75,7 +74,7 @@ def test_two_processes_do_the_steps_of_one(folder, case):
 
 @pytest.mark.parametrize("case", ["self_paced", "graph"])
 def test_two_processes_learn_as_much_as_one(folder, case):
-    # Views, neighbours and dropout are other draws: curves agree as two seeds do.
+    # Views, neighbors and dropout are other draws: curves agree as two seeds do.
     _, y = make_blobs(611, 6, centers=3, cluster_std=0.5, random_state=0)
     (together, history), (alone, expected) = (
         found(folder, case, rank) for rank in (0, "alone")
@@ -90,7 +89,7 @@ def test_two_processes_learn_as_much_as_one(folder, case):
     np.testing.assert_allclose(*curves, rtol=0.1)
 
 
-def test_interrupted_processes_go_on_to_the_last_digit(folder):
+def test_interrupted_processes_go_on_bit_by_bit(folder):
     (resumed, history), (whole, expected) = (
         found(folder, case, 0) for case in ("resumed", "graph")
     )
@@ -116,10 +115,10 @@ def test_calls_that_differ_are_refused_in_every_process(folder):
 @pytest.fixture
 def group():
     """Make the second of three processes, which alone is there."""
-    assert current_group(CPU) is ALONE
+    assert current_group(CPU) is SINGLE
     dist.init_process_group("gloo", store=dist.HashStore(), rank=0, world_size=1)
     # One process alone is no group: it draws as without.
-    assert current_group(CPU) is ALONE
+    assert current_group(CPU) is SINGLE
     group = Group(CPU)
     assert group.is_first
     group.rank, group.n_processes = 1, 3
@@ -200,7 +199,9 @@ def test_first_sends_results_and_errors(group):
 
 def test_fit_in_a_group(group, monkeypatch, tiny, blobs):
     group.rank, group.n_processes = 0, 1
-    monkeypatch.setattr("skdeepclust._base.current_group", lambda device: group)
+    monkeypatch.setattr(
+        "skdeepclust._base.estimator.current_group", lambda device: group
+    )
     X, y = blobs
     model = tiny(center_epochs=2).fit(X)
     assert clustering_accuracy(y, model.labels_) > 0.9

@@ -1,7 +1,5 @@
 """Affinities against the slow reference, and their properties."""
 
-import warnings
-
 import numpy as np
 import pytest
 import reference_graph as reference
@@ -16,8 +14,6 @@ from hypothesis import strategies as st
 from sklearn.cluster import SpectralClustering
 
 from skdeepclust import graph
-from skdeepclust._compat import eigsh_seed
-from skdeepclust.graph import affinity as affinity_module
 
 # affinities
 
@@ -107,94 +103,7 @@ def test_spectral_clustering_takes_the_affinities():
     sparse = graph.symmetric_affinity(indices, weights, 40)
     closed = graph.dense_affinity(graph.self_expression_coefficients(z), 6)
     groups = np.repeat([0, 1], 20)
-    for matrix in (sparse, closed, graph.low_rank_affinity(sparse, 2, dimension=2)):
+    for matrix in (sparse, closed):
         model = SpectralClustering(2, affinity="precomputed", random_state=0)
         labels = model.fit_predict(matrix)
         assert (labels == groups).all() or (labels != groups).all()
-
-
-def weighted(n, seed=0):
-    """Affinity of a graph without tied eigenvalues."""
-    affinity = np.random.default_rng(seed).uniform(size=(n, n))
-    affinity[affinity < 0.6] = 0
-    affinity = affinity + affinity.T
-    np.fill_diagonal(affinity, 0)
-    return affinity
-
-
-@pytest.mark.parametrize("options", [{}, {"dimension": 3}, {"power": 1.5}])
-@pytest.mark.parametrize("n", [4, 30])
-def test_low_rank_affinity_matches_reference(n, options):
-    affinity = weighted(n)
-    actual = graph.low_rank_affinity(affinity, 2, **options)
-    expected = reference.low_rank_affinity(affinity, 2, **options)
-    np.testing.assert_allclose(actual, expected, atol=1e-8)
-    sparse = graph.low_rank_affinity(sp.csr_array(affinity), 2, **options)
-    np.testing.assert_array_equal(sparse, actual)
-
-
-def test_low_rank_affinity_by_lanczos_matches_all_eigenvectors(monkeypatch):
-    affinity = sp.csr_matrix(weighted(120))
-    expected = graph.low_rank_affinity(affinity, 2, dimension=5)
-    monkeypatch.setattr(affinity_module, "_SPARSE_EIGENVECTORS", 50)
-    actual = graph.low_rank_affinity(affinity, 2, dimension=5)
-    np.testing.assert_allclose(actual, expected, atol=1e-9)
-    again = graph.low_rank_affinity(affinity, 2, dimension=5)
-    np.testing.assert_array_equal(actual, again)
-
-
-@pytest.mark.skipif(not eigsh_seed(0), reason="SciPy before 1.17 draws by itself")
-def test_low_rank_affinity_of_many_pairs_is_the_same_every_time():
-    pairs = sp.block_diag([[[0, 1], [1, 0]]] * 600).tocsr()
-    first = graph.low_rank_affinity(pairs, 3)
-    np.testing.assert_array_equal(graph.low_rank_affinity(pairs, 3), first)
-
-
-@pytest.mark.parametrize(("least", "dimension"), [(1000, 3), (1000, 20), (10, 3)])
-def test_low_rank_affinity_of_a_disconnected_graph(least, dimension, monkeypatch):
-    monkeypatch.setattr(affinity_module, "_SPARSE_EIGENVECTORS", least)
-    affinity = np.zeros((62, 62))
-    affinity[:30, :30], affinity[30:60, 30:60] = weighted(30), weighted(30, seed=1)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        actual = graph.low_rank_affinity(affinity, 2, dimension=dimension)
-    assert np.isfinite(actual).all()
-    assert ((actual >= 0) & (actual <= 1)).all()
-    assert (actual == actual.T).all()
-    assert (actual.diagonal() == 0).all()
-    assert (actual[:30, 30:] < 1e-12).all()
-    assert (actual[60:] == 0).all()  # isolated samples
-
-
-@pytest.mark.parametrize("dtype", [bool, np.int64, np.float32])
-def test_low_rank_affinity_computes_in_double_precision(dtype):
-    affinity = (weighted(30) > 0).astype(dtype)
-    actual = graph.low_rank_affinity(affinity, 2)
-    assert actual.dtype == np.float64
-    expected = graph.low_rank_affinity(affinity.astype(np.float64), 2)
-    np.testing.assert_array_equal(actual, expected)
-
-
-@pytest.mark.parametrize("scale", [1e-6, 1e6])
-def test_low_rank_affinity_judges_symmetry_by_the_largest_weight(scale):
-    affinity = weighted(30)
-    affinity[0, 1] = affinity[1, 0] = affinity.max()
-    expected = graph.low_rank_affinity(affinity, 2)
-    affinity[0, 1] *= 1 + 1e-9
-    actual = graph.low_rank_affinity(scale * affinity, 2)
-    np.testing.assert_allclose(actual, expected, atol=1e-7)
-    affinity[0, 1] *= 1 + 1e-7
-    with pytest.raises(ValueError, match="affinity must be symmetric"):
-        graph.low_rank_affinity(scale * affinity, 2)
-
-
-def test_low_rank_affinity_of_pairs_is_the_pairs():
-    # Every sample has a degree of exactly 1.
-    pairs = np.kron(np.eye(3), [[0.0, 1.0], [1.0, 0.0]])
-    actual = graph.low_rank_affinity(pairs, 3, dimension=1)
-    np.testing.assert_allclose(actual, pairs, atol=1e-12)
-
-
-@pytest.mark.parametrize("n", [3, 1000])
-def test_low_rank_affinity_of_an_empty_graph(n):
-    assert (graph.low_rank_affinity(sp.csr_matrix((n, n)), 2) == 0).all()

@@ -17,7 +17,7 @@ from sklearn.preprocessing import StandardScaler
 from test_self_paced import _one_thread, _Seeds, stages
 
 from skdeepclust import LITERAL_GRAPH_PARAMETERS, GraphContrastiveClustering
-from skdeepclust._graph_stages import GraphStages
+from skdeepclust.graph_contrastive._stages import GraphStages
 from skdeepclust._partition import table_graphs
 from skdeepclust.graph import (
     Modularity,
@@ -353,7 +353,7 @@ def test_fit_bad_parameter_says_what_and_leaves_nothing(tiny_graph, parameters, 
 
 
 def test_exact_graph_refuses_many_samples_before_it_trains(tiny_graph, monkeypatch):
-    monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
+    monkeypatch.setattr("skdeepclust._partition.start._MAX_EXACT", 20)
     with pytest.raises(ValueError, match=r"at most 20 samples; got 30.*self_express"):
         tiny_graph(graph="exact", pretrain_epochs=10**6).fit(GOOD)
 
@@ -410,7 +410,7 @@ def test_the_graph_of_a_clear_table_stays_that_of_its_rows(monkeypatch, tiny_gra
     def fail(*arguments):
         raise AssertionError
 
-    monkeypatch.setattr("skdeepclust._graph_clusters.build_affinities", fail)
+    monkeypatch.setattr("skdeepclust.graph_contrastive._clusters.build_affinities", fail)
     model = tiny_graph(3, graph_update_interval=1, joint_epochs=2).fit(X)
     expected = table_graphs(X, 10)["sum"]
     assert abs(model.affinity_matrix_ - expected).max() < 1e-4

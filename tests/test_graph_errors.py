@@ -126,30 +126,3 @@ def test_graph_rejects_bad_parameters(call, match):
 def test_symmetric_affinity_rejects_bad_input(indices, weights, n, match):
     with pytest.raises(ValueError, match=match):
         graph.symmetric_affinity(indices, weights, n)
-
-
-@pytest.mark.parametrize(
-    ("affinity", "options", "match"),
-    [
-        (np.zeros((3, 2)), {}, r"square with at least 2 rows; got shape \(3, 2\)"),
-        (np.zeros((1, 1)), {}, "square with at least 2 rows"),
-        ("graph", {}, "affinity must be a square matrix of numbers; got str"),
-        (np.full((2, 2), np.nan), {}, "affinity must be finite and non-negative"),
-        (-np.ones((2, 2)), {}, "affinity must be finite and non-negative"),
-        (np.triu(np.ones((2, 2))), {}, "affinity must be symmetric"),
-        (
-            np.ones((2, 2)),
-            {"n_clusters": 0},
-            "^n_clusters must be an integer",
-        ),
-        (
-            np.ones((2, 2)),
-            {"dimension": 0},
-            "^dimension must be an integer",
-        ),
-        (np.ones((2, 2)), {"power": 0.0}, "^power must be positive and finite"),
-    ],
-)
-def test_low_rank_affinity_rejects_bad_input(affinity, options, match):
-    with pytest.raises(ValueError, match=match):
-        graph.low_rank_affinity(affinity, **{"n_clusters": 2, **options})

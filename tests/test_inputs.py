@@ -33,14 +33,14 @@ MAKERS = {
         3,
         **{
             **{**TINY, **NOTHING, "center_epochs": 0, "contrastive_epochs": 0},
-            **{"head_epochs": 0, "init": "kmeans", **given},
+            **{"head_epochs": 0, "resolution": None, **given},
         },
     ),
     "graph": lambda **given: GraphContrastiveClustering(
         3,
         **{
             **{**TINY_GRAPH, **NOTHING, "joint_epochs": 0, "head_epochs": 0},
-            **{"init": "kmeans", "n_neighbors": 3, **given},
+            **{"resolution": None, "n_neighbors": 3, **given},
         },
     ),
     "subspace": lambda **given: DeepSubspaceClustering(
@@ -51,7 +51,7 @@ MAKERS = {
 
 @pytest.fixture(scope="module")
 def of_unit():
-    """Give an estimator that was fitted on grey images within [0, 1]."""
+    """Give an estimator that was fitted on gray images within [0, 1]."""
     return MAKERS["self_paced"]().fit(UNIT)
 
 
@@ -250,15 +250,15 @@ def test_one_image_without_its_axis_is_refused(of_unit):
         ValueError, match=r"shape \(8, 8\) is one image.*pass X\[None\]"
     ):
         of_unit.predict(UNIT[0])
-    colour = MAKERS["self_paced"]().fit(np.stack([UNIT] * 3, axis=1))
+    color = MAKERS["self_paced"]().fit(np.stack([UNIT] * 3, axis=1))
     with pytest.raises(ValueError, match=r"shape \(3, 8, 8\) is one image.*X\[None\]"):
-        colour.predict(np.stack([UNIT[0]] * 3))
+        color.predict(np.stack([UNIT[0]] * 3))
 
 
-def test_one_colour_image_is_not_three_grey_ones(of_unit):
+def test_one_color_image_is_not_three_gray_ones(of_unit):
     image = np.stack([UNIT[0], 0.9 * UNIT[0], 0.8 * UNIT[0]])
     with pytest.warns(
-        UserWarning, match=r"\(3, 8, 8\) may be 3 grey .* nearly the same"
+        UserWarning, match=r"\(3, 8, 8\) may be 3 gray .* nearly the same"
     ):
         of_unit.predict(image)
     with warnings.catch_warnings():
@@ -298,7 +298,7 @@ def test_series_are_not_images(name, shape):
     X = np.random.default_rng(0).random(shape)
     for given in (X, X.tolist()):
         with pytest.raises(
-            ValueError, match="does not look like 60 grey images"
+            ValueError, match="does not look like 60 gray images"
         ) as told:
             MAKERS[name]().fit(given)
         assert "X.reshape(len(X), -1)" in str(told.value)
@@ -330,7 +330,7 @@ def test_pictures_of_one_size_are_images(of_unit):
     np.testing.assert_array_equal(labels, of_unit.labels_)
 
 
-FRAME = pd.DataFrame({"a": np.arange(60.0), "colour": ["red", "blue"] * 30})
+FRAME = pd.DataFrame({"a": np.arange(60.0), "color": ["red", "blue"] * 30})
 TIMES = pd.DataFrame({"a": np.arange(60.0), "when": pd.date_range("2026", periods=60)})
 LISTS = pd.DataFrame({"a": np.arange(60.0), "row": [[1, 2]] * 60})
 DATASET = torch.utils.data.TensorDataset(torch.from_numpy(UNIT))
@@ -355,11 +355,11 @@ NO_ARRAYS = {
         ValueError,
         r"images of 2 shapes, such as \(7, 8\) and \(8, 8\).*resize",
     ),
-    "text": (FRAME, ValueError, "'colour' .*OneHotEncoder"),
+    "text": (FRAME, ValueError, "'color' .*OneHotEncoder"),
     "text in polars": (
         pl.DataFrame(FRAME.to_dict("list")),
         ValueError,
-        "'colour' .*OneHotEncoder",
+        "'color' .*OneHotEncoder",
     ),
     "times": (TIMES, (TypeError, ValueError), "'when' .*times into numbers"),
     "lists": (LISTS, ValueError, "'row' .*np.stack"),

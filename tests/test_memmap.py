@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from skdeepclust.training import Batches, InputSpec, as_rows
-from skdeepclust.training.units import parts_of
+from skdeepclust._utils.units import parts_of
 
 CPU = torch.device("cpu")
 BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memmap.py"

@@ -16,7 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
-from skdeepclust._center_stage import warn_unclear
+from skdeepclust._stages.centers import warn_unclear
 from skdeepclust._partition import (
     Candidate,
     find_clusters,
@@ -28,7 +28,7 @@ from skdeepclust._partition import (
     normalized,
     table_graphs,
 )
-from skdeepclust._partition._criterion import (
+from skdeepclust._partition.criterion import (
     conductances,
     effective_number,
     link_over_split,

@@ -4,8 +4,8 @@ import scipy.sparse as sp
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import _spectral
-from skdeepclust._compat import eigsh_seed
-from skdeepclust._spectral import (
+from skdeepclust._utils.compat import eigsh_seed
+from skdeepclust.graph._spectral import (
     consensus_labels,
     kmeans_labels,
     leading_eigenvectors,

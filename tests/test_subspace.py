@@ -6,7 +6,7 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 
 from skdeepclust import DeepSubspaceClustering
-from skdeepclust._subspace import _SubspaceStages
+from skdeepclust.subspace._estimator import _SubspaceStages
 from skdeepclust.graph import dense_affinity, self_expression_coefficients
 
 
@@ -167,7 +167,7 @@ def test_default_neighbors_of_few_samples(tiny_subspace):
 
 
 def test_learned_refuses_many_samples(tiny_subspace, monkeypatch):
-    monkeypatch.setattr("skdeepclust._warm_start._MAX_EXACT", 20)
+    monkeypatch.setattr("skdeepclust._partition.start._MAX_EXACT", 20)
     with pytest.raises(ValueError, match=r"coefficients='learned'.*at most 20"):
         tiny_subspace(coefficients="learned").fit(GOOD)
 

@@ -7,21 +7,19 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from skdeepclust._utils.inputs import as_rows, sample_shape
 from skdeepclust.training import (
     Batches,
-    History,
     InputSpec,
+    Rate,
     Stage,
-    as_rows,
+    Training,
     available_devices,
     block_rows,
-    loop,
+    count_batches,
     repeatable,
     resolve_device,
-    run_stages,
-    sample_shape,
 )
-from skdeepclust.training.stage import count_batches
 
 CPU = torch.device("cpu")
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
@@ -53,27 +51,27 @@ def regression(n=40, seed=0):
     return layer, step
 
 
-def train(layer, *stages, n=40, seed=0, verbose=0):
-    history = History(verbose)
-    run_stages(
-        layer,
-        [lambda stage=stage: stage for stage in stages],
-        n,
-        generator=torch.Generator().manual_seed(seed),
-        observers=[history],
-    )
-    return history.rows
+class Fit(Stage):
+    """Fits one layer by a step, and with attributes, of the test's own."""
+
+    def __init__(self, layer, step, n_epochs=3, batch_size=16, **attributes):
+        rate = Rate("learning_rate", 0.05, layer)
+        super().__init__("fit", n_epochs, batch_size, [rate])
+        vars(self).update(attributes, step=step)
 
 
-def make_stage(layer, step, n_epochs=3, batch_size=16, **kwargs):
-    groups = [{"params": layer.parameters(), "lr": 0.05}]
-    return Stage("fit", n_epochs, groups, step, batch_size, **kwargs)
+def train(layer, *stages, n=40, seed=0):
+    training = Training(layer, n, generator=torch.Generator().manual_seed(seed))
+    training.begin(len(stages))
+    for stage in stages:
+        training.run(lambda stage=stage: stage)
+    return training.history.rows
 
 
 @pytest.mark.parametrize("schedule", ["constant", "one_cycle"])
-def test_run_stages_minimises_loss_and_keeps_history(schedule):
+def test_training_minimizes_loss_and_keeps_history(schedule):
     layer, step = regression()
-    stage = make_stage(layer, step, 40, schedule=schedule)
+    stage = Fit(layer, step, 40, schedule=schedule)
     rows = train(layer, stage)
     assert len(rows) == 40
     assert [row["epoch"] for row in rows] == list(range(1, 41))
@@ -81,7 +79,7 @@ def test_run_stages_minimises_loss_and_keeps_history(schedule):
     assert rows[-1]["loss"] < 0.1 * rows[0]["loss"]
 
 
-def test_run_stages_visits_each_sample_once_an_epoch():
+def test_training_visits_each_sample_once_an_epoch():
     layer, step = regression()
     seen = []
 
@@ -89,14 +87,14 @@ def test_run_stages_visits_each_sample_once_an_epoch():
         seen.append(index.clone())
         return step(index)
 
-    train(layer, make_stage(layer, spy, 2, batch_size=16))
+    train(layer, Fit(layer, spy, 2, batch_size=16))
     assert [len(index) for index in seen] == [20, 20, 20, 20]
     for epoch in (seen[:2], seen[2:]):
         assert torch.cat(epoch).sort().values.tolist() == list(range(40))
     assert not torch.equal(seen[0], seen[2])
 
 
-def test_run_stages_small_data_is_one_batch():
+def test_training_small_data_is_one_batch():
     layer, step = regression()
     sizes = []
 
@@ -104,17 +102,17 @@ def test_run_stages_small_data_is_one_batch():
         sizes.append(len(index))
         return step(index)
 
-    train(layer, make_stage(layer, spy, 1, batch_size=256))
+    train(layer, Fit(layer, spy, 1, batch_size=256))
     assert sizes == [40]
 
 
 @pytest.mark.parametrize("n_epochs", [0, 1, 3])
 def test_a_stage_has_the_epochs_that_it_is_given(n_epochs):
     layer, step = regression()
-    assert len(train(layer, make_stage(layer, step, n_epochs))) == n_epochs
+    assert len(train(layer, Fit(layer, step, n_epochs))) == n_epochs
 
 
-def test_run_stages_refreshes_every_interval():
+def test_training_refreshes_every_interval():
     layer, step = regression()
     epochs = []
 
@@ -122,25 +120,25 @@ def test_run_stages_refreshes_every_interval():
         epochs.append(epoch)
         return {"refreshed_at": float(epoch)}
 
-    stage = make_stage(layer, step, 5, refresh=refresh, refresh_interval=2)
+    stage = Fit(layer, step, 5, refresh=refresh, refresh_interval=2)
     rows = train(layer, stage)
     assert epochs == [0, 2, 4]
     assert [row["refreshed_at"] for row in rows] == [0, 0, 2, 2, 4]
 
 
-def test_run_stages_same_seed_same_weights():
+def test_training_same_seed_same_weights():
     weights = []
     for seed in (0, 0, 1):
         layer, step = regression()
         nn.init.zeros_(layer.bias)
-        train(layer, make_stage(layer, step), seed=seed)
+        train(layer, Fit(layer, step), seed=seed)
         weights.append(layer.weight.detach().clone())
     assert torch.equal(weights[0], weights[1])
     assert not torch.equal(weights[0], weights[2])
 
 
 @pytest.mark.parametrize("bad", ["loss", "weight"])
-def test_run_stages_non_finite_keeps_last_good_epoch(bad):
+def test_training_non_finite_keeps_last_good_epoch(bad):
     layer, step = regression()
     good = {}
     n_steps = 0
@@ -156,7 +154,7 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
             return {**terms, "loss": terms["loss"] + math.inf * layer.weight.sum() * 0}
         return step(index)
 
-    first = make_stage(layer, failing, 10, batch_size=40)
+    first = Fit(layer, failing, 10, batch_size=40)
     # 40 samples in batches of 40: one batch an epoch.
     found = {}
 
@@ -165,7 +163,7 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
             found.update({k: v.clone() for k, v in layer.state_dict().items()})
         return step(index)
 
-    second = make_stage(layer, look, 2)
+    second = Fit(layer, look, 2)
     with pytest.warns(ConvergenceWarning, match=r"Stage 'fit' .*epoch 4 of 10"):
         rows = train(layer, first, second)
     assert len(rows) == 3 + 2
@@ -175,13 +173,13 @@ def test_run_stages_non_finite_keeps_last_good_epoch(bad):
 
 @pytest.mark.parametrize("name", ["tiny", "tiny_graph"])
 def test_training_steps_never_wait_for_the_device(name, request, monkeypatch, images):
-    X, count, run_epoch = images[0], CountWaits(), loop._run_epoch
+    X, count, run_epoch = images[0], CountWaits(), Training._run_epoch
 
     def counted(*arguments):
         with count:
             return run_epoch(*arguments)
 
-    monkeypatch.setattr(loop, "_run_epoch", counted)
+    monkeypatch.setattr(Training, "_run_epoch", counted)
     model = request.getfixturevalue(name)(pretrain_epochs=2, head_epochs=2).fit(X)
     assert {row["stage"] for row in model.history_} > {"pretraining", "head"}
     assert count.n_steps >= len(model.history_)
@@ -207,7 +205,7 @@ def test_input_spec_table_keeps_proportions():
     np.testing.assert_allclose(np.ptp(stored[:, 1]) / np.ptp(stored[:, 0]), 10)
 
 
-def test_input_spec_table_far_from_origin_keeps_digits():
+def test_input_spec_table_far_from_origin_keeps_decimals():
     X = 1e8 + np.array([[0.0], [1.0], [2.0]])
     stored = InputSpec.from_data(X, (1,)).store(X)
     np.testing.assert_allclose(stored[2] - stored[1], stored[1] - stored[0])
@@ -238,7 +236,7 @@ def test_input_spec_images_end_up_between_0_and_1(values, expected):
     np.testing.assert_allclose(taken.flatten().numpy(), expected, rtol=1e-6)
 
 
-def test_input_spec_beyond_float32_names_value_and_mend():
+def test_input_spec_beyond_float32_names_value_and_hint():
     for shape, X in (((2,), np.array([[1e300, 0]])), ((1, 1, 2), [[0.0, -1e39]])):
         with pytest.raises(ValueError, match=r"1e\+(300|39).*StandardScaler"):
             InputSpec.from_data(np.asarray(X), shape)
@@ -247,7 +245,7 @@ def test_input_spec_beyond_float32_names_value_and_mend():
         spec.store(np.array([[1e39]]))
 
 
-def test_batches_map_result_hardly_depends_on_neighbours():
+def test_batches_map_result_hardly_depends_on_neighbors():
     torch.manual_seed(0)  # noqa: TID251 (a test may)
     layer = nn.Linear(64, 20)
     X = np.random.default_rng(0).normal(size=(300, 64))

@@ -7,10 +7,13 @@ import re
 import subprocess
 import sys
 from contextlib import contextmanager, redirect_stderr
+from functools import partial
 
 import pytest
+import torch
+from torch import nn
 
-from skdeepclust.training import History, Stage
+from skdeepclust.training import History, Observer, Rate, Stage, Training
 
 # Fits of an epoch a stage may leave clusters empty.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -50,7 +53,7 @@ def epochs_shown(caplog, verbose, n_epochs, ends_after=None, begins_after=0):
     caplog.clear()
     history = History(verbose)
     with caplog.at_level(logging.INFO, logger="skdeepclust"):
-        history.stage_begin(Stage("fit", n_epochs, [], None, 1), n_epochs)
+        history.stage_begin(Stage("fit", n_epochs, 1, []), n_epochs)
         for epoch in range(begins_after + 1, (ends_after or n_epochs) + 1):
             history.epoch_end(epoch, {"loss": 1.0 / epoch})
         history.stage_end()
@@ -105,29 +108,50 @@ def test_verbose_of_two_shows_every_epoch(tiny, blobs, caplog):
     assert not caplog.records
 
 
-def test_verbose_shows_the_last_epoch_of_a_stage_that_ends_early(tiny, blobs, caplog):
-    model = quick(
-        tiny,
-        center_epochs=40,
-        head_epochs=40,
-        contrastive_epochs=40,
-        early_stopping=True,
-        n_iter_no_change=7,
-        tol=1e3,
-        verbose=1,
+class Impatient(Observer):
+    """Ends each stage at an epoch of its own."""
+
+    def stage_begin(self, stage, n_epochs):
+        self.last = {"first": 7, "second": 40, "third": 17}[stage.name]
+
+    def epoch_end(self, epoch, values):
+        return epoch == self.last
+
+
+class Fit(Stage):
+    """Lowers the weight of a layer."""
+
+    def __init__(self, name, layer):
+        super().__init__(name, 40, 8, [Rate("learning_rate", 0.1, layer)])
+        self.layer = layer
+
+    def step(self, index):
+        return {"loss": self.layer.weight.square().sum()}
+
+
+def test_verbose_shows_the_last_epoch_of_a_stage_that_ends_early(caplog):
+    layer = nn.Linear(1, 1)
+    training = Training(
+        layer,
+        8,
+        generator=torch.Generator().manual_seed(0),
+        history=History(verbose=1),
+        observers=[Impatient()],
     )
     with caplog.at_level(logging.INFO, logger="skdeepclust"):
-        model.fit(blobs[0])
+        training.begin(3)
+        for name in ("first", "second", "third"):
+            training.run(partial(Fit, name, layer))
     lines = shown(caplog)
     ended = 0
-    trained = itertools.groupby(model.history_, lambda row: row["stage"])
+    trained = itertools.groupby(training.history.rows, lambda row: row["stage"])
     told = itertools.groupby(lines, lambda line: line[0])
     for (stage, rows), (name, group) in zip(trained, told, strict=True):
         n_trained, last = [*rows][-1]["epoch"], [*group][-1]
         assert (name, last[1]) == (stage, n_trained)
         assert last[-1] == 0
         ended += n_trained < last[2]
-    assert ended
+    assert ended == 2
     assert epochs_shown(caplog, 1, 100, ends_after=33) == [1, 10, 20, 30, 33]
     assert epochs_shown(caplog, 1, 100, ends_after=30) == [1, 10, 20, 30]
 
@@ -140,7 +164,7 @@ def test_verbose_after_a_checkpoint_counts_the_epochs_from_there(caplog, monkeyp
     monkeypatch.setattr("time.perf_counter", lambda: float(next(seconds)))
     history = History(verbose=2)
     with caplog.at_level(logging.INFO, logger="skdeepclust"):
-        history.stage_begin(Stage("fit", 100, [], None, 1), 100)
+        history.stage_begin(Stage("fit", 100, 1, []), 100)
         for epoch in (91, 92, 93):
             history.epoch_end(epoch, {"loss": 1.0})
     assert [line[-1] for line in shown(caplog)] == [9, 8, 7]
@@ -182,7 +206,7 @@ def test_verbose_lines_come_once_wherever_logging_is_configured():
         "from skdeepclust.training import History, Stage\n"
         "def line(name):\n"
         "    history = History(verbose=1)\n"
-        "    history.stage_begin(Stage(name, 1, [], None, 1), 1)\n"
+        "    history.stage_begin(Stage(name, 1, 1, []), 1)\n"
         "    history.epoch_end(1, {'loss': 0.5})\n"
         "    history.stage_end()\n"
         "line('first')\n"

@@ -10,12 +10,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from skdeepclust.views import ImageViews, SeededCallable, TableViews, make_views
-from skdeepclust.views.images import (
-    add_noise,
-    blur,
-    random_affine,
-    random_colour,
-)
+from skdeepclust.views.images import blur, random_affine, random_color
 from skdeepclust.views.tables import mask_features
 
 EVERYTHING = ImageViews(
@@ -24,7 +19,7 @@ EVERYTHING = ImageViews(
     jitter=0.4,
     saturation=0.4,
     hue=0.1,
-    grey=0.5,
+    gray=0.5,
     blur=0.5,
     noise=0.1,
 )
@@ -156,31 +151,31 @@ def test_random_affine_crop_stays_inside():
     assert span.max() < 0.8
 
 
-def test_random_colour_without_jitter_is_the_identity():
+def test_random_color_without_jitter_is_the_identity():
     x = images(channels=3)
-    torch.testing.assert_close(random_colour(x, seeded(), jitter=0.0), x)
-    view = random_colour(x, seeded(), jitter=2.0)
+    torch.testing.assert_close(random_color(x, seeded(), jitter=0.0), x)
+    view = random_color(x, seeded(), jitter=2.0)
     assert view.min() >= 0
     assert view.max() <= 1
 
 
 @pytest.mark.parametrize("p", [0.0, 1.0])
-def test_random_colour_makes_grey_by_the_probability(p):
+def test_random_color_makes_gray_by_the_probability(p):
     x = images(channels=3)
-    view = random_colour(x, seeded(), grey=p)
-    is_grey = torch.allclose(view[:, 0], view[:, 1])
-    assert is_grey == (p == 1)
+    view = random_color(x, seeded(), gray=p)
+    is_gray = torch.allclose(view[:, 0], view[:, 1])
+    assert is_gray == (p == 1)
     if p == 0:
         assert torch.equal(view, x)
 
 
-def test_random_colour_makes_grey_of_three_channels():
+def test_random_color_makes_gray_of_three_channels():
     x = images(channels=4)
-    assert torch.equal(random_colour(x, seeded(), grey=1.0), x)
+    assert torch.equal(random_color(x, seeded(), gray=1.0), x)
 
 
 def turned(image, angle):
-    """Turn the colours of one image in the plane of I and Q, from their definition."""
+    """Turn the colors of one image in the plane of I and Q, from their definition."""
     luma = torch.tensor([0.299, 0.587, 0.114], dtype=image.dtype)
     red, _, blue = torch.eye(3, dtype=image.dtype)
     in_phase = 0.74 * (red - luma) - 0.27 * (blue - luma)
@@ -192,7 +187,7 @@ def turned(image, angle):
     return torch.einsum("cd,dhw->chw", torch.linalg.inv(to_yiq), yiq)
 
 
-def slow_colour(x, u, jitter, saturation, grey, hue=0):
+def slow_color(x, u, jitter, saturation, gray, hue=0):
     """One image after the other, one change after the other, clipped at the end."""
     views = []
     for image, draw in zip(x.double(), u.double().T, strict=True):
@@ -208,93 +203,93 @@ def slow_colour(x, u, jitter, saturation, grey, hue=0):
             luma = 0.299 * red + 0.587 * green + 0.114 * blue
             if hue:
                 image = turned(image, 2 * math.pi * hue * float(2 * draw[4] - 1))
-            image = luma + (0 if draw[3] < grey else kept) * (image - luma)
+            image = luma + (0 if draw[3] < gray else kept) * (image - luma)
         views.append(image.clamp(0, 1))
     return torch.stack(views).to(x.dtype)
 
 
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize(
-    ("jitter", "saturation", "grey"),
+    ("jitter", "saturation", "gray"),
     [(0.4, 0.4, 0.2), (0.8, 0, 0), (0, 1.5, 0), (0, 0, 0.5), (0, 0.3, 0.5), (2, 0, 1)],
 )
-def test_random_colour_agrees_with_one_image_at_a_time(
-    channels, jitter, saturation, grey
+def test_random_color_agrees_with_one_image_at_a_time(
+    channels, jitter, saturation, gray
 ):
     x = images(n=50, channels=channels, height=5, width=7)
-    view = random_colour(x, seeded(), jitter=jitter, saturation=saturation, grey=grey)
+    view = random_color(x, seeded(), jitter=jitter, saturation=saturation, gray=gray)
     u = torch.rand((4, 50), generator=seeded())
-    torch.testing.assert_close(view, slow_colour(x, u, jitter, saturation, grey))
+    torch.testing.assert_close(view, slow_color(x, u, jitter, saturation, gray))
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize(
     "strengths",
     [
-        {"jitter": 0.4, "saturation": 0.4, "grey": 0.2, "hue": 0.1},
-        {"jitter": 0, "saturation": 0, "grey": 0, "hue": 0.5},
+        {"jitter": 0.4, "saturation": 0.4, "gray": 0.2, "hue": 0.1},
+        {"jitter": 0, "saturation": 0, "gray": 0, "hue": 0.5},
     ],
 )
-def test_random_colour_turns_the_hue(channels, strengths):
+def test_random_color_turns_the_hue(channels, strengths):
     x = images(n=50, channels=channels, height=5, width=7)
     u = torch.rand((5, 50), generator=seeded())
-    view = random_colour(x, seeded(), **strengths)
-    expected = slow_colour(x, u, **strengths)
+    view = random_color(x, seeded(), **strengths)
+    expected = slow_color(x, u, **strengths)
     torch.testing.assert_close(view, expected, rtol=0, atol=1e-5)
     if channels == 3:
         assert not torch.allclose(view, x, atol=0.1)
 
 
-def test_hue_keeps_grey_and_luma():
-    # Of pale colours, so that nothing is clipped.
+def test_hue_keeps_gray_and_luma():
+    # Of pale colors, so that nothing is clipped.
     x = 0.5 + 0.05 * images(n=9, channels=3)
     luma = torch.tensor([0.299, 0.587, 0.114])
-    view = random_colour(x, seeded(), hue=0.5)
+    view = random_color(x, seeded(), hue=0.5)
     torch.testing.assert_close(
         torch.einsum("nchw,c->nhw", view, luma), torch.einsum("nchw,c->nhw", x, luma)
     )
-    grey = x[:, :1].expand(-1, 3, -1, -1)
-    torch.testing.assert_close(random_colour(grey, seeded(), hue=0.5), grey)
+    gray = x[:, :1].expand(-1, 3, -1, -1)
+    torch.testing.assert_close(random_color(gray, seeded(), hue=0.5), gray)
 
 
-@pytest.mark.parametrize("strengths", [{"jitter": 0.4}, {"jitter": 0.4, "grey": 0.3}])
-def test_random_colour_goes_in_parts_and_in_place(strengths):
+@pytest.mark.parametrize("strengths", [{"jitter": 0.4}, {"jitter": 0.4, "gray": 0.3}])
+def test_random_color_goes_in_parts_and_in_place(strengths):
     x = images(n=7, channels=3, height=160, width=160)
     before = x.clone()
-    view = random_colour(x, seeded(), **strengths)
+    view = random_color(x, seeded(), **strengths)
     assert torch.equal(x, before)
-    full = {"saturation": 0.0, "grey": 0.0, **strengths}
+    full = {"saturation": 0.0, "gray": 0.0, **strengths}
     u = torch.rand((4, len(x)), generator=seeded())
-    torch.testing.assert_close(view, slow_colour(x, u, **full))
-    assert random_colour(x, seeded(), **strengths, out=x) is x
+    torch.testing.assert_close(view, slow_color(x, u, **full))
+    assert random_color(x, seeded(), **strengths, out=x) is x
     assert torch.equal(x, view)
 
 
-def test_random_colour_of_no_image():
-    assert random_colour(images(n=0, channels=3), seeded(), grey=0.5).shape[0] == 0
+def test_random_color_of_no_image():
+    assert random_color(images(n=0, channels=3), seeded(), gray=0.5).shape[0] == 0
 
 
 def test_image_views_keep_their_input():
     x = images(channels=3)
     before = x.clone()
     for shapes in ({}, {"degrees": 0.0, "shift": 0.0, "scale": 0.0}):
-        ImageViews(**shapes, jitter=0.4, grey=0.2, blur=0.5, noise=0.1)(x, seeded())
+        ImageViews(**shapes, jitter=0.4, gray=0.2, blur=0.5, noise=0.1)(x, seeded())
         assert torch.equal(x, before)
 
 
-def test_random_colour_takes_any_layout():
+def test_random_color_takes_any_layout():
     x = images(channels=3, width=9)
     for strengths in ({"jitter": 0.4}, {"jitter": 0.4, "saturation": 0.4}):
-        expected = random_colour(x, seeded(), **strengths)
+        expected = random_color(x, seeded(), **strengths)
         last = x.contiguous(memory_format=torch.channels_last)
-        torch.testing.assert_close(random_colour(last, seeded(), **strengths), expected)
+        torch.testing.assert_close(random_color(last, seeded(), **strengths), expected)
 
 
-def test_random_colour_is_not_halved_by_autocast():
+def test_random_color_is_not_halved_by_autocast():
     x = images(channels=3)
-    expected = random_colour(x, seeded(), saturation=0.4)
+    expected = random_color(x, seeded(), saturation=0.4)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        view = random_colour(x, seeded(), saturation=0.4)
+        view = random_color(x, seeded(), saturation=0.4)
     assert torch.equal(view, expected)
 
 
@@ -307,8 +302,8 @@ def test_image_views_in_half_precision_are_those_of_float32(dtype):
     assert none(x, seeded()) is x
 
 
-def test_image_views_without_colour_ignore_saturation():
-    none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "saturation": 0.5, "grey": 0.5}
+def test_image_views_without_color_ignore_saturation():
+    none = {"degrees": 0.0, "shift": 0.0, "scale": 0.0, "saturation": 0.5, "gray": 0.5}
     x = images(channels=2)
     assert torch.equal(ImageViews(**none)(x, seeded()), x)
     x = images(channels=3)
@@ -325,7 +320,7 @@ def test_blur_follows_the_probability():
 
 
 def test_image_noise_stays_in_range():
-    view = add_noise(images(), seeded(), 3.0)
+    view = ImageViews(noise=3.0)(images(), seeded())
     assert view.min() >= 0
     assert view.max() <= 1
 
@@ -365,7 +360,7 @@ def test_table_views_noise_is_absolute():
     assert view.std().item() == pytest.approx(0.3, rel=0.05)
 
 
-def test_make_views_auto_never_flips_grey_images():
+def test_make_views_auto_never_flips_gray_images():
     views = make_views("auto", (1, 28, 28))
     assert isinstance(views, ImageViews)
     assert not views.flip
@@ -377,10 +372,10 @@ def test_make_views_auto_never_flips_grey_images():
 
 
 def test_make_views_auto_follows_the_shape():
-    colour = make_views("auto", (3, 32, 32))
-    assert colour == make_views("auto", (5, 32, 32))
-    assert colour.flip
-    assert colour.crop == (0.4, 1.0)
+    color = make_views("auto", (3, 32, 32))
+    assert color == make_views("auto", (5, 32, 32))
+    assert color.flip
+    assert color.crop == (0.4, 1.0)
     assert make_views("auto", (30,)) == TableViews()
     assert make_views(None, (30,)) is None
 
@@ -413,7 +408,7 @@ def test_make_views_names_the_input_shape():
         {"degrees": float("nan")},
         {"jitter": float("inf")},
         {"scale": 1.0},
-        {"grey": 1.5},
+        {"gray": 1.5},
         {"blur": -0.1},
         {"noise": -1.0},
         {"saturation": -0.1},

@@ -6,7 +6,7 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
-from skdeepclust._warm_start import (
+from skdeepclust._partition.start import (
     WarmStart,
     _beats,
     build_affinities,
@@ -56,8 +56,8 @@ def test_input_affinity_of_projected_and_many_rows_is_that_of_their_leading_dime
     rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
     rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
     (exact,) = input_affinities(rows, [5], project=False, seed=0)
-    monkeypatch.setattr("skdeepclust._warm_start._MAX_UNPROJECTED", limit)
-    monkeypatch.setattr("skdeepclust._warm_start._PROJECTED", 4)
+    monkeypatch.setattr("skdeepclust._partition.start._MAX_UNPROJECTED", limit)
+    monkeypatch.setattr("skdeepclust._partition.start._PROJECTED", 4)
     (projected,) = input_affinities(rows, [5], project=project, seed=0)
     assert 0 < abs(exact - projected).max() < 1e-3
 

@@ -20,7 +20,7 @@ from sklearn.datasets import load_digits, make_blobs
 from torch import nn
 
 import skdeepclust
-from skdeepclust.training import loop
+from skdeepclust.training import Training
 
 SELF_PACED, GRAPH = "SelfPacedContrastiveClustering", "GraphContrastiveClustering"
 
@@ -40,13 +40,12 @@ ONE_NEIGHBOR = {
     **ONE,
     "joint_epochs": 1,
     "n_neighbors": 1,
-    "init": "kmeans",
-    "consensus": False,
+    "resolution": None,
 }
 NO_PAIRS = {**ONE, "center_epochs": 0, "contrastive_epochs": 0}
 # Adam enlarges rounding in proportion to the learning rate.
 STEADY, STEADY_GRAPH = (
-    {**parameters, "head_learning_rate": 1e-3} for parameters in (TINY, TINY_GRAPH)
+    {**parameters, "learning_rate": 3e-3} for parameters in (TINY, TINY_GRAPH)
 )
 EXACT = {
     "pretraining": (SELF_PACED, {**STEADY, **NO_PAIRS, "pretrain_epochs": 1}),
@@ -86,7 +85,7 @@ WHOLE = {
             "graph_update_interval": 1,
         },
     ),
-    # Batch normalisation in the encoder, two runs, and no seed.
+    # Batch normalization in the encoder, two runs, and no seed.
     "images": (
         SELF_PACED,
         {
@@ -148,15 +147,15 @@ def interrupt(folder, rank):
     """Stop in the second epoch of the joint stage, and go on."""
     X = data("graph")
     model = make("graph", rank).set_params(checkpoint_dir=folder / "checkpoint")
-    run_epoch, epochs = loop._run_epoch, []
+    run_epoch, epochs = Training._run_epoch, []
 
-    def run(stage, *arguments):
+    def run(training, stage, *arguments):
         epochs.append(stage.name)
         if epochs[-2:] == ["joint", "joint"]:
             raise KeyboardInterrupt
-        return run_epoch(stage, *arguments)
+        return run_epoch(training, stage, *arguments)
 
-    loop._run_epoch = run
+    Training._run_epoch = run
     try:
         model.fit(X)
     except KeyboardInterrupt:
@@ -164,9 +163,9 @@ def interrupt(folder, rank):
     else:
         raise AssertionError("not interrupted")
     finally:
-        loop._run_epoch = run_epoch
+        Training._run_epoch = run_epoch
     dist.barrier()
-    assert [*(folder / "checkpoint").rglob("checkpoint.npz")]
+    assert [*(folder / "checkpoint").rglob("checkpoint.*")]
     dist.barrier()
     write(model.fit(X), folder / f"resumed-{rank}.npz")
     dist.barrier()

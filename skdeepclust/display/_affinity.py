@@ -1,6 +1,7 @@
 """The affinity matrix, its rows and columns sorted by cluster."""
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -10,24 +11,23 @@ from skdeepclust.graph._checks import _check_count
 
 from ._checks import (
     INK,
-    NOISE_INK,
+    as_numpy,
     check_axes,
     check_finite,
     check_labels,
     check_matplotlib,
+    fitted_step,
     fitted_value,
     is_noise,
-    last_step,
     name_cluster,
-    to_numpy,
+    name_ticks,
 )
 
-# Weights of 1/300 of the largest and below share the faintest color: else the rarest
-# edge would set the scale.
-RANGE = 300
+RANGE = 300  # weights below 1/300 of the largest share the faintest color
 LINE = 0.12  # inches, height of a name
 
 
+@dataclass(eq=False, repr=False)
 class AffinityDisplay:
     """The affinity matrix, its rows and columns sorted by cluster.
 
@@ -35,9 +35,7 @@ class AffinityDisplay:
     partition has its weight in the squares along the diagonal.
 
     Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
-    stored as attributes.
-
-    Read more in the :ref:`User Guide <pictures>`.
+    stored as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -48,7 +46,7 @@ class AffinityDisplay:
     names : ndarray of shape (n_clusters,), default=None
         Names of the clusters; -1 is noise. None: numbers from 0.
     within_share : float, default=None
-        Share of the weight that is inside clusters. Noise is none.
+        Share of the weight that is inside clusters. Noise is no cluster.
 
     Attributes
     ----------
@@ -58,10 +56,8 @@ class AffinityDisplay:
         The borders between clusters, horizontal and vertical.
     colorbar_ : matplotlib Colorbar or None
         The color bar, if there is one.
-    ax_ : matplotlib Axes
-        Axes with the matrix.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the matrix is drawn.
 
     See Also
     --------
@@ -79,18 +75,11 @@ class AffinityDisplay:
     (60, 60)
     """
 
-    def __init__(
-        self,
-        weights: NDArray[Any],
-        sizes: NDArray[Any],
-        *,
-        names: NDArray[Any] | None = None,
-        within_share: float | None = None,
-    ) -> None:
-        self.weights = weights
-        self.sizes = sizes
-        self.names = names
-        self.within_share = within_share
+    weights: NDArray[Any]
+    sizes: NDArray[Any]
+    _: KW_ONLY
+    names: NDArray[Any] | None = None
+    within_share: float | None = None
 
     @classmethod
     def from_estimator(
@@ -102,7 +91,7 @@ class AffinityDisplay:
         cmap: Any = "Blues",
         colorbar: bool = True,
         im_kwargs: dict[str, Any] | None = None,
-    ) -> "AffinityDisplay":
+    ) -> Self:
         """Draw the graph and the clusters of a fitted estimator.
 
         Parameters
@@ -114,13 +103,7 @@ class AffinityDisplay:
             frozen estimator.
         n_bins : int, default=100
             As for :meth:`from_predictions`.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        cmap : str or matplotlib Colormap, default="Blues"
-            As for :meth:`plot`.
-        colorbar : bool, default=True
-            As for :meth:`plot`.
-        im_kwargs : dict, default=None
+        ax, cmap, colorbar, im_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -130,7 +113,7 @@ class AffinityDisplay:
         """
         check_matplotlib(cls)
         hint = "pass an estimator that builds a graph, or a matrix to from_predictions"
-        model, _ = last_step(estimator)
+        model, _ = fitted_step(estimator)
         return cls.from_predictions(
             fitted_value(model, "affinity_matrix_", hint),
             fitted_value(model, "labels_", hint),
@@ -152,7 +135,7 @@ class AffinityDisplay:
         cmap: Any = "Blues",
         colorbar: bool = True,
         im_kwargs: dict[str, Any] | None = None,
-    ) -> "AffinityDisplay":
+    ) -> Self:
         """Draw an affinity matrix and clusters.
 
         Parameters
@@ -163,13 +146,7 @@ class AffinityDisplay:
             Cluster of each sample. -1 is noise, and comes last.
         n_bins : int, default=100
             Number of bins along each side; with fewer samples, each is its own bin.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        cmap : str or matplotlib Colormap, default="Blues"
-            As for :meth:`plot`.
-        colorbar : bool, default=True
-            As for :meth:`plot`.
-        im_kwargs : dict, default=None
+        ax, cmap, colorbar, im_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -206,7 +183,7 @@ class AffinityDisplay:
         cmap: Any = "Blues",
         colorbar: bool = True,
         im_kwargs: dict[str, Any] | None = None,
-    ) -> "AffinityDisplay":
+    ) -> Self:
         """Draw the matrix.
 
         Parameters
@@ -251,8 +228,7 @@ class AffinityDisplay:
         )
         style = {"colors": INK, "linewidths": 0.5, "alpha": 0.6}
         self.borders_ = [
-            ax.hlines(ends[:-1], 0, n, **style),
-            ax.vlines(ends[:-1], 0, n, **style),
+            draw(ends[:-1], 0, n, **style) for draw in (ax.hlines, ax.vlines)
         ]
         _name_clusters(ax, ends - sizes / 2, sizes / n, names)
         if self.within_share is not None:
@@ -264,8 +240,7 @@ class AffinityDisplay:
             bar = ax.inset_axes((1.03, 0, 0.05, 1))
             self.colorbar_ = ax.figure.colorbar(self.im_, cax=bar)
             self.colorbar_.set_label("weight in a bin")
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
@@ -276,13 +251,10 @@ def _name_clusters(
     box = ax.get_window_extent()
     room = shares * min(box.width, box.height) / ax.figure.dpi
     named = np.flatnonzero(room >= LINE)
-    texts = [name_cluster(name) for name in names]
     for axis in (ax.xaxis, ax.yaxis):
-        axis.set_ticks(middles[named], [texts[k] for k in named], fontsize="small")
-        for k, text in zip(named, axis.get_ticklabels(), strict=True):
-            if is_noise(names[k]):
-                text.set_color(NOISE_INK)
-    upright = (room[named] < 0.05 + 0.08 * max(map(len, texts))).any()
+        name_ticks(axis, middles[named], [names[k] for k in named], fontsize="small")
+    longest = max(len(name_cluster(name)) for name in names)
+    upright = (room[named] < 0.05 + 0.08 * longest).any()
     ax.tick_params(length=0)
     ax.tick_params(axis="x", rotation=90 if upright else 0)
     ax.set(xlabel="cluster", ylabel="cluster")
@@ -290,10 +262,10 @@ def _name_clusters(
 
 def _check_affinity(affinity: Any) -> Any:
     """Return the matrix in coordinates, its weights finite and not negative."""
-    # Of the sparse formats, not all hold their weights in one array.
     is_sparse = sparse.issparse(affinity)
+    # Not every sparse format holds its weights in one array.
     affinity = (
-        sparse.coo_array(affinity) if is_sparse else to_numpy("affinity", affinity)
+        sparse.coo_array(affinity) if is_sparse else as_numpy("affinity", affinity)
     )
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise ValueError(

@@ -7,38 +7,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import to_numpy
+from ._checks import as_numpy, check_numbers
 
 DARK = 128  # bytes: images with none as large could hardly be seen
 
 
 def check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
     """Return images without a channel, or with three in front."""
-    images = to_numpy(name, images)
-    if images.dtype.kind not in "buif":
-        raise TypeError(
-            f"{name} must hold real numbers; got type {images.dtype}: convert it."
-        )
-    is_named = images.ndim == 2 and image_shape is not None
-    if images.ndim == 2:
-        images = _from_rows(name, images, image_shape)
-    if images.ndim not in (3, 4) or (_is_channels_last(images) and not is_named):
+    array = as_numpy(name, images)
+    check_numbers(name, array)
+    is_table = array.ndim == 2
+    if is_table:
+        array = _from_rows(name, array, image_shape)
+    if array.ndim not in (3, 4) or (not is_table and _is_channels_last(array)):
         raise ValueError(
             f"{name} must have shape (n_samples, height, width) or (n_samples, "
-            f"channels, height, width); got shape {images.shape}: move the channels to "
+            f"channels, height, width); got shape {array.shape}: move the channels to "
             "the second place."
         )
-    if images.size == 0:
+    if array.size == 0:
         raise ValueError(
-            f"{name} must hold an image or more; got shape {images.shape}: pass some."
+            f"{name} must hold an image or more; got shape {array.shape}: pass some."
         )
-    if images.ndim == 3 or images.shape[1] == 3:
-        return images
-    if images.shape[1] == 1:
-        return images[:, 0]
-    mean = images.mean(axis=1)
+    if array.ndim == 3 or array.shape[1] == 3:
+        return array
+    mean: NDArray[Any] = array[:, 0] if array.shape[1] == 1 else array.mean(axis=1)
     # The type says what is black and what is white.
-    return mean.round().astype(np.uint8) if images.dtype == np.uint8 else mean
+    return mean.round().astype(np.uint8) if array.dtype == np.uint8 else mean
 
 
 def _from_rows(name: str, rows: NDArray[Any], image_shape: Any) -> NDArray[Any]:
@@ -99,12 +94,12 @@ def compose(
                 else:
                     place[..., :3] = tile.transpose(1, 2, 0)
                     place[..., 3] = 1
+    # The last sums are the size.
     rows = [
-        top + (n * step_y - gap - 1) / 2 for top, n in zip(tops, heights, strict=False)
+        y + (n * step_y - gap - 1) / 2 for y, n in zip(tops[:-1], heights, strict=True)
     ]
     columns = [
-        left + (n * step_x - gap - 1) / 2
-        for left, n in zip(lefts, widths, strict=False)
+        x + (n * step_x - gap - 1) / 2 for x, n in zip(lefts[:-1], widths, strict=True)
     ]
     return canvas, rows, columns
 

@@ -1,30 +1,20 @@
 """What the displays share: checks of what they are given, axes to draw on, colors."""
 
-from numbers import Integral
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
-from torch import Tensor
 
-from skdeepclust import _compat
-from skdeepclust._arrays import as_array, is_missing
-from skdeepclust._labels import label_array
+from skdeepclust._utils.compat import last_step
+from skdeepclust._utils.labels import number_labels, to_numpy
 
 # Ten colors, none of them gray, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
 COLORS = (
-    "#385fc5",
-    "#e67b1c",
-    "#15b9a0",
-    "#a15876",
-    "#e4c92c",
-    "#581834",
-    "#a183f3",
-    "#5b5609",
-    "#a6cdfe",
-    "#002a81",
+    *("#385fc5", "#e67b1c", "#15b9a0", "#a15876", "#e4c92c"),
+    *("#581834", "#a183f3", "#5b5609", "#a6cdfe", "#002a81"),
 )
 INK = "#222222"
 NOISE = -1  # scikit-learn's label of samples in no cluster
@@ -32,8 +22,8 @@ NOISE = -1  # scikit-learn's label of samples in no cluster
 NOISE_COLOR, NOISE_INK = "#c0c0c0", "#767676"
 
 
-def check_matplotlib(caller: Any) -> None:
-    """Raise an error that names the extra when there is no matplotlib."""
+def check_matplotlib(caller: type) -> None:
+    """Raise an error that names the extra if there is no matplotlib."""
     try:
         import matplotlib  # noqa: F401 (only whether it is there)
     except ImportError as error:
@@ -43,7 +33,7 @@ def check_matplotlib(caller: Any) -> None:
 
 
 def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
-    """Return `ax`, or the axes of a new figure where it is None."""
+    """Return `ax`, or the axes of a new figure if it is None."""
     import matplotlib.pyplot as plt
     from matplotlib.axes import Axes
 
@@ -58,8 +48,13 @@ def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
     return ax
 
 
+def inches(ax: Any) -> float:
+    """Return the width of axes."""
+    return float(ax.get_window_extent().width / ax.figure.dpi)
+
+
 def styled(artist: Any, given: dict[str, Any] | None, **defaults: Any) -> Any:
-    """Return keywords for an artist: the defaults, and instead of them what is given.
+    """Return keywords for an artist: the defaults, replaced by what is given.
 
     Short names count as the long ones, as they do in matplotlib.
     """
@@ -69,32 +64,34 @@ def styled(artist: Any, given: dict[str, Any] | None, **defaults: Any) -> Any:
     return {**normalize_kwargs(defaults, artist), **long_names}
 
 
-def to_numpy(name: str, values: Any) -> NDArray[Any]:
+def as_numpy(name: str, values: Any) -> NDArray[Any]:
     """Return an array; a tensor may need a gradient or live on another device."""
-    if isinstance(values, Tensor):
-        return as_array(name, values)
-    return np.asarray(values)
+    return np.asarray(to_numpy(name, values))
 
 
-def check_rows(name: str, values: Any, n_columns: int) -> NDArray[Any]:
-    """Return 2-D finite numbers of at least `n_columns` columns."""
-    rows = to_numpy(name, values)
-    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] < n_columns:
+def check_rows(name: str, values: Any) -> NDArray[Any]:
+    """Return 2-D finite numbers of two columns or more."""
+    rows = as_numpy(name, values)
+    if rows.ndim != 2 or len(rows) == 0 or rows.shape[1] < 2:
         raise ValueError(
             f"{name} must have shape (n_samples, n_components) with one sample and "
-            f"{n_columns} components or more; got shape {rows.shape}: pass one row "
-            "per sample."
+            f"2 components or more; got shape {rows.shape}: pass one row per sample."
         )
     check_finite(name, rows)
     return rows
 
 
-def check_finite(name: str, values: NDArray[Any]) -> None:
-    """Raise an error unless `values` are numbers, all finite."""
+def check_numbers(name: str, values: NDArray[Any]) -> None:
+    """Raise an error unless `values` are real numbers."""
     if values.dtype.kind not in "buif":
         raise TypeError(
             f"{name} must hold real numbers; got type {values.dtype}: convert it."
         )
+
+
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise an error unless `values` are real numbers, all finite."""
+    check_numbers(name, values)
     if not np.isfinite(values).all():
         raise ValueError(
             f"{name} must be finite; got NaN or infinity: drop such samples."
@@ -106,64 +103,50 @@ def check_labels(
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
     """Return the clusters' names, and the number of each sample's cluster.
 
-    Names are sorted, and noise is the last. Numbers become integers if all are whole.
+    Names are sorted, and noise is the last. Floats become integers if all are whole.
     """
-    labels = label_array(name, labels)
-    if labels.ndim != 1:
+    names, clusters = number_labels(name, labels)
+    if len(clusters) != n_samples:
         raise ValueError(
-            f"{name} must be 1-D, one cluster per sample; got shape {labels.shape}: "
-            "take the argmax of probabilities first."
-        )
-    if len(labels) != n_samples:
-        raise ValueError(
-            f"{name} must have one entry per sample of {of}; got {len(labels)} for "
+            f"{name} must have one entry per sample of {of}; got {len(clusters)} for "
             f"{n_samples} samples: pass both for the same samples."
         )
-    missing = is_missing(labels)
-    if missing.any():
-        raise ValueError(
-            f"{name} must be finite, none missing; got {labels[missing][0]} at index "
-            f"{missing.argmax()}: drop such samples."
-        )
-    try:
-        names, clusters = np.unique(_whole(labels), return_inverse=True)
-    except TypeError as error:
-        raise TypeError(
-            f"{name} must be all numbers or all strings; got both: convert them."
-        ) from error
+    if names.dtype.kind == "f":
+        whole = (names == np.rint(names)) & (np.abs(names) < 2**53)
+        names = names.astype(np.int64) if whole.all() else names
     order = np.argsort([is_noise(label) for label in names], kind="stable")
     return names[order], np.argsort(order)[clusters]
 
 
-def _whole(labels: NDArray[Any]) -> NDArray[Any]:
-    if labels.dtype.kind == "f":
-        whole = (labels == np.rint(labels)) & (np.abs(labels) < 2**53)
-        return labels.astype(np.int64) if whole.all() else labels
-    if labels.dtype.kind == "O" and all(isinstance(k, Integral) for k in labels):
-        return np.array(labels.tolist())
-    return labels
-
-
 def is_noise(label: Any) -> bool:
     """Say whether it is the label of samples in no cluster."""
-    return not isinstance(label, str) and label == NOISE
+    return not isinstance(label, str) and bool(label == NOISE)
 
 
 def name_cluster(label: Any) -> str:
-    """Return what a picture calls a cluster."""
+    """Return the name of a cluster in a picture."""
     return "noise" if is_noise(label) else str(label)
 
 
-def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
-    """Return what clusters, and the samples as they get there; None stays None."""
+def name_ticks(axis: Any, places: Any, names: Iterable[Any], **style: Any) -> None:
+    """Write the clusters' names along an axis; that of noise is gray."""
+    names = [*names]
+    axis.set_ticks(places, [name_cluster(name) for name in names], **style)
+    for name, text in zip(names, axis.get_ticklabels(), strict=True):
+        if is_noise(name):
+            text.set_color(NOISE_INK)
+
+
+def fitted_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """Return the last step of a fitted estimator, and the samples as they get there."""
     check_is_fitted(estimator)
-    model, X = _compat.last_step(estimator, X)
+    model, X = last_step(estimator, X)
     check_is_fitted(model)
     return model, X
 
 
 def fitted_value(estimator: Any, name: str, hint: str) -> Any:
-    """Return an attribute or method of what `last_step` returns."""
+    """Return an attribute or method of what `fitted_step` returns."""
     if not hasattr(estimator, name):
         raise TypeError(
             f"estimator must have {name}; {type(estimator).__name__} has none: {hint}."

@@ -1,6 +1,7 @@
 """The embedding in two dimensions, colored by cluster."""
 
-from typing import Any
+from dataclasses import KW_ONLY, dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,9 +17,10 @@ from ._checks import (
     check_labels,
     check_matplotlib,
     check_rows,
+    fitted_step,
     fitted_value,
+    inches,
     is_noise,
-    last_step,
     name_cluster,
     styled,
 )
@@ -31,13 +33,12 @@ LEGEND_ROWS = 12
 NARROW = 3.5  # inches
 
 
+@dataclass(eq=False, repr=False)
 class EmbeddingDisplay:
     """The embedding in two dimensions, colored by cluster.
 
     Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
-    stored as attributes.
-
-    Read more in the :ref:`User Guide <pictures>`.
+    stored as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -47,24 +48,19 @@ class EmbeddingDisplay:
         Cluster of each sample; -1 is noise.
     indices : ndarray of shape (n_points,), default=None
         Rows of the data that the points stand for. None: all of them, in order.
-    xlabel : str, default=None
-        Name of the horizontal axis.
-    ylabel : str, default=None
-        Name of the vertical axis.
+    xlabel, ylabel : str, default=None
+        Names of the axes.
 
     Attributes
     ----------
     scatters_ : list of matplotlib PathCollection
-        The points, one collection per cluster, in the order of the clusters' names;
-        noise is the last.
+        The points of each cluster, in the order of the clusters' names; noise is last.
     center_texts_ : list of matplotlib Text
         The clusters' names in their middles; empty unless asked for. Noise has none.
     legend_ : matplotlib Legend or None
         The legend, if there is one.
-    ax_ : matplotlib Axes
-        Axes with the points.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the points are drawn.
 
     See Also
     --------
@@ -72,36 +68,20 @@ class EmbeddingDisplay:
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skdeepclust import SelfPacedContrastiveClustering
+    >>> from sklearn.datasets import make_blobs
     >>> from skdeepclust.display import EmbeddingDisplay
-    >>> model = SelfPacedContrastiveClustering(
-    ...     3,
-    ...     hidden_layer_sizes=(32,),
-    ...     pretrain_epochs=20,
-    ...     center_epochs=10,
-    ...     head_epochs=20,
-    ...     random_state=0,
-    ... ).fit(load_iris().data)
-    >>> display = EmbeddingDisplay.from_estimator(model, mark_centers=True)
+    >>> X, y = make_blobs(150, 10, centers=4, random_state=0)
+    >>> display = EmbeddingDisplay.from_predictions(X, y, mark_centers=True)
     >>> display.points.shape
     (150, 2)
     """
 
-    def __init__(
-        self,
-        points: NDArray[Any],
-        labels: NDArray[Any],
-        *,
-        indices: NDArray[Any] | None = None,
-        xlabel: str | None = None,
-        ylabel: str | None = None,
-    ) -> None:
-        self.points = points
-        self.labels = labels
-        self.indices = indices
-        self.xlabel = xlabel
-        self.ylabel = ylabel
+    points: NDArray[Any]
+    labels: NDArray[Any]
+    _: KW_ONLY
+    indices: NDArray[Any] | None = None
+    xlabel: str | None = None
+    ylabel: str | None = None
 
     @classmethod
     def from_estimator(
@@ -116,7 +96,7 @@ class EmbeddingDisplay:
         mark_centers: bool = False,
         legend: bool = True,
         scatter_kwargs: dict[str, Any] | None = None,
-    ) -> "EmbeddingDisplay":
+    ) -> Self:
         """Draw the embedding of a fitted estimator.
 
         Parameters
@@ -125,21 +105,11 @@ class EmbeddingDisplay:
             A fitted clusterer with `embedding_`, or with `transform` and `predict`; or
             a pipeline that ends with one, a search, or a frozen estimator.
         X : array-like, default=None
-            Samples to embed. None draws the training data. The other steps of a
-            pipeline transform them first.
-        method : {"pca", "tsne"} or transformer, default="pca"
+            Samples to embed, transformed by the other steps of a pipeline first. None
+            draws the training data.
+        method, max_samples, random_state : optional
             As for :meth:`from_predictions`.
-        max_samples : int, default=5000
-            As for :meth:`from_predictions`.
-        random_state : int, RandomState instance or None, default=None
-            As for :meth:`from_predictions`.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        mark_centers : bool, default=False
-            As for :meth:`plot`.
-        legend : bool, default=True
-            As for :meth:`plot`.
-        scatter_kwargs : dict, default=None
+        ax, mark_centers, legend, scatter_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -148,11 +118,10 @@ class EmbeddingDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        model, X = last_step(estimator, X)
+        model, X = fitted_step(estimator, X)
         if X is None:
-            hint = "pass X"
-            embedding = fitted_value(model, "embedding_", hint)
-            labels = fitted_value(model, "labels_", hint)
+            embedding = fitted_value(model, "embedding_", "pass X")
+            labels = fitted_value(model, "labels_", "pass X")
         else:
             hint = "leave X out to draw the training data"
             embedding = fitted_value(model, "transform", hint)(X)
@@ -182,7 +151,7 @@ class EmbeddingDisplay:
         mark_centers: bool = False,
         legend: bool = True,
         scatter_kwargs: dict[str, Any] | None = None,
-    ) -> "EmbeddingDisplay":
+    ) -> Self:
         """Draw an embedding and its clusters.
 
         Parameters
@@ -192,7 +161,7 @@ class EmbeddingDisplay:
         labels : array-like of shape (n_samples,)
             Cluster of each sample. -1 is noise, drawn in gray.
         method : {"pca", "tsne"} or transformer, default="pca"
-            What takes more components to two.
+            What reduces more components to two.
 
             - "pca": the first principal components. Fast; clusters that are apart in
               the picture are apart, but others may seem to overlap.
@@ -200,17 +169,11 @@ class EmbeddingDisplay:
               longer, and distances between clusters say little.
             - a transformer with `fit_transform`; a clone of it is used.
         max_samples : int, default=5000
-            A random subset of so many samples is drawn where there are more, so that
-            t-SNE stays quick. None draws all.
+            Number of samples, drawn at random, that are shown if there are more; keeps
+            t-SNE fast. None shows all.
         random_state : int, RandomState instance or None, default=None
             Seeds the subset and t-SNE.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        mark_centers : bool, default=False
-            As for :meth:`plot`.
-        legend : bool, default=True
-            As for :meth:`plot`.
-        scatter_kwargs : dict, default=None
+        ax, mark_centers, legend, scatter_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -221,7 +184,7 @@ class EmbeddingDisplay:
         check_matplotlib(cls)
         # Wrong axes should not be found out after minutes of t-SNE.
         ax = None if ax is None else check_axes(ax)
-        rows = check_rows("embedding", embedding, 2)
+        rows = check_rows("embedding", embedding)
         names, clusters = check_labels("labels", labels, "embedding", len(rows))
         random = check_random_state(random_state)
         indices = np.arange(len(rows))
@@ -230,13 +193,8 @@ class EmbeddingDisplay:
         ):
             indices = np.sort(random.choice(len(rows), max_samples, replace=False))
         points, (xlabel, ylabel) = to_plane(rows[indices], method, random)
-        display = cls(
-            points,
-            names[clusters[indices]],
-            indices=indices,
-            xlabel=xlabel,
-            ylabel=ylabel,
-        )
+        shown = names[clusters[indices]]
+        display = cls(points, shown, indices=indices, xlabel=xlabel, ylabel=ylabel)
         return display.plot(
             ax, mark_centers=mark_centers, legend=legend, scatter_kwargs=scatter_kwargs
         )
@@ -248,14 +206,14 @@ class EmbeddingDisplay:
         mark_centers: bool = False,
         legend: bool = True,
         scatter_kwargs: dict[str, Any] | None = None,
-    ) -> "EmbeddingDisplay":
+    ) -> Self:
         """Draw the points.
 
         Parameters
         ----------
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure. The legend stands outside the
-            axes; a figure of your own needs ``layout="constrained"`` to make room.
+            axes; your own figure needs ``layout="constrained"`` to make room.
         mark_centers : bool, default=False
             Whether to write each cluster's name in its middle (its median). Noise has
             no middle.
@@ -271,36 +229,30 @@ class EmbeddingDisplay:
             The display itself.
         """
         check_matplotlib(type(self))
-        points = check_rows("points", self.points, 2)
+        points = check_rows("points", self.points)[:, :2]
         names, clusters = check_labels("labels", self.labels, "points", len(points))
         ax = check_axes(ax)
         looks = _looks(names)
-        self.scatters_ = [
-            ax.scatter(
-                *points[clusters == k, :2].T,
-                **_style(
-                    looks[k], len(points), scatter_kwargs, label=name_cluster(name)
-                ),
+        self.scatters_ = []
+        self.center_texts_ = []
+        for k, (name, look) in enumerate(zip(names, looks, strict=True)):
+            members = points[clusters == k]
+            style = _style(look, len(points), scatter_kwargs)
+            self.scatters_.append(
+                ax.scatter(*members.T, **{"label": name_cluster(name), **style})
             )
-            for k, name in enumerate(names)
-        ]
+            if mark_centers and look is not None:
+                middle = np.median(members, axis=0)
+                self.center_texts_.append(_write(ax, middle, name, COLORS[look[0]]))
         # Small clusters last, so that none disappears under a large one.
         for place, k in enumerate(np.argsort(-np.bincount(clusters), kind="stable")):
             above = 0 if is_noise(names[k]) else place + 1
             self.scatters_[k].set_zorder(1 + 0.5 * above / (len(names) + 1))
-        self.center_texts_ = []
-        if mark_centers:
-            self.center_texts_ = [
-                _write(ax, np.median(points[clusters == k, :2], axis=0), name, look)
-                for k, (name, look) in enumerate(zip(names, looks, strict=True))
-                if look is not None
-            ]
         # Distances mean something, units do not.
         ax.set_aspect("equal", adjustable="datalim")
         ax.set(xticks=[], yticks=[], xlabel=self.xlabel, ylabel=self.ylabel)
         self.legend_ = _add_legend(ax, names) if legend else None
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
@@ -327,10 +279,7 @@ def _looks(names: NDArray[Any]) -> list[tuple[int, int] | None]:
 
 
 def _style(
-    look: tuple[int, int] | None,
-    n_points: int,
-    given: dict[str, Any] | None,
-    label: str,
+    look: tuple[int, int] | None, n_points: int, given: dict[str, Any] | None
 ) -> dict[str, Any]:
     from matplotlib.collections import PathCollection
 
@@ -346,7 +295,6 @@ def _style(
         s=1.5 * size if crossed else size,
         linewidth=1 if crossed else 0,
         alpha=0.85,
-        label=label,
     )
     if "c" in style:
         # Another name of it to `scatter`, which does not take both.
@@ -354,7 +302,8 @@ def _style(
     return style
 
 
-def _write(ax: Any, place: NDArray[Any], name: Any, look: tuple[int, int]) -> Any:
+def _write(ax: Any, place: NDArray[Any], name: Any, color: str) -> Any:
+    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": color}
     return ax.text(
         *place,
         str(name),
@@ -363,42 +312,36 @@ def _write(ax: Any, place: NDArray[Any], name: Any, look: tuple[int, int]) -> An
         fontweight="bold",
         ha="center",
         va="center",
-        bbox={
-            "boxstyle": "round,pad=0.25",
-            "facecolor": "white",
-            "edgecolor": COLORS[look[0]],
-            "linewidth": 1.5,
-            "alpha": 0.9,
-        },
+        bbox={**box, "linewidth": 1.5, "alpha": 0.9},
     )
 
 
 def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
     from matplotlib.transforms import offset_copy
 
-    inches = ax.get_window_extent().width / ax.figure.dpi
-    style = {
-        "title": "cluster",
-        "fontsize": "small",
-        "markerscale": 2,
-        "handletextpad": 0.1,
-        "columnspacing": 0.8,
-        "frameon": False,
-        "borderaxespad": 0,
+    place: dict[str, Any] = {
+        "loc": "upper left",
+        "bbox_to_anchor": (1.02, 1),
+        "ncols": -(-len(names) // LEGEND_ROWS),
     }
-    if inches >= NARROW:
-        return ax.legend(
-            loc="upper left",
-            bbox_to_anchor=(1.02, 1),
-            ncols=-(-len(names) // LEGEND_ROWS),
-            **style,
-        )
-    width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
+    if inches(ax) < NARROW:
+        width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
+        place = {
+            "loc": "upper center",
+            "bbox_to_anchor": (0.5, 0),
+            # Below the name of the axis, however high the axes are.
+            "bbox_transform": offset_copy(
+                ax.transAxes, ax.figure, y=-22, units="points"
+            ),
+            "ncols": max(1, min(len(names), int(inches(ax) / width))),
+        }
     return ax.legend(
-        loc="upper center",
-        bbox_to_anchor=(0.5, 0),
-        # Below the name of the axis, however high the axes are.
-        bbox_transform=offset_copy(ax.transAxes, ax.figure, y=-22, units="points"),
-        ncols=max(1, min(len(names), int(inches / width))),
-        **style,
+        title="cluster",
+        fontsize="small",
+        markerscale=2,
+        handletextpad=0.1,
+        columnspacing=0.8,
+        frameon=False,
+        borderaxespad=0,
+        **place,
     )

@@ -1,8 +1,9 @@
 """Images of each cluster, by certainty or at random."""
 
 from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -12,16 +13,15 @@ from skdeepclust.graph._checks import _check_count
 
 from ._canvas import check_images, compose
 from ._checks import (
-    NOISE_INK,
+    as_numpy,
     check_axes,
     check_finite,
     check_labels,
     check_matplotlib,
+    fitted_step,
     fitted_value,
-    is_noise,
-    last_step,
-    name_cluster,
-    to_numpy,
+    inches,
+    name_ticks,
 )
 
 IMAGE_SIZE, TALLEST = 0.5, 24.0  # inches, of a new figure
@@ -30,6 +30,7 @@ MAX_COLUMNS = 10
 LETTER = 0.1  # inches, width of one in a heading
 
 
+@dataclass(eq=False, repr=False)
 class ClusterImagesDisplay:
     """Images of each cluster, by default the most and the least certain.
 
@@ -38,9 +39,7 @@ class ClusterImagesDisplay:
     In a small cluster the two groups share its images, and none is drawn twice.
 
     Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
-    stored as attributes.
-
-    Read more in the :ref:`User Guide <pictures>`.
+    stored as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -60,10 +59,8 @@ class ClusterImagesDisplay:
     ----------
     im_ : matplotlib AxesImage
         All images in one. The space between them is NaN, or transparent with colors.
-    ax_ : matplotlib Axes
-        Axes with the images.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        Where the images are drawn.
 
     See Also
     --------
@@ -85,28 +82,16 @@ class ClusterImagesDisplay:
 
     All images of one cluster, 15 in a row:
 
-    >>> display = ClusterImagesDisplay.from_estimator(
-    ...     model,
-    ...     digits.data,
-    ...     clusters=2,
-    ...     n_images=None,
-    ...     n_columns=15,
-    ...     image_shape=(8, 8),
+    >>> display = ClusterImagesDisplay.from_predictions(
+    ...     digits.images, digits.target, clusters=2, n_images=None, n_columns=15
     ... )
     """
 
-    def __init__(
-        self,
-        images: NDArray[Any],
-        groups: Sequence[Sequence[NDArray[Any]]],
-        *,
-        names: Any = None,
-        headings: Sequence[str] = ("most certain", "least certain"),
-    ) -> None:
-        self.images = images
-        self.groups = groups
-        self.names = names
-        self.headings = headings
+    images: NDArray[Any]
+    groups: Sequence[Sequence[NDArray[Any]]]
+    _: KW_ONLY
+    names: Any = None
+    headings: Sequence[str] = ("most certain", "least certain")
 
     @classmethod
     def from_estimator(
@@ -121,7 +106,7 @@ class ClusterImagesDisplay:
         n_columns: int | None = None,
         image_size: float | None = None,
         cmap: Any = "gray",
-    ) -> "ClusterImagesDisplay":
+    ) -> Self:
         """Draw images by the probabilities that a fitted estimator predicts.
 
         Parameters
@@ -136,15 +121,7 @@ class ClusterImagesDisplay:
             As for :meth:`from_predictions`.
         image_shape : tuple of int, default=None
             As for :meth:`from_predictions`. None takes the estimator's own.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        clusters : label or list of labels, default=None
-            As for :meth:`plot`.
-        n_columns : int, default=None
-            As for :meth:`plot`.
-        image_size : float, default=None
-            As for :meth:`plot`.
-        cmap : str or matplotlib Colormap, default="gray"
+        ax, clusters, n_columns, image_size, cmap : optional
             As for :meth:`plot`.
 
         Returns
@@ -153,7 +130,7 @@ class ClusterImagesDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        model, rows = last_step(estimator, X)
+        model, rows = fitted_step(estimator, X)
         hint = "pass images and labels to from_predictions"
         predict_proba = fitted_value(model, "predict_proba", hint)
         if image_shape is None:
@@ -183,7 +160,7 @@ class ClusterImagesDisplay:
         n_columns: int | None = None,
         image_size: float | None = None,
         cmap: Any = "gray",
-    ) -> "ClusterImagesDisplay":
+    ) -> Self:
         """Draw images by their probabilities or their labels.
 
         Parameters
@@ -204,15 +181,7 @@ class ClusterImagesDisplay:
             (channels, height, width) or (height, width) of images that are rows.
         random_state : int, RandomState instance or None, default=None
             Seeds the choice of random images.
-        ax : matplotlib Axes, default=None
-            As for :meth:`plot`.
-        clusters : label or list of labels, default=None
-            As for :meth:`plot`.
-        n_columns : int, default=None
-            As for :meth:`plot`.
-        image_size : float, default=None
-            As for :meth:`plot`.
-        cmap : str or matplotlib Colormap, default="gray"
+        ax, clusters, n_columns, image_size, cmap : optional
             As for :meth:`plot`.
 
         Returns
@@ -224,7 +193,7 @@ class ClusterImagesDisplay:
         images = check_images("images", images, image_shape)
         if n_images is not None:
             n_images = _check_count("n_images", n_images)
-        scores = to_numpy("y_pred", y_pred)
+        scores = as_numpy("y_pred", y_pred)
         by_certainty = scores.ndim == 2
         if by_certainty:
             check_finite("y_pred", scores)
@@ -234,19 +203,17 @@ class ClusterImagesDisplay:
         if not by_certainty:
             order = check_random_state(random_state).permutation(len(images))
         members = [order[numbers[order] == k] for k in range(len(names))]
+        headings = ["most to least certain" if by_certainty else "random images"]
         if n_images is None:
-            groups = [[_spread(m, MOST) for m in members]]
-            headings: tuple[str, ...] = ("most to least certain",)
+            groups = [[_spread(m) for m in members]]
         elif by_certainty:
             # A small cluster leaves half of its images to the second group.
             firsts = [m[: min(n_images, -(-len(m) // 2))] for m in members]
             rest = [m[len(first) :] for m, first in zip(members, firsts, strict=True)]
             groups = [firsts, [m[-n_images:] for m in rest]]
-            headings = ("most certain", "least certain")
+            headings = ["most certain", "least certain"]
         else:
             groups = [[m[:n_images] for m in members]]
-        if not by_certainty:
-            headings = ("random images",)
         display = cls(images, groups, names=names, headings=headings)
         return display.plot(
             ax, clusters=clusters, n_columns=n_columns, image_size=image_size, cmap=cmap
@@ -260,7 +227,7 @@ class ClusterImagesDisplay:
         n_columns: int | None = None,
         image_size: float | None = None,
         cmap: Any = "gray",
-    ) -> "ClusterImagesDisplay":
+    ) -> Self:
         """Draw the images.
 
         Parameters
@@ -301,33 +268,28 @@ class ClusterImagesDisplay:
             figure_height = min(TALLEST, figure_height)
         ax = check_axes(ax, (1 + pixel * width, figure_height))
         self.im_ = ax.imshow(canvas, cmap=cmap, vmin=0, vmax=1)
-        ax.set_yticks(rows, [name_cluster(names[k]) for k in chosen])
-        for k, text in zip(chosen, ax.get_yticklabels(), strict=True):
-            if is_noise(names[k]):
-                text.set_color(NOISE_INK)
-        inches = ax.get_window_extent().width / ax.figure.dpi
-        room = inches * np.diff(columns).min(initial=width) / width
+        name_ticks(ax.yaxis, rows, [names[k] for k in chosen])
+        room = inches(ax) * np.diff(columns).min(initial=width) / width
         headings = self.headings[: len(self.groups)]
         narrow = room < LETTER * max(map(len, headings))
-        ax.set_xticks(
-            columns,
-            # Side by side they may be wider than few or small images.
-            [text.replace(" ", "\n" if narrow else " ") for text in headings],
-        )
+        # Side by side they may be wider than few or small images.
+        between = "\n" if narrow else " "
+        ax.set_xticks(columns, [text.replace(" ", between) for text in headings])
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
         ax.spines[:].set_visible(False)
         ax.set_ylabel("cluster")
-        self.ax_ = ax
-        self.figure_ = ax.figure
+        self.ax_, self.figure_ = ax, ax.figure
         return self
 
 
-def _spread(samples: NDArray[Any], most: int) -> NDArray[Any]:
-    """Return at most so many of them, evenly spaced."""
-    if len(samples) <= most:
+def _spread(samples: NDArray[Any]) -> NDArray[Any]:
+    """Return at most `MOST` of them, evenly spaced."""
+    if len(samples) <= MOST:
         return samples
-    return samples[np.linspace(0, len(samples) - 1, most).round().astype(int)]
+    places = np.linspace(0, len(samples) - 1, MOST).round().astype(int)
+    spread: NDArray[Any] = samples[places]
+    return spread
 
 
 def _choose(names: Any, clusters: Any) -> list[int]:
@@ -335,7 +297,7 @@ def _choose(names: Any, clusters: Any) -> list[int]:
     known = np.asarray(names).tolist()
     if clusters is None:
         return [*range(len(known))]
-    wanted = np.atleast_1d(to_numpy("clusters", clusters)).tolist()
+    wanted = np.atleast_1d(as_numpy("clusters", clusters)).tolist()
     if not wanted or any(name not in known for name in wanted):
         raise ValueError(
             f"clusters must be a label or a list of labels out of {known}; got "

@@ -23,18 +23,18 @@ def to_plane(
     n, d = rows.shape
     if d == 2:
         return rows, ("component 1", "component 2")
-    if isinstance(method, str) and n < 3:
-        raise ValueError(
-            f"embedding must have 3 samples or more for method={method!r}; got {n}: "
-            "pass more samples."
-        )
     if isinstance(method, str):
-        # Zeros exactly, where all rows are the same.
+        if n < 3:
+            raise ValueError(
+                f"embedding must have 3 samples or more for method={method!r}; got "
+                f"{n}: pass more samples."
+            )
+        # Zeros exactly, if all rows are the same.
         rows = rows.astype(np.float64) - rows[0]
     if method == "pca":
         pca = PCA(2, random_state=random)
         with np.errstate(invalid="ignore"):
-            # Of rows that are all the same, the shares are 0 / 0.
+            # If all rows are the same, the shares are 0 / 0.
             points = pca.fit_transform(rows)
         shares = np.nan_to_num(pca.explained_variance_ratio_)
         first, second = (f"{share:.0%}" for share in shares)
@@ -51,7 +51,5 @@ def to_plane(
         method = TSNE(perplexity=min(30, (n - 1) / 3), init=init, random_state=random)
     else:
         name, method = type(method).__name__, clone(method)
-    points = check_rows(
-        "method.fit_transform(embedding)", method.fit_transform(rows), 2
-    )
+    points = check_rows("method.fit_transform(embedding)", method.fit_transform(rows))
     return points[:, :2], (f"{name} 1", f"{name} 2")

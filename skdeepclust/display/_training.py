@@ -2,7 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,8 +13,9 @@ from ._checks import (
     INK,
     check_axes,
     check_matplotlib,
+    fitted_step,
     fitted_value,
-    last_step,
+    inches,
     styled,
 )
 from ._history import PAIRS, Stage, choose_stages, read_history
@@ -25,6 +27,7 @@ CELL, MAX_COLUMNS = (2.5, 1.6), 4  # inches
 FEW = 20  # epochs, each of which gets a dot
 
 
+@dataclass(eq=False, repr=False)
 class TrainingCurveDisplay:
     """Loss terms by epoch, and the shares of pairs that self-pacing lets in.
 
@@ -34,9 +37,7 @@ class TrainingCurveDisplay:
     logarithmic above.
 
     Make it by :meth:`from_estimator` or :meth:`from_history`. All parameters are stored
-    as attributes.
-
-    Read more in the :ref:`User Guide <pictures>`.
+    as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -51,10 +52,8 @@ class TrainingCurveDisplay:
         A matplotlib Axes per panel, stage after stage.
     lines_ : list of list
         The matplotlib Line2D of each panel.
-    ax_ : matplotlib Axes
-        The first of `axes_`.
-    figure_ : matplotlib Figure
-        Figure that holds the axes.
+    ax_, figure_ : matplotlib Axes and Figure
+        The first of `axes_`, and its figure.
 
     See Also
     --------
@@ -62,24 +61,13 @@ class TrainingCurveDisplay:
 
     Examples
     --------
-    >>> from sklearn.datasets import load_iris
-    >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> from skdeepclust.display import TrainingCurveDisplay
-    >>> model = SelfPacedContrastiveClustering(
-    ...     3,
-    ...     hidden_layer_sizes=(32,),
-    ...     pretrain_epochs=20,
-    ...     center_epochs=10,
-    ...     head_epochs=20,
-    ...     random_state=0,
-    ... ).fit(load_iris().data)
-    >>> display = TrainingCurveDisplay.from_estimator(model, stages=["contrastive"])
-    >>> display.panels_[-1]
-    ('contrastive', 'positive_pairs', 'negative_pairs', 'ambiguous_pairs')
+    >>> history = [{"stage": "head", "epoch": i, "loss": 1 / i} for i in (1, 2, 3)]
+    >>> TrainingCurveDisplay.from_history(history).panels_
+    [('head', 'loss')]
     """
 
-    def __init__(self, history: Sequence[Mapping[str, Any]]) -> None:
-        self.history = history
+    history: Sequence[Mapping[str, Any]]
 
     @classmethod
     def from_estimator(
@@ -90,7 +78,7 @@ class TrainingCurveDisplay:
         terms: Sequence[str] | None = None,
         ax: Any = None,
         line_kwargs: dict[str, Any] | None = None,
-    ) -> "TrainingCurveDisplay":
+    ) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -98,13 +86,7 @@ class TrainingCurveDisplay:
         estimator : estimator
             A fitted clusterer with `history_`; or a pipeline that ends with one, a
             search, or a frozen estimator.
-        stages : list of str, default=None
-            As for :meth:`plot`.
-        terms : list of str, default=None
-            As for :meth:`plot`.
-        ax : matplotlib Axes or array-like of Axes, default=None
-            As for :meth:`plot`.
-        line_kwargs : dict, default=None
+        stages, terms, ax, line_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -113,7 +95,7 @@ class TrainingCurveDisplay:
             The display, drawn.
         """
         check_matplotlib(cls)
-        model, _ = last_step(estimator)
+        model, _ = fitted_step(estimator)
         history = fitted_value(model, "history_", "pass an estimator of skdeepclust")
         return cls.from_history(
             history, stages=stages, terms=terms, ax=ax, line_kwargs=line_kwargs
@@ -128,20 +110,14 @@ class TrainingCurveDisplay:
         terms: Sequence[str] | None = None,
         ax: Any = None,
         line_kwargs: dict[str, Any] | None = None,
-    ) -> "TrainingCurveDisplay":
+    ) -> Self:
         """Draw a history.
 
         Parameters
         ----------
         history : list of dict
             A row per epoch: "stage", "epoch", and named numbers.
-        stages : list of str, default=None
-            As for :meth:`plot`.
-        terms : list of str, default=None
-            As for :meth:`plot`.
-        ax : matplotlib Axes or array-like of Axes, default=None
-            As for :meth:`plot`.
-        line_kwargs : dict, default=None
+        stages, terms, ax, line_kwargs : optional
             As for :meth:`plot`.
 
         Returns
@@ -161,7 +137,7 @@ class TrainingCurveDisplay:
         stages: Sequence[str] | None = None,
         terms: Sequence[str] | None = None,
         line_kwargs: dict[str, Any] | None = None,
-    ) -> "TrainingCurveDisplay":
+    ) -> Self:
         """Draw the panels.
 
         Parameters
@@ -194,28 +170,18 @@ class TrainingCurveDisplay:
         colors = _term_colors(runs)
         self.lines_ = []
         for place, (stage, names) in zip(axes, panels, strict=True):
-            dots = {"marker": "o", "markersize": 3} if len(stage.epochs) < FEW else {}
-            self.lines_.append(
-                [
-                    place.plot(
-                        stage.epochs,
-                        stage.terms[name],
-                        **styled(
-                            Line2D,
-                            line_kwargs,
-                            linewidth=1.6,
-                            color=colors[name],
-                            label=name.removesuffix("_pairs"),
-                            **dots,
-                        ),
-                    )[0]
-                    for name in names
-                ]
-            )
+            style: dict[str, Any] = {"linewidth": 1.6}
+            if len(stage.epochs) < FEW:
+                style |= {"marker": "o", "markersize": 3}
+            lines = []
+            for name in names:
+                style |= {"color": colors[name], "label": name.removesuffix("_pairs")}
+                look = styled(Line2D, line_kwargs, **style)
+                lines += place.plot(stage.epochs, stage.terms[name], **look)
+            self.lines_.append(lines)
             _dress(place, stage.title, names)
         self.axes_ = axes
-        self.ax_ = axes[0]
-        self.figure_ = axes[0].figure
+        self.ax_, self.figure_ = axes[0], axes[0].figure
         return self
 
 
@@ -244,10 +210,8 @@ def _panel_axes(ax: Any, panels: list[tuple[str, ...]]) -> NDArray[Any]:
                 "ax must have a place in a grid, which the panels can share; got axes "
                 "without one: pass axes of plt.subplots(), or one for each panel."
             )
-        inches = ax.get_window_extent().width / figure.dpi
-        spans, shape = _flow(
-            widths, min(MAX_COLUMNS, sum(widths), max(1, int(inches / 1.5)))
-        )
+        most = max(1, int(inches(ax) / 1.5))
+        spans, shape = _flow(widths, min(MAX_COLUMNS, sum(widths), most))
         ax.set_axis_off()
         grid = place.subgridspec(*shape)
     return np.array([figure.add_subplot(grid[span]) for span in spans], dtype=object)
@@ -277,33 +241,28 @@ def _term_colors(runs: list[Stage]) -> dict[str, str]:
 
 def _dress(ax: Any, stage: str, names: tuple[str, ...]) -> None:
     """Title, ticks and, for pairs, the legend of a panel."""
-    from matplotlib.ticker import (
-        FixedLocator,
-        FuncFormatter,
-        MaxNLocator,
-        StrMethodFormatter,
-    )
+    from matplotlib import ticker
 
     name = "share of pairs" if names[0] in PAIRS else names[0].replace("_", " ")
     title = f"{stage}: {name}"
     # Where the title and the legend do not fit into one line, the title moves up.
-    narrow = ax.get_window_extent().width / ax.figure.dpi < 3.5
+    narrow = inches(ax) < 3.5
     pad = 18 if narrow and names[0] in PAIRS else 6
     ax.set_title(title, loc="left", fontsize="small", pad=pad)
     ax.set_xlabel("epoch", fontsize="small", labelpad=1)
-    ax.xaxis.set_major_locator(MaxNLocator(4, integer=True, min_n_ticks=1))
+    ax.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, min_n_ticks=1))
     ax.tick_params(labelsize="small")
     ax.spines[["top", "right"]].set_visible(False)
     if names[0] not in PAIRS:
-        ax.yaxis.set_major_locator(MaxNLocator(3))
+        ax.yaxis.set_major_locator(ticker.MaxNLocator(3))
         # Without an offset, which would stand where the title is.
-        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:.4g}"))
+        ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:.4g}"))
         return
     # A pair in a hundred would be invisible beside the negatives; there may be none.
     ax.set_yscale("symlog", linthresh=0.01)
     ax.set_ylim(0, 1.1)
-    ax.yaxis.set_major_locator(FixedLocator([0, 0.01, 0.1, 1]))
-    ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{100 * y:.0f}%"))
+    ax.yaxis.set_major_locator(ticker.FixedLocator([0, 0.01, 0.1, 1]))
+    ax.yaxis.set_major_formatter(ticker.FuncFormatter(lambda y, _: f"{100 * y:.0f}%"))
     ax.legend(
         loc="lower left" if narrow else "lower right",
         bbox_to_anchor=(0 if narrow else 1, 1),

@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skdeepclust._arrays import as_array
+from skdeepclust._utils.arrays import as_array
 from skdeepclust.losses._checks import _check_rows
 
 # In units of the largest weight; what sums in float32 differ by.

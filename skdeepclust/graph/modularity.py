@@ -15,23 +15,17 @@ class Modularity:
     """The modularity of partitions, summed over graphs of the same nodes.
 
     With a graph's affinities scaled to a sum of 1, modularity is the share that lies
-    inside the clusters minus what would lie there if each node kept its degree and
-    chose its partners at random (Newman, 2006); not in the thesis. Over several graphs
-    the sum is large for partitions that respect all of them.
+    inside the clusters minus the share expected there if each node kept its degree and
+    chose its partners at random (Newman, 2006). It is not in the thesis. Over several
+    graphs the sum is large for partitions that respect all of them.
 
     Parameters
     ----------
     affinities : sequence of sparse or dense matrices of shape (n_nodes, n_nodes)
-        Symmetric and non-negative, as from `symmetric_affinity`.
+        Finite, non-negative and symmetric up to rounding, as from `symmetric_affinity`.
     resolution : float, default=1.0
-        Weight of what would lie there at random, which is least for clusters of one
-        size (Reichardt and Bornholdt, 2006). At 0 the share inside alone counts.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless each matrix is square, of the same shape, finite, non-negative and
-        symmetric up to rounding, and `resolution` is finite and at least 0.
+        Weight of the expected share, at least 0. That share is least for clusters of
+        one size (Reichardt and Bornholdt, 2006); at 0 only the share inside counts.
 
     Notes
     -----
@@ -76,11 +70,6 @@ class Modularity:
         -------
         float
             At most the number of graphs.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Unless `labels` are integers of at least 0, one for each node.
         """
         labels = _check_partition("labels", labels, self.n_nodes, may_skip=True)
         member = self._members(labels, int(labels.max()) + 1)
@@ -93,25 +82,19 @@ class Modularity:
         )
 
     def merge(self, labels: NDArray[np.integer], n_clusters: int) -> NDArray[np.int64]:
-        """Join clusters, two at a time, at the least loss, until few enough are left.
+        """Merge clusters, two at a time, at the least loss, until few enough are left.
 
         Parameters
         ----------
         labels : ndarray of shape (n_nodes,)
             Clusters, from 0 and without gaps.
         n_clusters : int
-            The number to come to. A partition that has no more is returned as it is.
+            The number to reach. A partition that has no more is returned unchanged.
 
         Returns
         -------
         ndarray of shape (n_nodes,)
             Clusters, from 0 and without gaps.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Unless `labels` are such clusters, one for each node, and `n_clusters` is a
-            positive integer.
         """
         labels = _check_partition("labels", labels, self.n_nodes)
         n_clusters = _check_count("n_clusters", n_clusters)
@@ -121,7 +104,7 @@ class Modularity:
         for share, degrees in self.graphs:
             volume = member.T @ degrees
             gain += (member.T @ share @ member).toarray() - np.outer(volume, volume)
-        # Gains are additive: the gain of a joint cluster is the sum of its parts'.
+        # Gains are additive: that of a merged cluster is the sum of its parts'.
         names = np.arange(k)
         np.fill_diagonal(gain, -np.inf)
         for _ in range(k - n_clusters):
@@ -139,8 +122,8 @@ class Modularity:
     ) -> NDArray[np.int64]:
         """Move nodes to the cluster where modularity gains most.
 
-        All nodes are looked at together, and a random half of those that would gain is
-        moved, since two neighbors that both move may lose what each would gain.
+        A sweep looks at all nodes together and moves a random half of those that would
+        gain, because two neighbors that both move may lose what each would gain.
 
         Parameters
         ----------
@@ -155,12 +138,6 @@ class Modularity:
         -------
         ndarray of shape (n_nodes,)
             A partition with as many clusters and at least the modularity.
-
-        Raises
-        ------
-        TypeError, ValueError
-            Unless `labels` are such clusters, one for each node, and `seed` and
-            `n_sweeps` are integers of at least 0.
         """
         current = _check_partition("labels", labels, self.n_nodes).copy()
         n_sweeps = _check_count("n_sweeps", n_sweeps, 0)
@@ -174,7 +151,7 @@ class Modularity:
             for share, degrees in self.graphs:
                 volume = member.T @ degrees
                 gain += (share @ member).toarray() - np.outer(degrees, volume)
-                # What ties a node to itself is no part of what it would join.
+                # A node's edge to itself is no part of the cluster it would join.
                 gain[nodes, current] += degrees**2 - share.diagonal()
             target = gain.argmax(axis=1)
             better = gain[nodes, target] > gain[nodes, current] + 1e-15

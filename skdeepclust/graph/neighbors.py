@@ -1,4 +1,4 @@
-"""Exact nearest neighbours in blocks of rows."""
+"""Exact nearest neighbors in blocks of rows."""
 
 from collections.abc import Callable
 from typing import Literal
@@ -10,12 +10,11 @@ from skdeepclust.losses._checks import _unit_rows
 
 from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
 
-# Scores held at a time, 32 MB. Much smaller blocks are slower, larger ones hardly
-# faster.
+# Scores held at a time, 32 MB. Smaller blocks are slower, larger ones hardly faster.
 _BLOCK_ELEMENTS = 2**23
 _CHUNK = 64
-# Candidates beyond those asked for. The gap in score behind the last one asked for is
-# what shows that rounding has hidden none.
+# Candidates beyond those asked for: the gap in score behind the last of these shows
+# that rounding has hidden none.
 _SPARE = 4
 
 
@@ -26,10 +25,10 @@ def nearest_neighbors(
     *,
     block_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
-    """Nearest neighbours of each sample among all others, exactly.
+    """Exact nearest neighbors of each sample among all others.
 
     All pairs are compared in float32, in blocks of rows, and the best of each row again
-    in float64. Rows for which rounding could have hidden a neighbour are searched in
+    in float64. Rows for which rounding could have hidden a neighbor are searched in
     float64 altogether. Memory grows with ``n_samples * (n_neighbors + n_components +
     block_size)``.
 
@@ -38,7 +37,7 @@ def nearest_neighbors(
     z : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     n_neighbors : int
-        Neighbours of a sample, without itself; smaller than n_samples.
+        Neighbors of a sample, without itself; less than n_samples.
     metric : {"cosine", "euclidean"}, default="cosine"
         The distance: 1 minus the cosine, or Euclidean.
     block_size : int, default=None
@@ -51,17 +50,11 @@ def nearest_neighbors(
     distances : torch.Tensor of shape (n_samples, n_neighbors)
         Their distances, in the dtype of `z`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `z` is 2-D, floating point and finite, `n_neighbors` is at least 1 and
-        smaller than n_samples, `metric` is known and `block_size` is positive.
-
     Notes
     -----
-    Neighbours at the same distance are listed by index. Which of them are kept, where
-    there are more than `n_neighbors`, is arbitrary, but the same for the same input,
-    machine and block size. A row of zeros has cosine 0 to everything, so distance 1.
+    Neighbors at the same distance are listed by index. Where more than `n_neighbors`
+    are equally near, the choice also depends on the block size. A row of zeros has
+    cosine 0 to everything, so distance 1.
 
     Examples
     --------
@@ -86,11 +79,11 @@ def _cosine_neighbors(
     rows: Tensor, n_neighbors: int, block_size: int | None
 ) -> tuple[Tensor, Tensor]:
     rows = _unit_rows(rows)
-    # Rows that all point almost the same way differ in the last digits of their
+    # Rows that all point almost the same way differ in the last decimals of their
     # cosines. The cosine of two rows is, up to what depends on the first alone, the
-    # product of the centred rows plus that of the mean and the second.
+    # product of the centered rows plus that of the mean and the second.
     mean = rows.mean(dim=0)
-    centred = rows - mean
+    centered = rows - mean
     # Half the squared difference of unit rows is exact for close ones; a row of zeros
     # lacks half its length.
     lacking = (rows == 0).all(dim=1) * 0.5
@@ -100,25 +93,25 @@ def _cosine_neighbors(
         lacks = lacking[own].unsqueeze(1) + lacking[others]
         return difference.square().sum(dim=2) / 2 + lacks
 
-    return _search(centred, centred @ mean, n_neighbors, measure, block_size=block_size)
+    return _search(centered, centered @ mean, n_neighbors, measure, block_size)
 
 
 def _euclidean_neighbors(
     rows: Tensor, n_neighbors: int, block_size: int | None
 ) -> tuple[Tensor, Tensor]:
-    # |a|^2 + |b|^2 - 2 a b loses its digits far from the origin, and its range in
+    # |a|^2 + |b|^2 - 2 a b loses precision far from the origin, and its range in
     # float32 unless scaled.
-    centred = rows - rows.mean(dim=0)
-    scale = centred.abs().amax()
+    centered = rows - rows.mean(dim=0)
+    scale = centered.abs().amax()
     scale = scale.masked_fill(scale == 0, 1.0)
-    centred = centred / scale
+    centered = centered / scale
 
     def measure(own: slice, others: Tensor) -> Tensor:
         difference = (rows[own].unsqueeze(1) - rows[others]) / scale
         return difference.square().sum(dim=2).sqrt() * scale
 
-    offset = -centred.square().sum(dim=1) / 2
-    return _search(centred, offset, n_neighbors, measure, block_size=block_size)
+    offset = -centered.square().sum(dim=1) / 2
+    return _search(centered, offset, n_neighbors, measure, block_size)
 
 
 def _search(
@@ -126,14 +119,14 @@ def _search(
     offset: Tensor,
     n_neighbors: int,
     measure: Callable[[slice, Tensor], Tensor],
+    block_size: int | None = None,
     *,
     absolute: bool = False,
-    block_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """Find the largest scores ``rows[i] @ rows[j] + offset[j]`` of each row i.
 
-    `absolute` takes their absolute values. `measure` says how far samples, a slice, are
-    from their neighbours found, and thereby the order; both are returned.
+    `absolute` takes their absolute values. `measure` returns the distances of samples,
+    a slice, to the neighbors found, which decide on the order; both are returned.
     """
     n, n_components = rows.shape
     fetch = min(n_neighbors + _SPARE, n - 1)

@@ -20,8 +20,8 @@ _GATHERED = 2**21
 def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
     """Solve for the coefficients of the best self-expression, in closed form.
 
-    The exact minimiser of equation 4.2 of Xing (2023) with the squared Frobenius norm:
-    of each row c, ``||c||^2 + weight ||z_i - sum_j c_j z_j||^2`` with ``c_i = 0``. With
+    The exact minimizer of equation 4.2 with the squared Frobenius norm: of each row c,
+    ``||c||^2 + weight ||z_i - sum_j c_j z_j||^2`` with ``c_i = 0``. With
     ``H = Z (Z^T Z + I / weight)^-1 Z^T`` it is ``C_ij = H_ij / (1 - H_ii)``.
 
     Parameters
@@ -35,11 +35,6 @@ def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
     -------
     torch.Tensor of shape (n_samples, n_samples)
         Coefficients C, with a zero diagonal, in the dtype of `z`; computed in float64.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `z` is 2-D, floating point and finite, and `weight` is positive.
 
     Notes
     -----
@@ -79,11 +74,11 @@ def learned_self_expression(
     learning_rate: float = 0.03,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Learn the coefficients of a self-expression, as the thesis does.
+    """Learn the coefficients of a self-expression by Adam, as in the thesis.
 
-    Equation 4.2 of Xing (2023) minimised over an n x n matrix by Adam, whose learning
-    rate falls to 0 along a cosine. `self_expression_coefficients` gives the minimiser
-    for the squared Frobenius norm at a small part of the cost.
+    It minimizes equation 4.2 over an n x n matrix; the learning rate falls to 0 along a
+    cosine. `self_expression_coefficients` gives the minimizer for the squared
+    Frobenius norm at a small part of the cost.
 
     Parameters
     ----------
@@ -98,24 +93,18 @@ def learned_self_expression(
     learning_rate : float, default=0.03
         The first learning rate, relative to the size of the coefficients.
     generator : torch.Generator, default=None
-        Draws the small coefficients to start from, which break ties. None draws the
-        same ones in every call.
+        Draws the small initial coefficients, which break ties. None draws the same ones
+        in every call.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_samples)
         Coefficients C, with a zero diagonal, in the dtype of `z`.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `z` is 2-D, floating point, finite and of at most 5,000 rows, `weight`,
-        `n_steps` and `learning_rate` are positive, and `norm` is known.
-
     Notes
     -----
-    As it stands the problem is so badly scaled, the more so the longer the rows, that
-    Adam does not get near the minimum. What is learned is therefore B with
+    The problem is so badly scaled, the more so the longer the rows, that Adam would not
+    get near the minimum. What is learned is therefore B with
     ``C = B (I + weight Z Z^T)^(-1/2)``: for "fro2" and without the diagonal's
     constraint, all directions of B then have the same curvature.
 
@@ -172,18 +161,18 @@ def self_expression_neighbors(
     regularization: float = 0.1,
     method: Literal["normalized", "candidates", "raw"] = "normalized",
 ) -> tuple[Tensor, Tensor]:
-    """Find neighbours of each sample by the strength of its self-expression.
+    """Find neighbors of each sample by the strength of its self-expression.
 
-    A sparse stand-in for the adjacency of equation 4.3 of Xing (2023): the strongest
-    entries of each row, found in blocks of rows without the n x n matrix. Rows of `z`
-    are scaled to length 1 first.
+    A sparse approximation of the adjacency of equation 4.3: the strongest entries of
+    each row, found in blocks of rows without the n x n matrix. Rows of `z` are first
+    scaled to length 1.
 
     Parameters
     ----------
     z : torch.Tensor of shape (n_samples, n_components)
         Embeddings Z; rows are samples.
     n_neighbors : int
-        Neighbours of a sample, without itself; smaller than n_samples.
+        Neighbors of a sample, without itself; less than n_samples.
     regularization : float, default=0.1
         Ridge relative to the mean eigenvalue of ``Z^T Z``, which is
         ``n_samples / n_components``. Unused by "candidates".
@@ -202,18 +191,11 @@ def self_expression_neighbors(
         Distinct rows of `z`, strongest first, int64; never the sample itself.
     weights : torch.Tensor of shape (n_samples, n_neighbors)
         Their strengths, in the dtype of `z`: for "normalized" the scores, which are at
-        most 1 and may be negative where neighbours are weak, else absolute values.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `z` is 2-D, floating point and finite, `n_neighbors` is at least 1 and
-        smaller than n_samples, `regularization` is positive and `method` is known.
+        most 1 and may be negative where neighbors are weak, else absolute values.
 
     Notes
     -----
-    A row of zeros has strength 0 to everything, and arbitrary neighbours. Ties are
-    broken arbitrarily, but in the same way for the same input on the same machine.
+    A row of zeros has strength 0 to everything, and arbitrary neighbors.
 
     Examples
     --------
@@ -241,7 +223,7 @@ def self_expression_neighbors(
 
 
 def _closed_form(z: Tensor, ridge: float) -> Tensor:
-    """Coefficients, but for the diagonal; `ridge` is 1 / weight."""
+    """Return the coefficients, but for the diagonal; `ridge` is 1 / weight."""
     left, singular, _ = _decompose(z)
     hat = left * (singular.square() / (singular.square() + ridge)) @ left.T
     remainder = 1 - hat.diagonal()
@@ -257,7 +239,7 @@ def _expressed(z: Tensor, weight: float) -> Tensor:
     """Return C Z, for the C of `self_expression_coefficients`, without C.
 
     Row i is ``z_i - ((I - H) Z)_i / (1 - H_ii)``. Both parts of the fraction are sums
-    over singular values, in which nothing cancels where a sample stands alone.
+    over singular values, in which nothing cancels for isolated samples.
     """
     rows = _double(z)
     left, singular, right = _decompose(rows)
@@ -272,7 +254,7 @@ def _expressed(z: Tensor, weight: float) -> Tensor:
 
 
 def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
-    """Rows of the closed form, up to the diagonal, of samples that stand alone.
+    """Return rows of the closed form, but for the diagonal, of isolated samples.
 
     With ``P = (Z Z^T + ridge I)^-1``, ``C_ij = -P_ij / P_ii``. The block of P for these
     samples is the inverse of a sum of squares, nothing being subtracted: of the parts

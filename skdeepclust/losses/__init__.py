@@ -2,14 +2,17 @@
 
 Equation numbers are those of R. Xing, "Research on Deep Clustering Algorithm Based on
 Contrastive Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
-Half-precision input is computed in float32; every result has the dtype of the first
-argument. A row of zeros has cosine 0 to everything and receives a zero gradient.
 
-Squared distances to centres are sums and products of what is left of `h` and the
-centres without the mean of `h`. They are wrong by about the rounding error, 1e-7 in
-float32, of the largest square of a distance from that mean: a single sample far away
-costs the others their digits. Matrix products obey a caller's ``torch.autocast``: call
-the losses outside of it, as `fit` does.
+Tensors may be on any device, of any floating-point dtype. Half precision is computed in
+float32; a result has the dtype of the first argument, a loss the shape (). A row of
+zeros has cosine 0 to everything and a zero gradient. What does not fit raises a
+TypeError (no tensor, or not of floating-point numbers) or a ValueError (shape, or a
+number out of range), which names the argument, its value and a fix.
+
+Squared distances to centers are computed relative to the mean of `h`. Their error is
+the rounding error, 1e-7 in float32, of the largest squared distance from that mean: a
+single far outlier costs all other samples their precision. Matrix products obey a
+caller's ``torch.autocast``: call the losses outside of it, as `fit` does.
 """
 
 from .autoencoding import reconstruction

@@ -1,4 +1,6 @@
-"""What the equations share: checks of arguments, promotion, rows of length 1."""
+"""Shared by the losses: checks of arguments, promotion, rows of length 1."""
+
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -81,3 +83,15 @@ def _unit_rows(x: Tensor) -> Tensor:
     norm = torch.linalg.vector_norm(x, dim=1, keepdim=True)
     unit: Tensor = x / norm.masked_fill(zero, 1.0)
     return unit
+
+
+def _saved_gradient(ctx: Any, what: str) -> Tensor:
+    """Return the gradient that the forward pass of a loss saved."""
+    # torch's `once_differentiable` does not notice, and second derivatives are wrong,
+    # wherever the incoming gradient is a constant.
+    if torch.is_grad_enabled():
+        raise RuntimeError(
+            f"{what} cannot be differentiated twice: leave out create_graph=True."
+        )
+    gradient: Tensor = ctx.saved_tensors[0]
+    return gradient

@@ -6,25 +6,20 @@ from ._checks import _check_floating, _check_shape, _promote
 
 
 def reconstruction(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Squared error of a reconstruction.
+    """Squared error of a reconstruction: the first term of equation 4.1.
 
-    The first term of equation 4.1 of Xing (2023), summed over all that belongs to a
-    sample and, so that it does not grow with the batch, averaged over samples.
+    It is summed over the values of a sample and averaged over samples, so that it does
+    not grow with the batch.
 
     Parameters
     ----------
     x, x_hat : torch.Tensor of shape (n_samples, ...)
-        Samples, as rows of a table or as images, and what the decoder made of them.
+        Samples and their reconstructions.
 
     Returns
     -------
     torch.Tensor of shape ()
         The loss.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are floating point and of one shape with 2 dimensions or more.
 
     Examples
     --------

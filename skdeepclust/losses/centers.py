@@ -1,4 +1,4 @@
-"""Soft assignments to cluster centres, and the centres and losses made of them."""
+"""Soft assignments to cluster centers, centers of assignments, and their losses."""
 
 import math
 
@@ -17,17 +17,17 @@ from ._checks import (
 def student_t_assignment(
     h: Tensor, centers: Tensor, degrees_of_freedom: float = 1.0
 ) -> Tensor:
-    """Soft assignment to centres by Student's t-distribution.
+    """Soft assignment to centers by Student's t-distribution (equation 3.3).
 
-    Equation 3.3 of Xing (2023), after DEC (Xie et al., 2016): with a the degrees of
-    freedom, ``(1 + ||h - mu||^2 / a) ** (-(a + 1) / 2)``, rows scaled to sum to 1.
+    As in DEC (Xie et al., 2016): with a the degrees of freedom,
+    ``(1 + ||h - mu||^2 / a) ** (-(a + 1) / 2)``, rows normalized to sum to 1.
 
     Parameters
     ----------
     h : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centres mu.
+        Cluster centers mu.
     degrees_of_freedom : float, default=1.0
         Larger values give lighter tails.
 
@@ -35,12 +35,6 @@ def student_t_assignment(
     -------
     torch.Tensor of shape (n_samples, n_clusters)
         Probabilities.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and as wide as each other, and
-        `degrees_of_freedom` is positive.
 
     Examples
     --------
@@ -57,27 +51,22 @@ def student_t_assignment(
 
 
 def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
-    """Width of the clusters: the root mean square of samples around their centres.
+    """Width of the clusters: the root mean square of samples around their centers.
 
-    The square root of the mean squared distance to the nearest centre divided by the
-    number of components. It is positive even where every sample lies on a centre.
+    The square root of the mean squared distance to the nearest center, divided by the
+    number of components. It is positive even where every sample lies on a center.
 
     Parameters
     ----------
     h : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centres.
+        Cluster centers.
 
     Returns
     -------
     torch.Tensor of shape ()
         The scale; differentiable.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and as wide as each other.
 
     Examples
     --------
@@ -96,18 +85,18 @@ def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
 def gaussian_assignment(
     h: Tensor, centers: Tensor, scale: float | Tensor | None = None
 ) -> Tensor:
-    """Soft assignment to centres by isotropic Gaussians of one common width.
+    """Soft assignment to centers by isotropic Gaussians of one common width.
 
-    The softmax over clusters of ``-||h - mu||^2 / (2 scale^2)``. The thesis does not
-    have it: unlike `student_t_assignment` it stays sharp however many components
-    there are, as long as the scale follows the data.
+    The softmax over clusters of ``-||h - mu||^2 / (2 scale^2)``; not in the thesis.
+    Unlike `student_t_assignment` it stays sharp in many dimensions, as long as the
+    scale follows the data.
 
     Parameters
     ----------
     h : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centres mu.
+        Cluster centers mu.
     scale : float or torch.Tensor of shape (), default=None
         Standard deviation per coordinate. None takes `gaussian_scale` of the
         arguments, as a constant: no gradient flows through it.
@@ -116,12 +105,6 @@ def gaussian_assignment(
     -------
     torch.Tensor of shape (n_samples, n_clusters)
         Probabilities.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and as wide as each other, and `scale`
-        is one positive number.
 
     Examples
     --------
@@ -139,35 +122,30 @@ def gaussian_assignment(
         scale = _scale(nearest, wide.detach())
     else:
         _check_positive("scale", scale)
-    # With its nearest centre at 0 no row can become all minus infinity.
+    # With its nearest center at 0 no row can become all minus infinity.
     excess = squared - nearest
     return (-0.5 * (excess / scale / scale)).softmax(dim=1).to(h.dtype)
 
 
 def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tensor:
-    """Squared distances to the centres, weighted by a soft assignment.
+    """Squared distances to the centers, weighted by a soft assignment (equation 3.2).
 
-    Equation 3.2 of Xing (2023): ``p_ik ||h_i - mu_k||^2`` summed over clusters and, so
-    that it does not grow with the batch, averaged over samples.
+    ``p_ik ||h_i - mu_k||^2`` summed over clusters and averaged over samples, so that
+    it does not grow with the batch.
 
     Parameters
     ----------
     h : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centres mu.
+        Cluster centers mu.
     assignment : torch.Tensor of shape (n_samples, n_clusters)
-        Weights p, non-negative. They are constants: no gradient flows through them.
+        Weights p, non-negative; constants, through which no gradient flows.
 
     Returns
     -------
     torch.Tensor of shape ()
         The loss.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless all are 2-D, floating point and of shapes that fit together.
 
     Examples
     --------
@@ -187,9 +165,9 @@ def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tens
 
 
 def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
-    """Cluster centres as means of the samples, weighted by a soft assignment.
+    """Cluster centers: means of the samples, weighted by a soft assignment.
 
-    Equation 3.4 of Xing (2023): ``sum_i p_ik h_i / sum_i p_ik``.
+    Equation 3.4: ``sum_i p_ik h_i / sum_i p_ik``.
 
     Parameters
     ----------
@@ -201,12 +179,7 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor of shape (n_clusters, n_components)
-        The centres. A cluster whose weights sum to 0 gets the origin.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and with as many rows as each other.
+        The centers. A cluster whose weights sum to 0 gets the origin.
 
     Examples
     --------
@@ -223,36 +196,29 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     _check_shape("assignment", assignment, expected, "one row per row of h_view")
     wide, weights = _promote(h_view, assignment)
     total = weights.sum(dim=0).unsqueeze(1)
-    # Dividing by a tiny number instead would send infinite gradients to the weights.
+    # Dividing by a tiny number would send infinite gradients to the weights.
     total = total.masked_fill(total.detach() < torch.finfo(total.dtype).tiny, 1.0)
     return (weights.T @ wide / total).to(h_view.dtype)
 
 
 def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
-    """Divergence of the mean assignment from the sizes that clusters are to have.
+    """Divergence of the mean assignment from the desired cluster sizes.
 
-    Ours: ``sum_k m_k log(m_k / s_k)``, m the mean of y over samples and s the sizes.
-    Without sizes that is ``log K - H(m)``, 0 when all clusters are used alike and log K
-    when one takes everything.
+    ``sum_k m_k log(m_k / s_k)``, m the mean of y over samples and s the sizes; not in
+    the thesis. Without sizes that is ``log K - H(m)``: 0 when all clusters are equally
+    used, log K when one takes everything.
 
     Parameters
     ----------
     y : torch.Tensor of shape (n_samples, n_clusters)
         Soft assignments; rows sum to 1.
     sizes : torch.Tensor of shape (n_clusters,), default=None
-        Shares of the samples, which are positive and sum to 1. None stands for 1 / K
-        each.
+        Shares of the samples, positive with sum 1. None stands for 1 / K each.
 
     Returns
     -------
     torch.Tensor of shape ()
         In nats, at least 0 up to rounding.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `y` is floating point and 2-D with at least one row and column, and
-        `sizes` has a number for each column.
 
     Examples
     --------
@@ -283,7 +249,7 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
 
 def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:
     """Squared Euclidean distances (n_samples, n_clusters), never negative."""
-    # |h|^2 + |c|^2 - 2 h c loses digits when all lie far from the origin.
+    # |h|^2 + |c|^2 - 2 h c loses precision when all lie far from the origin.
     origin = h.detach().mean(dim=0)
     h, centers = h - origin, centers - origin
     lengths = (h * h).sum(dim=1, keepdim=True) + (centers * centers).sum(dim=1)
@@ -293,10 +259,10 @@ def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:
 
 
 def _scale(nearest: Tensor, h: Tensor) -> Tensor:
-    """Width from the squared distances to the nearest centre."""
+    """Width from the squared distances to the nearest center."""
     variance = nearest.mean() / h.shape[1]
-    # What is below the rounding error of the distances counts as that error: a scale
-    # of 0 would make the gradients of the assignment infinite.
+    # At least the rounding error of the distances: a scale of 0 would make gradients of
+    # the assignment infinite.
     overall = (h.detach() - h.detach().mean(dim=0)).square().mean()
     info = torch.finfo(h.dtype)
     return torch.maximum(variance, (info.eps * overall).clamp_min(info.tiny)).sqrt()

@@ -12,6 +12,7 @@ from ._checks import (
     _check_shape,
     _check_temperature,
     _promote,
+    _saved_gradient,
     _unit_rows,
 )
 
@@ -23,10 +24,10 @@ _LEAST_TEMPERATURE = 0.025  # exp(1 / t) and exp(-1 / t) are far from float32's 
 
 
 def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
-    """Mean of one minus the cosine between samples and their augmented views.
+    """One minus the cosine between samples and their augmented views (equation 3.1).
 
-    Equation 3.1 of Xing (2023), which prints the cosine itself; its text says that the
-    two are to come close, so one minus it is what is minimised.
+    **Departure from the thesis:** it prints the cosine itself, but its text wants the
+    two to come close, so one minus the cosine is minimized.
 
     Parameters
     ----------
@@ -36,12 +37,7 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor of shape ()
-        The loss, between 0 and 2.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and of one shape.
+        Mean over the samples, between 0 and 2.
 
     Examples
     --------
@@ -59,10 +55,10 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
 
 
 def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
-    """Normalised temperature-scaled cross-entropy between two views.
+    """Contrast between two views of each sample: NT-Xent (equation 2.9).
 
-    Equation 2.9 of Xing (2023), after SimCLR (Chen et al., 2020): each of the 2n views
-    is to find its partner, by cosine, among the 2n - 1 others.
+    The normalized, temperature-scaled cross-entropy of SimCLR (Chen et al., 2020): each
+    of the 2n views has to find its partner, by cosine, among the 2n - 1 others.
 
     Parameters
     ----------
@@ -75,12 +71,6 @@ def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     -------
     torch.Tensor of shape ()
         Mean over the 2n anchors.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and of one shape, and `temperature` is
-        positive.
 
     Examples
     --------
@@ -110,12 +100,12 @@ def pair_contrastive(
     positive_threshold: float = 0.8,
     negative_threshold: float = 0.2,
 ) -> Tensor:
-    """Instance contrast between pairs that are surely alike and surely different.
+    """Instance contrast between confident pairs of samples (equations 3.7-3.9).
 
-    Equations 3.7-3.9 of Xing (2023): with s the cosine of rows of z, P(i) the j with
-    similarity at least `positive_threshold` and F(i) those at most
-    `negative_threshold`, i itself in neither, the loss of anchor i is the mean over
-    p in P(i) of ``logsumexp_F(s_if / t) - s_ip / t``. Pairs in between take no part.
+    With s the cosine of rows of z, P(i) the j with similarity at least
+    `positive_threshold` and F(i) those at most `negative_threshold`, i itself in
+    neither, the loss of anchor i is the mean over p in P(i) of
+    ``logsumexp_F(s_if / t) - s_ip / t``. Ambiguous pairs, in between, are ignored.
 
     Parameters
     ----------
@@ -127,7 +117,7 @@ def pair_contrastive(
     temperature : float, default=0.5
         The t of the equation.
     positive_threshold, negative_threshold : float, default=0.8, 0.2
-        The thresholds xi and gamma.
+        The thresholds xi and gamma; `negative_threshold` must be the lower one.
 
     Returns
     -------
@@ -135,18 +125,11 @@ def pair_contrastive(
         Mean over the anchors with neither set empty; 0, with zero gradients, if
         there is none. It can be negative.
 
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and with as many rows as each other,
-        `temperature` is positive and `negative_threshold` the lower threshold.
-
     Notes
     -----
-    Beyond 64 samples the pairs are visited in blocks, a factor's only on one side of
-    the diagonal, and the gradient is computed together with the loss: memory grows with
-    n and not with its square. It then cannot be differentiated twice:
-    `create_graph=True` raises a RuntimeError.
+    Beyond 64 samples the loss and its gradient are computed together in blocks of
+    pairs: memory grows with n, not with its square. It then cannot be differentiated
+    twice: `create_graph=True` raises a RuntimeError.
 
     Examples
     --------
@@ -209,26 +192,22 @@ def _contrast_all(
 class _PairContrast(torch.autograd.Function):
     """Loss and gradient of `pair_contrastive` in one pass over blocks of rows.
 
-    A block holds all pairs of its anchors, hence all that their sums need: to take the
-    gradient on the spot saves computing the block again for it.
+    A block holds all pairs of its anchors, hence all that their sums need: taking the
+    gradient at once saves computing the block again.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        unit: Tensor,
-        similarity: Tensor,
-        temperature: float,
-        positive_threshold: float,
-        negative_threshold: float,
+        ctx: Any, unit: Tensor, similarity: Tensor, temperature: float, *limits: float
     ) -> Tensor:
+        positive_threshold, negative_threshold = limits
         n = unit.shape[0]
         is_factor = similarity.shape[1] != n
         if is_factor:
             similarity = similarity.to(unit.dtype)
         losses, n_counted = unit.new_zeros(()), unit.new_zeros(())
         gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
-        # Written in place: it spares memory, and autocast leaves it at full width.
+        # Written in place: saves memory, and autocast leaves it in full precision.
         pairs_buffer = unit.new_empty(_BLOCK_ROWS, n)
         alike_buffer = torch.empty_like(pairs_buffer)
         for start in range(0, n, _BLOCK_ROWS):
@@ -270,25 +249,22 @@ class _PairContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return _scaled_gradient(ctx, grad_output), None, None, None, None
+        what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
+        return grad_output * _saved_gradient(ctx, what), None, None, None, None
 
 
 class _FactorContrast(torch.autograd.Function):
     """Loss and gradient of `pair_contrastive` of a factor, in two passes over tiles.
 
     All is symmetric: a tile above the diagonal serves its rows and its columns. The
-    exponentials are bounded by the temperature, and need no peak of their row.
+    temperature bounds the exponentials, so the peak of a row is not needed.
     """
 
     @staticmethod
     def forward(
-        ctx: Any,
-        unit: Tensor,
-        factor: Tensor,
-        temperature: float,
-        positive_threshold: float,
-        negative_threshold: float,
+        ctx: Any, unit: Tensor, factor: Tensor, temperature: float, *limits: float
     ) -> Tensor:
+        positive_threshold, negative_threshold = limits
         n, factor = unit.shape[0], factor.to(unit.dtype)
         size = _TILE_ROWS if unit.device.type == "cpu" else _TILE_ROWS_ELSEWHERE
         size = min(n, size)
@@ -344,17 +320,5 @@ class _FactorContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        return _scaled_gradient(ctx, grad_output), None, None, None, None
-
-
-def _scaled_gradient(ctx: Any, grad_output: Tensor) -> Tensor:
-    # torch's `once_differentiable` lets this pass, and its second derivatives are
-    # wrong, wherever grad_output is a constant.
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            f"pair_contrastive of more than {_DENSE_ROWS} samples cannot be "
-            f"differentiated twice: leave out create_graph=True."
-        )
-    gradient: Tensor
-    (gradient,) = ctx.saved_tensors
-    return grad_output * gradient
+        what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
+        return grad_output * _saved_gradient(ctx, what), None, None, None, None

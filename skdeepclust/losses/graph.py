@@ -13,6 +13,7 @@ from ._checks import (
     _check_shape,
     _check_temperature,
     _promote,
+    _saved_gradient,
     _unit_rows,
 )
 
@@ -22,20 +23,19 @@ _BLOCK_ROWS = 256
 def neighbor_contrastive(
     h: Tensor, neighbors: Tensor, *, temperature: float = 0.5
 ) -> Tensor:
-    """Instance contrast between neighbours in a graph and all other samples.
+    """Instance contrast between neighbors in a graph (equations 4.4-4.6).
 
-    Equations 4.4-4.6 of Xing (2023): with s the cosine of rows of h, P(i) the
-    neighbours of i and F(i) all samples but i and P(i), the loss of anchor i is the
-    mean over p in P(i) of ``logsumexp_F(s_if / t) - s_ip / t``, the form of
-    `pair_contrastive`.
+    With s the cosine of rows of h, P(i) the neighbors of i and F(i) all samples but i
+    and P(i), the loss of anchor i is the mean over p in P(i) of
+    ``logsumexp_F(s_if / t) - s_ip / t``, the form of `pair_contrastive`.
 
     Parameters
     ----------
     h : torch.Tensor of shape (n_samples, n_features)
         Outputs of the head.
     neighbors : torch.Tensor of integers of shape (n_samples, n_neighbors)
-        In row i the numbers of the neighbours of sample i, counted from 0: each once,
-        in any order, never i itself.
+        Row i has the indices of the neighbors of sample i, from 0: distinct, in any
+        order, never i itself.
     temperature : float, default=0.5
         The t of the equation.
 
@@ -43,19 +43,13 @@ def neighbor_contrastive(
     -------
     torch.Tensor of shape ()
         Mean over all samples; 0, with zero gradients, if every other sample is a
-        neighbour. It can be negative.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless `h` is 2-D and floating point, `neighbors` fits the above, and
-        `temperature` is positive.
+        neighbor. It can be negative.
 
     Notes
     -----
-    The pairs are visited in blocks of 256 rows, each once: the gradient is computed
-    together with the loss, so memory grows with n and not with its square. It cannot
-    be differentiated twice: `create_graph=True` raises a RuntimeError.
+    The loss and its gradient are computed together in blocks of 256 rows: memory grows
+    with n, not with its square. It cannot be differentiated twice: `create_graph=True`
+    raises a RuntimeError.
 
     Examples
     --------
@@ -72,9 +66,9 @@ def neighbor_contrastive(
 
 
 def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tensor:
-    """Compute `neighbor_contrastive` of arguments that are known to be right.
+    """Compute `neighbor_contrastive` without checks.
 
-    To check them means to wait for the device, which a training step must not.
+    They wait for the device, which a training step must not.
     """
     (wide,) = _promote(h)
     if neighbors.shape[1] == h.shape[0] - 1:
@@ -87,18 +81,17 @@ def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tens
 def cluster_contrastive(
     y: Tensor, y_neighbor: Tensor, *, temperature: float = 1.0
 ) -> Tensor:
-    """Contrast between clusters, as samples and as their neighbours see them.
+    """Contrast between the clusters of samples and those of their neighbors.
 
-    Equation 4.7 of Xing (2023): with s_ij the cosine of column i of y and column j of
-    y', the mean over clusters i of ``logsumexp_j(s_ij / t) - s_ii / t``. The sum runs
-    over all clusters j, i among them.
+    Equation 4.7: with s_ij the cosine of column i of y and column j of y', the mean
+    over clusters i of ``logsumexp_j(s_ij / t) - s_ii / t``, with i among the j.
 
     Parameters
     ----------
     y : torch.Tensor of shape (n_samples, n_clusters)
         Soft assignments.
     y_neighbor : torch.Tensor of shape (n_samples, n_clusters)
-        For each sample the soft assignment y' of a neighbour; in the thesis the
+        For each sample the soft assignment y' of a neighbor; in the thesis the
         strongest one.
     temperature : float, default=1.0
         The t of the equation.
@@ -106,14 +99,8 @@ def cluster_contrastive(
     Returns
     -------
     torch.Tensor of shape ()
-        Mean over the clusters, at least 0. A cluster that nothing belongs to has
-        cosine 0 to all and a zero gradient.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D, floating point and of one shape, and `temperature` is
-        positive.
+        Mean over the clusters, at least 0. An empty cluster has cosine 0 to all and a
+        zero gradient.
 
     Examples
     --------
@@ -135,11 +122,11 @@ def cluster_contrastive(
 def self_expression(
     z: Tensor, coefficients: Tensor, *, weight: float = 1.0, norm: str = "fro2"
 ) -> Tensor:
-    """Cost of writing each sample as a combination of the others.
+    """Cost of expressing each sample as a combination of the others (equation 4.2).
 
-    Equation 4.2 of Xing (2023), ``||C|| + lambda ||Z - C Z||^2`` with samples as rows:
-    row i of C holds the weights of the other samples in the reconstruction of sample
-    i. It is a sum over samples, not a mean.
+    ``||C|| + lambda ||Z - C Z||^2`` with samples as rows: row i of C holds the weights
+    of the other samples in the reconstruction of sample i. It is a sum over samples,
+    not a mean.
 
     Parameters
     ----------
@@ -149,7 +136,7 @@ def self_expression(
         The C of the equation. Its constraint ``diag(C) = 0`` is built in: the diagonal
         counts as zero, whatever it holds, and receives a zero gradient.
     weight : float, default=1.0
-        The lambda of the equation.
+        The lambda of the equation, positive.
     norm : {"fro2", "l1"}, default="fro2"
         The norm of C: the sum of its squares, or of its absolute values.
 
@@ -157,12 +144,6 @@ def self_expression(
     -------
     torch.Tensor of shape ()
         The loss.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Unless both are 2-D and floating point, `coefficients` is square with as many
-        rows as `z`, `weight` is positive and `norm` one of the above.
 
     Examples
     --------
@@ -189,7 +170,7 @@ def self_expression(
 
 
 def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
-    """Return the neighbours as int64 on the device of h, after a check of them."""
+    """Check the neighbors; return them as int64 on the device of h."""
     if not isinstance(neighbors, Tensor):
         raise TypeError(
             f"neighbors must be a torch.Tensor; got {type(neighbors).__name__}: "
@@ -215,7 +196,7 @@ def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
     itself = indices == torch.arange(n, device=h.device).unsqueeze(1)
     repeated = ordered[:, 1:] == ordered[:, :-1]
     wrong = outside | itself.any(dim=1) | repeated.any(dim=1)
-    # The one time that the host waits for the device; what is wrong is looked up after.
+    # The only time that the host waits for the device.
     if wrong.any():
         row = int(wrong.nonzero()[0, 0])
         values = ordered[row].tolist()
@@ -242,8 +223,8 @@ def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
 class _NeighborContrast(torch.autograd.Function):
     """Loss and gradient of `neighbor_contrastive` in one pass over blocks of rows.
 
-    A block holds all pairs of its anchors, hence all that their softmax needs: to
-    take the gradient on the spot saves computing the block again for it.
+    A block holds all pairs of its anchors, hence all that their softmax needs: taking
+    the gradient at once saves computing the block again.
     """
 
     @staticmethod
@@ -258,7 +239,7 @@ class _NeighborContrast(torch.autograd.Function):
             anchors = unit[start : start + _BLOCK_ROWS]
             rows = slice(start, start + len(anchors))
             positive = neighbors[rows]
-            # Written in place: it spares memory, and autocast leaves it at full width.
+            # Written in place: saves memory, and autocast leaves it in full precision.
             pairs = torch.mm(anchors / temperature, unit.T, out=buffer[: len(anchors)])
             pull = pairs.gather(1, positive).mean(dim=1)
             pairs.scatter_(1, positive, -torch.inf)
@@ -269,7 +250,7 @@ class _NeighborContrast(torch.autograd.Function):
             if gradient is None:
                 continue
             # Divided by the total this is the derivative with respect to the logits:
-            # softmax over the negatives, -1 / k for the neighbours, 0 for itself.
+            # softmax over the negatives, -1 / k for the neighbors, 0 for itself.
             pairs.scatter_(1, positive, (-total / k).expand(-1, k))
             own = torch.mm(pairs, unit, out=torch.empty_like(anchors))
             gradient[rows].addcdiv_(own, total)
@@ -280,12 +261,5 @@ class _NeighborContrast(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        # torch's `once_differentiable` lets this pass, and its second derivatives
-        # are wrong, wherever grad_output is a constant.
-        if torch.is_grad_enabled():
-            raise RuntimeError(
-                "neighbor_contrastive cannot be differentiated twice: leave out "
-                "create_graph=True."
-            )
-        (gradient,) = ctx.saved_tensors
+        gradient = _saved_gradient(ctx, "neighbor_contrastive")
         return grad_output * gradient, None, None

@@ -1,6 +1,5 @@
-"""The number of clusters, from partitions of graphs of neighbours."""
+"""The number of clusters, from partitions of graphs of neighbors."""
 
-from collections.abc import Callable
 from functools import cached_property
 from typing import Literal, overload
 
@@ -11,17 +10,18 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_array, check_random_state
 
 from skdeepclust._partition import count_clusters, warn_no_structure
-from skdeepclust._spectral import eigenvector_labels, leading_eigenpairs
+from skdeepclust._utils.inputs import check_columns
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
 from skdeepclust.graph._checks import _check_choice, _check_count
+from skdeepclust.graph._spectral import eigenvector_labels, leading_eigenpairs
 from skdeepclust.training import as_rows
-from skdeepclust.training.inputs import check_columns
 
+_SEPARATION = "separation"  # the method that may find a single cluster
+_METHODS = (_SEPARATION, "modularity", "stability", "eigengap")
 _MAX_NODES = 1_000  # of a graph
-_SHARE = 0.8  # of the samples, or of as many as that, are in a subsample
+_SHARE = 0.8  # share of the samples in a subsample
 _N_PAIRS = 3  # of subsamples
 _N_INIT = 3  # starts of k-means, for each number of clusters
-_SEPARATION = "separation"  # the method that may find a single cluster
 
 
 @overload
@@ -62,40 +62,41 @@ def estimate_n_clusters(
 ) -> int | tuple[int, dict[int, float]]:
     """Estimate into how many clusters samples fall.
 
-    Graphs of nearest neighbours are partitioned into each number of clusters, and what
-    separates the clusters decides. It is a hint: on real data it is often off. Look at
-    the scores, too, and at :ref:`what has been measured <n_clusters>`.
+    Graphs of nearest neighbors are partitioned into each number of clusters, and the
+    separation of the clusters decides. It is a hint: on real data it is often off. Look
+    at the scores, too, and at :ref:`measured results <n_clusters>`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
         Samples: a table, features of a pretrained network, or `embedding_` of an
-        estimator that was fitted with some number of clusters. Distances matter, so
-        columns are to have comparable scales.
+        estimator fitted with some number of clusters. Distances matter, so give columns
+        comparable scales. Fewer than 4 rows or values that are not finite raise a
+        ValueError.
     min_clusters : int, default=None
-        Smallest number. None stands for 1 with "separation", else for 2, the least
-        that the other methods can compare.
+        Smallest number. None: 1 with "separation", else 2, the least that the other
+        methods can compare.
     max_clusters : int, default=30
-        Largest number that is tried; of few samples, fewer are.
+        Largest number that is tried; fewer are tried with few samples.
     method : {"separation", "modularity", "stability", "eigengap"}, \
             default="separation"
         - "separation": the largest number of clusters that are clearly apart: the
           strongest link of two clusters is at most 0.4 of the weakest place within
-          one. Where none are, the modularity decides, if samples without groups would
-          have worse clusters, and else there is no structure. :ref:`how_many` has the
-          rule. The score is 1 minus that share, at least 0: from 0.6 on, clusters are
-          clearly apart, unless those of samples without groups are, too. It is not the
-          largest score that is taken.
-        - "modularity": the modularity Q of the clusters minus half of 1 - 1 / K, which
-          is the largest that K clusters can have. So one cluster more has to add at
-          least half of what it could.
+          one. If none are, the modularity decides, provided that samples without
+          groups would have worse clusters; else there is no structure. :ref:`how_many`
+          has the rule. The score is 1 minus that share, at least 0: from 0.6 on,
+          clusters are clearly apart, unless those of samples without groups are, too.
+          The estimate is not the number with the largest score.
+        - "modularity": the modularity Q of the clusters minus half of 1 - 1 / K, the
+          largest that K clusters can have. One more cluster has to add at least half
+          of what it could.
         - "stability": the adjusted Rand index of the clusters of two subsamples, on
-          the samples that are in both, times their modularity. A few clusters are
-          stable for nothing, but have small modularity.
-        - "eigengap": the gap that follows the K-th eigenvalue of the normalised
-          Laplacian, as a share of the next one, times 1 - 1 / K.
+          the samples that are in both, times their modularity: a few clusters are
+          always stable, but have small modularity.
+        - "eigengap": the gap after the K-th eigenvalue of the normalized Laplacian, as
+          a share of the next one, times 1 - 1 / K.
     n_neighbors : int, default=10
-        Neighbours of each sample in the graph.
+        Neighbors of each sample in the graph.
     random_state : int, RandomState instance or None, default=None
         Seeds the subsamples, the eigensolver and k-means.
     return_scores : bool, default=False
@@ -104,15 +105,9 @@ def estimate_n_clusters(
     Returns
     -------
     n_clusters : int
-        The estimate: of the largest score, but with "separation".
+        The estimate: the number with the largest score, but with "separation".
     scores : dict of int to float
-        The score of each number of clusters from 2, where `return_scores` is set.
-
-    Raises
-    ------
-    ValueError
-        If `X` is not finite or has fewer than 4 rows, `method` is unknown, or a number
-        is out of its range.
+        The score of each number of clusters from 2, if `return_scores` is True.
 
     Warns
     -----
@@ -122,9 +117,8 @@ def estimate_n_clusters(
     Notes
     -----
     "separation" looks at 2,000 samples at most. The scores of the other methods are
-    means over three pairs of random subsamples, each of 80 per cent of the samples, or
-    of 1,000 samples of more, and they always have an answer, even where there are no
-    clusters at all.
+    means over three pairs of random subsamples, each of 80 % of the samples or 1,000 at
+    most. These methods always have an answer, even if there are no clusters at all.
 
     Examples
     --------
@@ -146,7 +140,7 @@ def estimate_n_clusters(
         check_columns(X, error)
         raise
     rows = given.in_order(rows).reshape(len(rows), -1)
-    _check_choice("method", method, (_SEPARATION, *_METHODS))
+    _check_choice("method", method, _METHODS)
     least = 1 if method == _SEPARATION else 2
     if min_clusters is None:
         min_clusters = min(least, max_clusters)
@@ -180,31 +174,32 @@ def estimate_n_clusters(
         )
     counts = np.arange(min_clusters, min(max_clusters, n_nodes - 1) + 1)
 
-    def cut_pair() -> list["_Cuts"]:
+    def score_pair() -> NDArray[np.float64]:
         pool = rng.permutation(len(rows))[: int(_MAX_NODES / _SHARE)]
-        halves = [rng.permutation(pool)[:n_nodes] for _ in range(2)]
-        return [_Cuts(rows, own, counts, n_neighbors, rng) for own in halves]
+        samples = [rng.permutation(pool)[:n_nodes] for _ in range(2)]
+        pair = [_Partitions(rows, one, counts, n_neighbors, rng) for one in samples]
+        return _scores(method, *pair)
 
-    found = np.mean([_METHODS[method](*cut_pair()) for _ in range(_N_PAIRS)], axis=0)
+    found = np.mean([score_pair() for _ in range(_N_PAIRS)], axis=0)
     scores = dict(zip(counts.tolist(), found.tolist(), strict=True))
     best = max(scores, key=lambda k: scores[k])
     return (best, scores) if return_scores else best
 
 
-class _Cuts:
-    """The graph of a subsample, cut into each number of clusters."""
+class _Partitions:
+    """The graph of a subsample, partitioned into each number of clusters."""
 
     def __init__(
         self,
         rows: NDArray[np.floating],
-        own: NDArray[np.integer],
-        counts: NDArray[np.integer],
+        samples: NDArray[np.int64],
+        counts: NDArray[np.int64],
         n_neighbors: int,
         rng: np.random.RandomState,
     ) -> None:
-        self.own = np.sort(own)
+        self.samples = np.sort(samples)
         self.counts = counts
-        z = torch.from_numpy(rows[self.own])
+        z = torch.from_numpy(rows[self.samples])
         indices, _ = nearest_neighbors(z, min(n_neighbors, len(z) - 1), "euclidean")
         self.affinity = symmetric_affinity(indices, np.ones(indices.shape), len(z))
         self.seed = int(rng.randint(np.iinfo(np.int32).max))
@@ -215,52 +210,37 @@ class _Cuts:
 
     @cached_property
     def labels(self) -> list[NDArray[np.int64]]:
-        """Clusters, for each number of them."""
+        """The clusters, for each number of them."""
         return [
             eigenvector_labels(self.vectors[:, :k], seed=self.seed, n_init=_N_INIT)
             for k in self.counts
         ]
 
     def modularity(self) -> NDArray[np.float64]:
-        """Return the modularity for each number of clusters."""
         criterion = Modularity([self.affinity])
         return np.array([criterion(labels) for labels in self.labels])
 
     def gaps(self) -> NDArray[np.float64]:
         """Return the gaps of the Laplacian's eigenvalues, as shares of the next one."""
         laplacian = 1 - self.values
-        return 1 - laplacian[self.counts - 1] / laplacian[self.counts]
+        shares: NDArray[np.float64] = (
+            laplacian[self.counts - 1] / laplacian[self.counts]
+        )
+        return 1 - shares
 
-    def agreement(self, other: "_Cuts") -> NDArray[np.float64]:
+    def agreement(self, other: "_Partitions") -> NDArray[np.float64]:
         """Return how well clusters agree where the subsamples overlap."""
-        _, mine, its = np.intersect1d(self.own, other.own, return_indices=True)
+        _, mine, its = np.intersect1d(self.samples, other.samples, return_indices=True)
         pairs = zip(self.labels, other.labels, strict=True)
         return np.array([adjusted_rand_score(a[mine], b[its]) for a, b in pairs])
 
 
-def _by_modularity(one: _Cuts, other: _Cuts) -> NDArray[np.float64]:
-    return _mean_modularity(one, other) - _ceiling(one) / 2
-
-
-def _by_stability(one: _Cuts, other: _Cuts) -> NDArray[np.float64]:
-    return one.agreement(other) * _mean_modularity(one, other)
-
-
-def _by_eigengap(one: _Cuts, other: _Cuts) -> NDArray[np.float64]:
-    return (one.gaps() + other.gaps()) / 2 * _ceiling(one)
-
-
-def _mean_modularity(one: _Cuts, other: _Cuts) -> NDArray[np.float64]:
-    return (one.modularity() + other.modularity()) / 2
-
-
-def _ceiling(cuts: _Cuts) -> NDArray[np.float64]:
-    """Return the largest modularity that each number of clusters can have."""
-    return 1 - 1 / cuts.counts
-
-
-_METHODS: dict[str, Callable[[_Cuts, _Cuts], NDArray[np.float64]]] = {
-    "modularity": _by_modularity,
-    "stability": _by_stability,
-    "eigengap": _by_eigengap,
-}
+def _scores(method: str, one: _Partitions, other: _Partitions) -> NDArray[np.float64]:
+    """Score each number of clusters by the partitions of two subsamples."""
+    ceiling = 1 - 1 / one.counts  # the largest modularity that K clusters can have
+    if method == "eigengap":
+        return (one.gaps() + other.gaps()) / 2 * ceiling
+    modularity = (one.modularity() + other.modularity()) / 2
+    if method == "modularity":
+        return modularity - ceiling / 2
+    return one.agreement(other) * modularity

@@ -11,9 +11,9 @@ from sklearn.base import clone
 from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.utils import check_array
 
-from skdeepclust._clusterer import BaseDeepClusterer
-from skdeepclust._compat import ClusterScorer, check_methods, last_step
-from skdeepclust._labels import check_column, number_labels
+from skdeepclust._base.clusterer import BaseDeepClusterer
+from skdeepclust._utils.compat import ClusterScorer, check_methods, last_step
+from skdeepclust._utils.labels import number_labels
 from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
 
@@ -23,16 +23,15 @@ _SILHOUETTE_SAMPLES = 5_000
 class _SilhouetteScorer(ClusterScorer):
     """Score a fitted clusterer by the silhouette of its clusters.
 
-    The predicted clusters are looked at in the embedding, as from `transform`, on at
-    most 5,000 samples, which are the same in every call. Of other clusterers than this
-    package's, they are looked at in the space of the samples that `predict` gets.
-
+    The silhouette is that of the predicted clusters in the embedding, as from
+    `transform`, of at most 5,000 samples, the same in every call. Clusters of other
+    packages' estimators are scored in the space of the samples that `predict` gets.
     Call it as ``silhouette_scorer(estimator, X)``, or use it as `scoring`.
 
     Parameters
     ----------
     estimator : object
-        Fitted, with `predict`; or a pipeline that ends with such a one.
+        A fitted clusterer with `predict`, or a pipeline that ends with one.
     X : array-like of shape (n_samples, ...)
         Samples.
     y : object, default=None
@@ -42,13 +41,6 @@ class _SilhouetteScorer(ClusterScorer):
     -------
     float
         The mean silhouette, between -1 and 1; -1 if all samples are in one cluster.
-
-    Raises
-    ------
-    TypeError
-        If the estimator does not predict, or labels that cannot be sorted.
-    ValueError
-        If it predicts labels that are missing.
 
     Examples
     --------
@@ -86,29 +78,24 @@ class _SilhouetteScorer(ClusterScorer):
 
 @dataclass(frozen=True)
 class StabilityScorer(ClusterScorer):
-    """Scores a fitted clusterer by how well its clusters agree with themselves.
+    """Scores a fitted clusterer by how stable its clusters are.
 
-    The mean of two agreements, each an adjusted Rand index: of the clusters assigned to
-    random views of the samples, as the estimator's own augmentation makes them, and of
-    the predictions of the estimator and of a clone that is fitted on the scored
-    samples from another seed. Clusters that are all the same agree with nothing.
-
+    The score is the mean of two agreements, each an adjusted Rand index: of the
+    clusters of random views of the samples, made by the estimator's own augmentation,
+    and of the predictions of the estimator and of a clone that is fitted on the scored
+    samples from another seed. A single cluster of all samples agrees with nothing.
     Call it as ``scorer(estimator, X)``, or use it as `scoring` in a search.
 
     Parameters
     ----------
     n_refits : int, default=1
-        Clones that are fitted. With 0 only the views count, which takes no time.
+        Clones to fit. With 0 only the views count, which takes next to no time.
     n_views : int, default=2
-        Views of each sample; all pairs are compared. With 0 only the refits count, as
-        with estimators that have no augmentation.
+        Views of each sample, 2 or more; all pairs are compared. With 0 only the refits
+        count, as they do with estimators that have no augmentation. 1 raises a
+        ValueError.
     random_state : int, default=0
-        Seeds the views, and the clones. The same seed gives the same score.
-
-    Raises
-    ------
-    ValueError
-        If a parameter is not such a number.
+        Seeds the views and the clones. The same seed gives the same score.
 
     Examples
     --------
@@ -139,9 +126,8 @@ class StabilityScorer(ClusterScorer):
         Parameters
         ----------
         estimator : object
-            Fitted, with `predict`; or a pipeline that ends with such a one, of which
-            the last step alone is fitted again. Of a search, the best estimator is
-            scored.
+            A fitted clusterer with `predict`. Of a pipeline, the last step alone is
+            fitted again; of a search, the best estimator is scored.
         X : array-like of shape (n_samples, ...)
             Samples.
         y : object, default=None
@@ -154,8 +140,6 @@ class StabilityScorer(ClusterScorer):
 
         Raises
         ------
-        TypeError
-            If the estimator does not predict.
         ValueError
             If there are neither views nor refits to compare.
         """
@@ -183,7 +167,7 @@ class StabilityScorer(ClusterScorer):
         return float(np.mean(agreements))
 
 
-class _DefaultStabilityScorer(ClusterScorer):
+class _DefaultStabilityScorer(StabilityScorer):
     """Score a fitted clusterer by a `StabilityScorer` with its defaults.
 
     Call it as ``stability_scorer(estimator, X)``, or use it as `scoring`.
@@ -191,7 +175,7 @@ class _DefaultStabilityScorer(ClusterScorer):
     Parameters
     ----------
     estimator : object
-        Fitted, with `predict`; or a pipeline that ends with such a one.
+        A fitted clusterer with `predict`, or a pipeline that ends with one.
     X : array-like of shape (n_samples, ...)
         Samples.
     y : object, default=None
@@ -201,13 +185,6 @@ class _DefaultStabilityScorer(ClusterScorer):
     -------
     float
         The mean agreement, at most 1, and about 0 by chance.
-
-    Raises
-    ------
-    TypeError
-        If the estimator does not predict, or labels that cannot be sorted.
-    ValueError
-        If it predicts labels that are missing.
 
     Examples
     --------
@@ -220,9 +197,6 @@ class _DefaultStabilityScorer(ClusterScorer):
 
     def __repr__(self) -> str:
         return "stability_scorer"
-
-    def _value(self, estimator: Any, X: Any) -> float:
-        return StabilityScorer()(estimator, X)
 
 
 silhouette_scorer = _SilhouetteScorer()
@@ -238,7 +212,7 @@ def _scored(estimator: Any, X: Any) -> tuple[Any, Any]:
 
 def _predicted(model: Any, X: Any) -> NDArray[np.intp]:
     """Return the predicted clusters, numbered from 0."""
-    return number_labels("labels", check_column("labels", model.predict(X)))[1]
+    return number_labels("labels", model.predict(X))[1]
 
 
 def _labels_of_views(

@@ -1,7 +1,7 @@
 """Autoencoders: fully connected, convolutional, residual, or around a module.
 
-Every layer is initialised from torch's global generator. The caller decides
-on the seed, and builds within `OwnDraws`.
+Every layer is initialized from torch's global generator. The caller decides on the
+seed, and builds within `OwnDraws`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from .backbone import Frozen, copied_in_float32, resnet18_for
+from .backbone import Frozen, ResNet18, copied_in_float32
 from .convolutional import (
     channels_last,
     check_images,
@@ -27,6 +27,7 @@ from .convolutional import (
 _DEFAULT_N_COMPONENTS = 20
 _MAX_NARROW = 500  # values per sample up to which narrow layers do
 _NARROW, _WIDE = (256, 256), (500, 500, 1000)
+_LARGEST_SMALL_SIDE = 64  # pixels, up to which a ResNet-18 has the small stem
 _CHOICES = (
     "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
     "torch.nn.Module"
@@ -36,47 +37,20 @@ _CHOICES = (
 class Autoencoder(nn.Module):
     """An encoder f and a decoder g, trained to make g(f(x)) close to x.
 
-    Parameters
-    ----------
-    encoder : torch.nn.Module
-        Maps (n_samples, *input_shape) to (n_samples, n_components).
-    decoder : torch.nn.Module
-        Maps (n_samples, n_components) to (n_samples, *input_shape). Its last
-        layer is linear, so that inputs of any range can be reconstructed.
-    input_shape : tuple of int
-        Shape of one sample: (n_features,) or (channels, height, width).
-    n_components : int
-        Number of latent dimensions.
+    f maps (n, *input_shape) to (n, n_components), and g back. The last layer of g is
+    linear, so that inputs of any range can be reconstructed.
     """
 
     def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: nn.Module,
-        input_shape: Sequence[int],
-        n_components: int,
+        self, encoder: nn.Module, decoder: nn.Module, n_components: int
     ) -> None:
         super().__init__()
         self.encoder = encoder
         self.decoder = decoder
-        self.input_shape = tuple(int(size) for size in input_shape)
         self.n_components = int(n_components)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Encode and reconstruct a batch.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, *input_shape)
-            The batch.
-
-        Returns
-        -------
-        h : Tensor of shape (n_samples, n_components)
-            Latent representation f(x).
-        x_hat : Tensor of shape (n_samples, *input_shape)
-            Reconstruction g(f(x)).
-        """
+        """Return f(x) and g(f(x))."""
         h = self.encoder(x)
         return h, self.decoder(h)
 
@@ -87,55 +61,24 @@ def build_autoencoder(
     n_components: int | None,
     hidden_layer_sizes: Iterable[int] | Literal["auto"] = "auto",
     *,
-    encoder_trainable: bool = True,
     n_outputs: int | None = None,
 ) -> Autoencoder:
-    """Build the autoencoder that `encoder` asks for.
+    """Build the autoencoder that `encoder` asks for, on the CPU, with fresh weights.
 
-    Parameters
-    ----------
-    encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module
-        - "mlp": fully connected, with `hidden_layer_sizes` between the
-          (flattened) input and the latent space.
-        - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
-        - "resnet18": a ResNet-18 and a linear layer, see `ResNet18`; images of at
-          least 8 x 8 pixels. The decoder is that of "conv".
-        - "auto": "conv" where it is possible, else "mlp".
-        - a module: a deep copy in float32 is used and the original is left as
-          it is. Its output is flattened to (n_samples, n_outputs); a linear
-          layer follows when n_outputs is not `n_components`. The decoder is
-          fully connected.
-    input_shape : tuple of int
-        Shape of one sample: (n_features,) or (channels, height, width).
-    n_components : int or None
-        Number of latent dimensions. None stands for the module's own output
-        size, and for 20 with the built-in encoders and with a module that is not
-        trained.
-    hidden_layer_sizes : iterable of int or "auto", default="auto"
-        Sizes of the hidden fully connected layers, from the input on. The
-        decoder mirrors them. Not used by "conv" and "resnet18". "auto" stands for
-        (256, 256), or for (500, 500, 1000) with more than 500 values per sample.
-    encoder_trainable : bool, default=True
-        False for a module that has learnt before and stays as it is, see `Frozen`:
-        fully connected layers of `hidden_layer_sizes` follow, and are trained. The
-        decoder for images of at least 8 x 8 pixels is then that of "conv".
-    n_outputs : int, default=None
-        Outputs per sample of a module. None finds out by a dry run, which may draw from
-        the global generators.
+    - "mlp": fully connected layers of `hidden_layer_sizes` between the flattened input
+      and the latent space, mirrored in the decoder. "auto" sizes are (256, 256), or
+      (500, 500, 1000) with more than 500 values per sample.
+    - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
+    - "resnet18": a `ResNet18` and a linear layer; the decoder is that of "conv".
+    - "auto": "conv" where it is possible, else "mlp".
+    - a module: a deep copy in float32, flattened; a linear layer follows where its
+      outputs are not `n_components`. The decoder is fully connected.
+    - a `Frozen` module: likewise, but fully connected layers of `hidden_layer_sizes`
+      follow, and the decoder of images of at least 8 x 8 pixels is that of "conv".
 
-    Returns
-    -------
-    autoencoder : Autoencoder
-        On the CPU, in training mode, with fresh weights.
-
-    Raises
-    ------
-    ValueError
-        If `encoder` is unknown, does not fit `input_shape`, or has learnt nothing and
-        is not to be trained.
-    TypeError
-        If `encoder` is neither a string nor a module, or if the module does
-        not return a float32 tensor.
+    None for `n_components` is the module's own output size, and 20 with the built-in
+    encoders and with `Frozen`. None for `n_outputs`, the outputs per sample of a
+    module, finds out by a dry run, which may draw from the global generators.
     """
     shape = tuple(int(size) for size in input_shape)
     if len(shape) not in (1, 3) or min(shape) < 1:
@@ -159,30 +102,20 @@ def build_autoencoder(
         )
 
     if isinstance(encoder, nn.Module):
-        around = _around_module if encoder_trainable else _around_frozen_module
-        return around(encoder, shape, n_components, hidden, n_outputs)
+        return _around(encoder, shape, n_components, hidden, n_outputs)
     if not isinstance(encoder, str):
         raise TypeError(f"{_CHOICES}, got {encoder!r}.")
-    if not encoder_trainable:
-        raise ValueError(
-            f"encoder_trainable=False cannot go with encoder={encoder!r}, which has "
-            "learnt nothing yet; pass a torch.nn.Module that has."
-        )
     if encoder == "auto":
         encoder = "conv" if is_image(shape) else "mlp"
     d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
     if encoder == "mlp":
-        layers = _mlp([math.prod(shape), *hidden, d])
         flatten = [] if len(shape) == 1 else [nn.Flatten()]
-        return Autoencoder(
-            nn.Sequential(*flatten, *layers), _mlp_decoder(shape, d, hidden), shape, d
-        )
-    if encoder == "conv":
+        encode = nn.Sequential(*flatten, *_mlp([math.prod(shape), *hidden, d]))
+        return Autoencoder(encode, _mlp_decoder(shape, d, hidden), d)
+    if encoder in ("conv", "resnet18"):
         check_images(encoder, shape)
-        network = Autoencoder(conv_encoder(shape, d), conv_decoder(shape, d), shape, d)
-        return channels_last(network)
-    if encoder == "resnet18":
-        return _resnet_autoencoder(shape, d)
+        encode = (conv_encoder if encoder == "conv" else _resnet_encoder)(shape, d)
+        return channels_last(Autoencoder(encode, conv_decoder(shape, d), d))
     raise ValueError(f"{_CHOICES}, got {encoder!r}.")
 
 
@@ -204,52 +137,40 @@ def _mlp_decoder(
     return nn.Sequential(*layers)
 
 
-def _resnet_autoencoder(shape: tuple[int, ...], n_components: int) -> Autoencoder:
-    """Build a ResNet-18 and the convolutional decoder for images of `shape`."""
-    check_images("resnet18", shape)
-    backbone = resnet18_for(shape)
-    encoder = nn.Sequential(backbone, nn.Linear(backbone.n_features, n_components))
-    decoder = conv_decoder(shape, n_components)
-    return channels_last(Autoencoder(encoder, decoder, shape, n_components))
+def _resnet_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Build a ResNet-18, with the stem that suits the images, and a linear layer."""
+    stem = "small" if max(shape[1:]) <= _LARGEST_SMALL_SIDE else "large"
+    backbone = ResNet18(shape[0], stem=stem)
+    return nn.Sequential(backbone, nn.Linear(backbone.n_features, n_components))
 
 
-def _around_module(
-    module: nn.Module,
+def _around(
+    encoder: nn.Module,
     shape: tuple[int, ...],
     n_components: int | None,
     hidden: tuple[int, ...],
     n_outputs: int | None,
 ) -> Autoencoder:
     """Build an autoencoder around a copy of a user's module."""
-    own, n_outputs = _copied(module, shape, n_outputs)
-    d = n_outputs if n_components is None else n_components
-    layers: list[nn.Module] = [own, nn.Flatten()]
-    if n_outputs != d:
-        layers.append(nn.Linear(n_outputs, d))
-    encoder = _Around(*layers)
-    encoder.n_outputs = n_outputs
-    return Autoencoder(encoder, _mlp_decoder(shape, d, hidden), shape, d)
-
-
-def _around_frozen_module(
-    module: nn.Module,
-    shape: tuple[int, ...],
-    n_components: int | None,
-    hidden: tuple[int, ...],
-    n_outputs: int | None,
-) -> Autoencoder:
-    """Build an autoencoder whose encoder starts with a copy that is not trained."""
-    own, n_outputs = _copied(module, shape, n_outputs)
-    d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
-    layers = [Frozen(own), nn.Flatten(), *_mlp([n_outputs, *hidden, d])]
-    # Such modules often come with large photographs, for which fully connected layers
-    # would have more weights than the module.
-    decoder = (
-        conv_decoder(shape, d) if is_image(shape) else _mlp_decoder(shape, d, hidden)
-    )
-    encoder = _Around(*layers)
-    encoder.n_outputs = n_outputs
-    return Autoencoder(encoder, decoder, shape, d)
+    if isinstance(encoder, Frozen):
+        own, n_outputs = _copied(encoder.module, shape, n_outputs)
+        d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
+        layers = [Frozen(own).train().requires_grad_(False), nn.Flatten()]
+        layers += _mlp([n_outputs, *hidden, d])
+        # Frozen modules often come with large photographs, for which fully connected
+        # layers would have more weights than the module.
+        convolutional = is_image(shape)
+    else:
+        own, n_outputs = _copied(encoder, shape, n_outputs)
+        d = n_outputs if n_components is None else n_components
+        layers = [own, nn.Flatten()]
+        if n_outputs != d:
+            layers.append(nn.Linear(n_outputs, d))
+        convolutional = False
+    decode = conv_decoder(shape, d) if convolutional else _mlp_decoder(shape, d, hidden)
+    around = _Around(*layers)
+    around.n_outputs = n_outputs
+    return Autoencoder(around, decode, d)
 
 
 class _Around(nn.Sequential):
@@ -271,7 +192,8 @@ class _Around(nn.Sequential):
             )
         for layer in layers:
             h = layer(h)
-        return h
+        embedding: Tensor = h
+        return embedding
 
 
 def _copied(
@@ -283,8 +205,8 @@ def _copied(
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"encoder {type(module).__name__} has a state that is no tensor, "
-                f"{name}, and could not be saved; keep it in buffers instead of "
-                "get_extra_state."
+                f"{name}, which a pickle of the estimator could not hold; keep it in "
+                "buffers instead of get_extra_state."
             )
     return own, n_outputs or _count_outputs(own, shape)
 

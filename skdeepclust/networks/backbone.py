@@ -1,4 +1,4 @@
-"""Encoders for photographs: ResNet-18, weights from a file, frozen modules."""
+"""Encoders of images: ResNet-18, weights from a file, frozen modules."""
 
 from __future__ import annotations
 
@@ -13,14 +13,13 @@ from torch import Tensor, nn
 from torch.nn.functional import relu
 from torch.nn.parameter import is_lazy
 
-_LARGEST_SMALL_SIDE = 64
 _SAVE = "Save weights by torch.save(module.state_dict(), path)."
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def _conv3x3(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
-    # No bias: batch normalisation subtracts it again.
+    # No bias: batch normalization subtracts it again.
     return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
 
 
@@ -66,9 +65,9 @@ class ResNet18(nn.Module):
     stem : {"small", "large"}, default="large"
         What comes before the residual blocks: a 3 x 3 convolution for images of up
         to 64 pixels a side, or a 7 x 7 convolution and max pooling, which together
-        leave a quarter of each side. Weights trained on ImageNet want "large".
+        leave a quarter of each side. Weights trained on ImageNet need "large".
     zero_init : bool, default=False
-        Whether the last batch normalisation of each block starts with weight 0, so
+        Whether the last batch normalization of each block starts with weight 0, so
         that the block adds nothing at first [2]_.
 
     References
@@ -111,7 +110,7 @@ class ResNet18(nn.Module):
         Parameters
         ----------
         x : Tensor of shape (n_samples, n_channels, height, width)
-            The batch. Any size will do.
+            The batch. Images may have any size.
 
         Returns
         -------
@@ -120,76 +119,61 @@ class ResNet18(nn.Module):
         """
         h = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
         h = self.layer4(self.layer3(self.layer2(self.layer1(h))))
-        return h.mean(dim=(2, 3))
-
-
-def resnet18_for(shape: tuple[int, ...]) -> ResNet18:
-    """Build the ResNet-18 for images of a shape, with the stem that suits it.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (channels, height, width).
-
-    Returns
-    -------
-    ResNet18
-        With fresh weights.
-    """
-    is_small = max(shape[1:]) <= _LARGEST_SMALL_SIDE
-    return ResNet18(shape[0], stem="small" if is_small else "large")
+        features: Tensor = h.mean(dim=(2, 3))
+        return features
 
 
 class Frozen(nn.Module):
-    """A module that is used as it is and never trained.
+    """A pretrained module that is used as it is and never trained.
 
-    It stays in evaluation mode, whatever mode its parent is set to: batch
-    normalisation uses the statistics it came with and does not update them, and
-    dropout is off. No gradients are computed, so that an optimiser which is given
-    its parameters leaves them alone.
+    Pass ``encoder=Frozen(module)`` to an estimator: fully connected layers of
+    `hidden_layer_sizes` follow the module, and only they are trained. The module stays
+    in evaluation mode: batch normalization uses its own statistics and does not update
+    them, and dropout is off. It computes no gradients.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Taken over, not copied.
+        The pretrained module, which maps a batch to (n_samples, ...). It is not copied
+        here; estimators train with a float32 copy and leave it as it is.
+
+    Raises
+    ------
+    TypeError
+        If `module` is no torch.nn.Module.
+    ValueError
+        If it is Frozen already.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust import SelfPacedContrastiveClustering
+    >>> from skdeepclust.networks import Frozen
+    >>> pretrained = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU())
+    >>> model = SelfPacedContrastiveClustering(10, encoder=Frozen(pretrained))
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"module must be a torch.nn.Module, got {module!r}: pass an instance "
+                "with pretrained weights."
+            )
+        if isinstance(module, Frozen):
+            raise ValueError("module is Frozen already: pass it as the encoder itself.")
         self.module = module
-        # One by one, for a module that was traced cannot do it.
-        for weight in module.parameters():
-            weight.requires_grad_(False)
-        self.train(False)
+        self.training = False  # of the module itself the user's, until it is called
 
     def train(self, mode: bool = True) -> Self:
-        """Stay in evaluation mode.
-
-        Parameters
-        ----------
-        mode : bool, default=True
-            Not used.
-
-        Returns
-        -------
-        self : Frozen
-        """
+        """Stay in evaluation mode, whatever `mode` is."""
         super().train(False)
         return self
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the module's output.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, ...)
-            The batch.
-
-        Returns
-        -------
-        Tensor
-            Without gradients.
-        """
+        """Return the module's output for a batch, without gradients."""
+        if any(part.training for part in self.module.modules()):
+            self.train()
         with torch.no_grad():
             output: Tensor = self.module(x)
         return output
@@ -200,29 +184,8 @@ def copied_in_float32(
 ) -> Module:
     """Copy a user's module to a device, its weights in float32.
 
-    Parameters
-    ----------
-    name : str
-        The parameter that it came as, for messages.
-    module : torch.nn.Module
-        Any.
-    device : torch.device
-        Where the copy shall be.
-    share : bool, default=False
-        Whether weights that are there in float32 are shared, not copied. Mode and
-        buffers are the copy's own in any case.
-
-    Returns
-    -------
-    torch.nn.Module
-        The copy.
-
-    Raises
-    ------
-    TypeError
-        If it has complex weights.
-    ValueError
-        If it cannot be copied.
+    Messages call it `name`. With `share`, weights that are float32 and on the device
+    already are shared; mode and buffers are copied in any case.
     """
     kind = type(module).__name__
     for weight, value in (*module.named_parameters(), *module.named_buffers()):
@@ -254,8 +217,7 @@ def copied_in_float32(
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     """Load weights from a file of ``torch.save(module.state_dict(), path)``.
 
-    The file is read with ``weights_only=True``: whatever it holds, nothing in it is
-    executed.
+    The file is read with ``weights_only=True``: nothing in it is executed.
 
     Parameters
     ----------
@@ -277,7 +239,7 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
         If the file cannot be opened.
     ValueError
         If the file holds anything but tensors by name, or if a name or a shape
-        differs: the message names the first that does. The module is then as it was.
+        differs: the message names the first that does. The module is then unchanged.
 
     Examples
     --------
@@ -320,13 +282,9 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
 
 
 def _check_values(name: str, value: Tensor, where: str) -> None:
-    if (
-        is_lazy(value)
-        or value.is_meta
-        or value.is_quantized
-        or value.layout != torch.strided
-    ):
-        raise ValueError(f"{name} has no dense values, or quantised ones, in {where}")
+    empty = is_lazy(value) or value.is_meta
+    if empty or value.is_quantized or value.layout != torch.strided:
+        raise ValueError(f"{name} has no dense values, or quantized ones, in {where}")
 
 
 def _may_be_missing(name: str) -> bool:

@@ -13,28 +13,12 @@ from .heads import ClusterHead, GraphHead
 
 
 class ClusterNetwork(nn.Module):
-    """From samples to an embedding and to cluster logits.
+    """From samples to an embedding h (n, d), and from it to cluster logits (n, K).
 
-    Parameters
-    ----------
-    autoencoder : Autoencoder
-        Its encoder gives the embedding.
-    head : ClusterHead or GraphHead
-        Maps the embedding to one logit per cluster.
-    unit_norm : bool
-        Whether the embedding is scaled to unit length, as contrastive
-        training with cosine similarities wants it.
-    precision : {"float32", "bfloat16"}, default="float32"
-        What the layers compute in; what goes in and out is float32, and so are the
-        weights.
-
-    Attributes
-    ----------
-    compiled : callable or None
-        Takes the place of the encoder in training mode; no part of the state.
+    With `unit_norm` the embedding has unit length, as contrastive training with cosine
+    similarities needs. Layers compute in `precision`, "float32" or "bfloat16"; weights,
+    inputs and outputs are float32.
     """
-
-    compiled: Callable[[Tensor], Tensor] | None = None
 
     def __init__(
         self,
@@ -51,20 +35,8 @@ class ClusterNetwork(nn.Module):
         self.float()  # whatever torch's default type is
 
     def embed(self, x: Tensor) -> Tensor:
-        """Return the embedding of a batch.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, *input_shape)
-            The batch.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, n_components)
-            Of unit length with `unit_norm`.
-        """
-        trained = self.training and self.compiled is not None
-        h = self._compute(self.compiled if trained else self.autoencoder.encoder, x)
+        """Return the embedding (n, d) of a batch (n, *input_shape)."""
+        h: Tensor = self._compute(self.autoencoder.encoder, x)
         return normalize(h, dim=1) if self.unit_norm else h
 
     def embed_views(
@@ -72,92 +44,37 @@ class ClusterNetwork(nn.Module):
     ) -> list[Tensor]:
         """Return the embeddings of a random view of each of several batches.
 
-        On a CPU one batch after the other, since fewer activations stay nearer to the
-        processor. Elsewhere all at once, batch normalisation included: to launch each
-        layer once more would take longer than what it computes. The views are made
-        one batch after the other in any case: a callable that draws once for all
-        samples has to draw once for each view of them.
-
-        Parameters
-        ----------
-        batches : sequence of Tensors of shape (n_samples, *input_shape)
-            As many samples in each.
-        view : callable
-            Maps a batch to a random view of it.
-
-        Returns
-        -------
-        list of Tensors of shape (n_samples, n_components)
-            One for each batch.
+        The batches have as many samples each. A CPU embeds one after the other, so that
+        activations stay in its caches. Elsewhere all are embedded at once, batch
+        normalization included, because kernel launches dominate. Views are drawn one
+        batch after the other in any case: a callable that draws once for all samples
+        of a batch has to draw once for each view of them.
         """
         if batches[0].device.type == "cpu":
             return [self.embed(view(x)) for x in batches]
         return [*self.embed(torch.cat([view(x) for x in batches])).chunk(len(batches))]
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the cluster logits of a batch.
-
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, *input_shape)
-            The batch.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, n_clusters)
-            The softmax over its columns gives probabilities.
-        """
+        """Return the cluster logits (n, K) of a batch (n, *input_shape)."""
         return self.assign(self.embed(x))
 
     def assign(self, h: Tensor) -> Tensor:
-        """Return the cluster logits of embedded samples.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Embedding.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, n_clusters)
-            As of the samples themselves.
-        """
+        """Return the cluster logits (n, K) of embedded samples."""
         logits: Tensor = self._compute(self.head, h)
         return logits
 
     def project(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Return what a GraphHead makes of embedded samples.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Embedding.
-
-        Returns
-        -------
-        tuple of Tensors
-            Projections, and cluster logits.
-        """
+        """Return projections and cluster logits of embedded samples, by a GraphHead."""
         both: tuple[Tensor, Tensor] = self._compute(self.head.both, h)
         return both
 
     def decode(self, h: Tensor) -> Tensor:
-        """Reconstruct embedded samples.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Embedding.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, *input_shape)
-            The reconstructions.
-        """
+        """Return the reconstructions (n, *input_shape) of embedded samples."""
         x_hat: Tensor = self._compute(self.autoencoder.decoder, h)
         return x_hat
 
     def _compute(self, function: Any, x: Tensor) -> Any:
+        """Call a layer or a method of one in the network's precision."""
         if self.precision == "float32":
             return function(x)
         with torch.autocast(x.device.type, getattr(torch, self.precision)):
@@ -167,13 +84,7 @@ class ClusterNetwork(nn.Module):
         return result.float()
 
     def reorder_clusters(self, order: ArrayLike) -> None:
-        """Renumber the clusters: new cluster k is the old ``order[k]``.
-
-        Parameters
-        ----------
-        order : array-like of int
-            A permutation of the clusters.
-        """
+        """Renumber the clusters: new cluster k is the old ``order[k]``."""
         index = torch.as_tensor(order, device=self.head.output.weight.device)
         with torch.no_grad():
             self.head.output.weight.copy_(self.head.output.weight[index])

@@ -15,30 +15,23 @@ _CHANNELS = {"small": (16, 32, 64), "large": (8, 32, 64)}
 _MAX_CHANNELS = 128
 
 Module = TypeVar("Module", bound=nn.Module)
+Sizes = list[tuple[int, int]]
 
 
-def _conv_plan(
-    height: int, width: int
-) -> tuple[list[int], list[tuple[int, int]], list[tuple[int, int]]]:
-    """Choose channels, pooling and image sizes of the convolutional encoder.
+def _conv_plan(height: int, width: int) -> tuple[list[int], Sizes, Sizes]:
+    """Choose the blocks of the convolutional encoder of images.
 
-    Each side is halved while it stays at least 4 pixels long. Three
-    convolutions suffice up to 64 pixels; larger images get more of them until
-    no side is longer than 8, so that the flattened size stays moderate. The first
-    convolution costs the most in images of many pixels, and needs fewer channels there.
+    Returned are the output channels of each convolution, the pooling after each, (1, 1)
+    for none, and the image size before each, then the final one.
 
-    Returns
-    -------
-    channels : list of int, length n_blocks
-        Output channels of each convolution.
-    pools : list of (int, int), length n_blocks
-        Pooling after each convolution, (1, 1) for none.
-    sizes : list of (int, int), length n_blocks + 1
-        Image size before each convolution, then the final one.
+    Each side is halved while it stays at least 4 pixels long. Three convolutions do up
+    to 64 pixels; larger images get more until no side is longer than 8, so that the
+    flattened size stays moderate. The first convolution costs the most in images of
+    many pixels, and gets fewer channels there.
     """
     first = _CHANNELS["large" if min(height, width) >= _MIN_LARGE_SIDE else "small"]
     channels: list[int] = []
-    pools: list[tuple[int, int]] = []
+    pools: Sizes = []
     sizes = [(height, width)]
     while len(channels) < len(first) or max(sizes[-1]) > 8:
         h, w = sizes[-1]
@@ -54,36 +47,12 @@ def _conv_plan(
 
 
 def is_image(shape: tuple[int, ...]) -> bool:
-    """Say whether samples are images large enough for convolutions.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        Shape of one sample.
-
-    Returns
-    -------
-    bool
-        Whether `check_images` would let them pass.
-    """
+    """Say whether samples of a shape are images large enough for convolutions."""
     return len(shape) == 3 and min(shape[1:]) >= _MIN_SIDE
 
 
 def check_images(encoder: str, shape: tuple[int, ...]) -> None:
-    """Raise unless samples are images that `encoder` can take.
-
-    Parameters
-    ----------
-    encoder : str
-        The parameter, to be named in the error.
-    shape : tuple of int
-        Shape of one sample.
-
-    Raises
-    ------
-    ValueError
-        If they are not images, or too small.
-    """
+    """Raise unless samples of a shape are images that `encoder` can take."""
     if len(shape) != 3:
         raise ValueError(
             f"encoder={encoder!r} needs images of shape (channels, height, width), got "
@@ -98,23 +67,16 @@ def check_images(encoder: str, shape: tuple[int, ...]) -> None:
 
 
 def channels_last(module: Module) -> Module:
-    """Lay out a module, and what it computes, with the channels of a pixel together.
+    """Lay out a module, in place, and its activations with channels last.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Changed in place.
-
-    Returns
-    -------
-    torch.nn.Module
-        The module.
+    Pooling and convolutions vectorize over the channels, which is faster on a CPU.
+    Inputs may have any layout.
     """
-    # Pooling and convolutions vectorise over the channels, which is faster on a CPU.
-    # Inputs may have any layout. Not by the parameters' own `contiguous`, which leaves
-    # the strides of kernels with one channel as they are, and those decide the layout
-    # of all that follows. torch documents this call, but its types do not know it.
-    return module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Not by the parameters' own `contiguous`, which leaves the strides of kernels with
+    # one channel as they are, and those decide the layout of all that follows.
+    # torch documents this call, but its types do not know it.
+    module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return module
 
 
 class _PixelRows(nn.Module):
@@ -129,28 +91,15 @@ class _PixelRows(nn.Module):
 
 
 def conv_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
-    """Build the convolutional encoder.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (channels, height, width) of the images, which `check_images` lets pass.
-    n_components : int
-        Number of latent dimensions.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        With fresh weights.
-    """
+    """Build the convolutional encoder of images of a shape."""
     channels, pools, sizes = _conv_plan(*shape[1:])
     down: list[nn.Module] = []
     depths = [shape[0], *channels]
     for (n_in, n_out), pool in zip(pairwise(depths), pools, strict=True):
-        # No bias: batch normalisation subtracts it again.
+        # No bias: batch normalization subtracts it again.
         down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
         if pool != (1, 1):
-            # Pooling first leaves normalisation a quarter of the pixels.
+            # Pooling first leaves normalization a quarter of the pixels.
             down.append(nn.MaxPool2d(pool))
         down += [nn.BatchNorm2d(n_out), nn.ReLU()]
     n_flat = channels[-1] * math.prod(sizes[-1])
@@ -158,20 +107,7 @@ def conv_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
 
 
 def conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
-    """Build a mirror of the convolutional encoder.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        (channels, height, width) of the images, which `check_images` lets pass.
-    n_components : int
-        Number of latent dimensions.
-
-    Returns
-    -------
-    torch.nn.Sequential
-        With fresh weights.
-    """
+    """Build a mirror of the convolutional encoder."""
     channels, _, sizes = _conv_plan(*shape[1:])
     depths = [shape[0], *channels]
     flat_shape = (channels[-1], *sizes[-1])
@@ -184,10 +120,8 @@ def conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
         if sizes[level] != sizes[level + 1]:
             # To a size, not by a factor: it undoes the rounding of odd sides.
             up.append(nn.Upsample(size=sizes[level], mode="nearest"))
-        is_last = level == 0
-        up.append(
-            nn.Conv2d(depths[level + 1], depths[level], 3, padding=1, bias=is_last)
-        )
+        n_in, n_out, is_last = depths[level + 1], depths[level], level == 0
+        up.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=is_last))
         if not is_last:
-            up += [nn.BatchNorm2d(depths[level]), nn.ReLU()]
+            up += [nn.BatchNorm2d(n_out), nn.ReLU()]
     return nn.Sequential(*up)

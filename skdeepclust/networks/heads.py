@@ -8,8 +8,8 @@ from torch import Tensor, nn
 
 
 def _hidden_block(n_in: int, n_out: int, *, batch_norm: bool) -> list[nn.Module]:
-    """Return linear(-batch normalisation)-ReLU."""
-    # No bias before batch normalisation, which subtracts it again.
+    """Return linear(-batch normalization)-ReLU."""
+    # No bias before batch normalization, which subtracts it again.
     block: list[nn.Module] = [nn.Linear(n_in, n_out, bias=not batch_norm)]
     if batch_norm:
         block.append(nn.BatchNorm1d(n_out))
@@ -17,26 +17,10 @@ def _hidden_block(n_in: int, n_out: int, *, batch_norm: bool) -> list[nn.Module]
 
 
 class ClusterHead(nn.Module):
-    """An MLP from latent vectors to cluster logits.
+    """An MLP from latent vectors (n, d) to cluster logits (n, K).
 
-    The hidden layers are linear-batch normalisation-ReLU, the last one is
-    linear. In training mode it needs batches of at least two samples.
-
-    Parameters
-    ----------
-    n_components : int
-        Number of latent dimensions.
-    n_clusters : int
-        Number of clusters K.
-    hidden_layer_sizes : iterable of int, default=(128, 128, 128)
-        Sizes of the hidden layers.
-
-    Attributes
-    ----------
-    hidden : torch.nn.Sequential
-        The non-linear layers.
-    output : torch.nn.Linear
-        The last layer; its rows are the clusters.
+    `hidden` is linear-batch normalization-ReLU, so that batches in training mode need
+    two samples or more. `output` is linear; its rows are the clusters.
     """
 
     def __init__(
@@ -55,43 +39,16 @@ class ClusterHead(nn.Module):
         self.output = nn.Linear(n_in, n_clusters)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Compute cluster logits.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Latent vectors.
-
-        Returns
-        -------
-        logits : Tensor of shape (n_samples, n_clusters)
-            Logits, not probabilities: the caller applies the softmax, or a
-            loss that is stable on logits.
-        """
+        """Return logits, not probabilities: losses are stable on logits."""
         logits: Tensor = self.output(self.hidden(h))
         return logits
 
 
 class ProjectionHead(nn.Module):
-    """An MLP with one hidden layer, from latent vectors to a contrastive space.
+    """An MLP with one hidden layer, from latent vectors (n, d) to (n, n_out).
 
-    Parameters
-    ----------
-    n_components : int
-        Number of latent dimensions.
-    n_hidden : int, default=128
-        Size of the hidden layer.
-    n_out : int, default=128
-        Size of the projection.
-    batch_norm : bool, default=False
-        Whether to normalise before the ReLU, as in SimCLR (eq. 2.9).
-
-    Attributes
-    ----------
-    hidden : torch.nn.Sequential
-        The non-linear layers, which another head may share (eq. 4.7).
-    output : torch.nn.Linear
-        The last layer.
+    With `batch_norm` it is that of SimCLR (eq. 2.9). Another head may share `hidden`
+    (eq. 4.7).
     """
 
     def __init__(
@@ -109,85 +66,31 @@ class ProjectionHead(nn.Module):
         self.output = nn.Linear(n_hidden, n_out)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Project latent vectors.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Latent vectors.
-
-        Returns
-        -------
-        z : Tensor of shape (n_samples, n_out)
-            Projections, not normalised.
-        """
+        """Return projections, not of unit length."""
         z: Tensor = self.output(self.hidden(h))
         return z
 
 
 class GraphHead(nn.Module):
-    """A projection and cluster logits on shared non-linear layers (eq. 4.4, 4.7).
+    """A projection and cluster logits on a shared hidden layer (eq. 4.4, 4.7).
 
-    Parameters
-    ----------
-    n_components : int
-        Number of latent dimensions.
-    n_clusters : int
-        Number of clusters K.
-    n_hidden : int, default=128
-        Size of the hidden layer.
-    n_out : int, default=128
-        Size of the projection.
-
-    Attributes
-    ----------
-    projection : ProjectionHead
-        Gives the vectors that are compared between samples.
-    output : torch.nn.Linear
-        The last layer of the cluster level; its rows are the clusters.
+    The vectors of `projection` are compared between samples; the rows of `output` are
+    the clusters.
     """
 
     def __init__(
-        self,
-        n_components: int,
-        n_clusters: int,
-        n_hidden: int = 128,
-        n_out: int = 128,
+        self, n_components: int, n_clusters: int, n_hidden: int = 128, n_out: int = 128
     ) -> None:
         super().__init__()
         self.projection = ProjectionHead(n_components, n_hidden, n_out)
         self.output = nn.Linear(n_hidden, n_clusters)
 
     def forward(self, h: Tensor) -> Tensor:
-        """Compute cluster logits.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Latent vectors.
-
-        Returns
-        -------
-        logits : Tensor of shape (n_samples, n_clusters)
-            Logits, not probabilities.
-        """
+        """Return cluster logits (n, K), not probabilities."""
         logits: Tensor = self.output(self.projection.hidden(h))
         return logits
 
     def both(self, h: Tensor) -> tuple[Tensor, Tensor]:
-        """Compute the projection and the cluster logits with one hidden pass.
-
-        Parameters
-        ----------
-        h : Tensor of shape (n_samples, n_components)
-            Latent vectors.
-
-        Returns
-        -------
-        z : Tensor of shape (n_samples, n_out)
-            Projections, not normalised.
-        logits : Tensor of shape (n_samples, n_clusters)
-            Cluster logits.
-        """
+        """Return projections (n, n_out) and cluster logits (n, K)."""
         hidden = self.projection.hidden(h)
         return self.projection.output(hidden), self.output(hidden)

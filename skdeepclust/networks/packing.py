@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
@@ -14,15 +15,7 @@ from torch.nn.parameter import is_lazy
 def packed(module: nn.Module) -> nn.Module:
     """Copy a module, with arrays in place of its tensors.
 
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Any.
-
-    Returns
-    -------
-    torch.nn.Module
-        To be pickled, hashed or deeply copied: what comes of that has tensors again.
+    The copy is to be pickled, hashed or deeply copied: the result has tensors again.
     """
     memo: dict[int, Any] = {}
     tensors = [*module.parameters(), *module.buffers()]
@@ -57,7 +50,7 @@ class _Packed:
     Copied or loaded, it is a tensor again, on the CPU.
     """
 
-    array: np.ndarray
+    array: NDArray[Any]
     dtype: str
     strides: tuple[int, ...]
     requires_grad: bool | None
@@ -68,9 +61,12 @@ class _Packed:
 
 
 def _unpacked(
-    array: np.ndarray, dtype: str, strides: tuple[int, ...], requires_grad: bool | None
+    array: NDArray[Any],
+    dtype: str,
+    strides: tuple[int, ...],
+    requires_grad: bool | None,
 ) -> Tensor:
-    # In the layout that it had: the last digits of what is computed depend on it.
+    # In the layout that it had: the last bits of results depend on it.
     tensor = torch.empty_strided(array.shape, strides, dtype=getattr(torch, dtype))
     # A copy: a loaded file that stays on disk may not be written to.
     tensor.copy_(torch.from_numpy(np.array(array)))
@@ -81,7 +77,7 @@ def _unpacked(
 
 @dataclass(eq=False)
 class _Scripted:
-    """A module that was traced or scripted, which pickle knows nothing of, as bytes."""
+    """A traced or scripted module, which pickle does not know, as bytes."""
 
     content: bytes
 

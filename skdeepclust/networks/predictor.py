@@ -10,18 +10,11 @@ from .cluster_network import ClusterNetwork
 
 
 class Predictor(nn.Module):
-    """From samples, as `predict_proba` takes them, to probabilities of clusters.
+    """From samples, as `predict_proba` takes them, to cluster probabilities.
 
-    Parameters
-    ----------
-    network : ClusterNetwork
-        Its encoder and its head are taken over, not copied.
-    shape : tuple of int
-        Of one sample: (n_features,) or (channels, height, width).
-    offset : ndarray of shape (1,) or (n_features,)
-        Subtracted from the values.
-    scale : float
-        Then they are divided by it.
+    Encoder and head of the network are shared, not copied. Samples have `shape`,
+    (n_features,) or (channels, height, width); `offset`, one number or one per feature,
+    is subtracted from their values, which are then divided by `scale`.
     """
 
     offset: Tensor
@@ -47,21 +40,12 @@ class Predictor(nn.Module):
         self.register_buffer("offset", own.reshape(-1, *[1] * (len(shape) - 1)))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the probabilities.
+        """Return probabilities (n, K), float32, of samples in the unit of `fit`.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, ...)
-            Samples in the unit of those that were fitted, float32 or uint8; images
-            with their axes or flattened.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, n_clusters)
-            float32; rows sum to 1.
+        They are float32 or uint8; images come with their axes or flattened.
         """
         x = x.reshape(x.shape[0], *self.shape)
-        # As in `predict_proba`: a large offset would take the digits of float32.
+        # As in `predict_proba`: a large offset would leave float32 few decimals.
         x = ((x.to(torch.float64) - self.offset) / self.scale).to(torch.float32)
         if self.precision == "float32":
             return self._logits(x).softmax(1)

@@ -1,49 +1,32 @@
 """The bridge from the training loop to the callbacks of scikit-learn."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 import torch
 
-from skdeepclust._compat import has_callbacks
+from skdeepclust._utils.compat import has_callbacks
+from skdeepclust._utils.random import seeded_globals
 from skdeepclust.training.events import Observer
 from skdeepclust.training.stage import Stage
-from skdeepclust.views import seeded_globals
 
 
 class Task(Observer):
     """A fit, or a part of it, that no callback hears of."""
 
-    # Returns what the estimator lacks to be fitted as training is now.
+    # Returns what the estimator lacks to be fitted as training is now, or None if it
+    # cannot be handed to callbacks.
     attributes: Callable[[], dict[str, Any] | None] | None = None
 
     def part(self, name: str, number: int) -> "Task":
-        """Return a part that trains by itself.
-
-        Parameters
-        ----------
-        name : str
-            Of the part.
-        number : int
-            Tells it from the other parts.
-
-        Returns
-        -------
-        Task
-            Not yet begun.
-        """
+        """Return a part that trains by itself; `number` tells it from the others."""
         return self
 
     def end(self, attributes: dict[str, Any] | None = None) -> None:
-        """Hear that it is over.
-
-        Parameters
-        ----------
-        attributes : dict, default=None
-            What the estimator lacks to be fitted. None: it cannot be handed on.
-        """
+        """Hear that it is over; for `attributes` see there."""
 
 
 @dataclass
@@ -51,24 +34,13 @@ class CallbackTask(Task):
     """A fit, or a part of it, as a task of scikit-learn's callbacks.
 
     Its subtasks are the stages, and theirs the epochs.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What is fitted.
-    X, y : object
-        As `fit` got them; the hooks are offered them.
-    device : torch.device
-        Where training computes.
-    make_context : callable
-        Takes ``max_subtasks`` and returns the context of the task.
     """
 
-    estimator: Any
-    X: Any
+    estimator: Any  # What is fitted.
+    X: Any  # As `fit` got it, as `y`: the hooks are offered both.
     y: Any
-    device: torch.device
-    make_context: Callable[..., Any]
+    device: torch.device  # Where training computes.
+    make_context: Callable[..., Any]  # From `max_subtasks` to the task's context.
 
     def part(self, name: str, number: int) -> Task:
         """Return a task below this one, which may go to another process."""
@@ -124,29 +96,14 @@ class CallbackTask(Task):
             )
         return bool(answer)
 
-    def _aside(self) -> Any:
+    def _aside(self) -> AbstractContextManager[None]:
         # A callback may draw from the global generators, and so may a user's module
         # while it trains: neither must notice the other.
         return seeded_globals(0, self.device)
 
 
 def fit_task(estimator: Any, X: Any, y: Any, device: torch.device) -> Task:
-    """Return the task of a whole fit.
-
-    Parameters
-    ----------
-    estimator : estimator
-        What is fitted.
-    X, y : object
-        As `fit` got them.
-    device : torch.device
-        Where training computes.
-
-    Returns
-    -------
-    Task
-        One that tells nobody, if there are no callbacks.
-    """
+    """Return the task of a whole fit; without callbacks, one that tells nobody."""
     if not has_callbacks(estimator):
         return Task()
     # Several runs are independent of each other, and so are their numbers.

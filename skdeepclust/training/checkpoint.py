@@ -1,223 +1,124 @@
 """Checkpoints of unfinished training: the only disk I/O of the training loop."""
 
-import hashlib
+import os
 import time
 import warnings
-from collections.abc import Sequence
+import zipfile
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import joblib
+import numpy as np
+import scipy.sparse as sp
 import torch
-from torch import Tensor, nn
 
-from skdeepclust._container import leftovers, read, write
-from skdeepclust.training.distributed import ALONE, Alone
-from skdeepclust.training.events import Observer
-from skdeepclust.training.stage import Remembering
-from skdeepclust.views import global_states, set_global_states
+from skdeepclust.training.distributed import SINGLE, SingleProcess
+from skdeepclust.training.stage import Stage
 
-_FILE = "checkpoint.npz"
+_FILE = "checkpoint.pt"
 _PART = "run-"
-_KIND = "checkpoint"
-_SHOWN = 16  # digits of a hash
+_HALF = ".tmp"  # ends the name of a file that is being written
 _SECONDS = 5.0  # between two checkpoints of a stage
-_TOLD = 5  # differences between two fits in a message
+
+StateDict = Callable[[], dict[str, Any]]
 
 
 @dataclass
 class Place:
-    """Where training is.
-
-    Parameters
-    ----------
-    stage : int, default=0
-        Number of the stage.
-    epoch : int, default=0
-        Epochs of it that are done.
-    statistics : dict of str to float
-        What its last refresh has returned.
-    optimizer, scheduler : dict
-        Their states, if the stage has begun.
-    first : dict of str to float, or None
-        The loss of its first epoch, and the largest weight before.
-    """
+    """Where training is: the number of the stage, and its epochs that are done."""
 
     stage: int = 0
     epoch: int = 0
-    statistics: dict[str, float] = field(default_factory=dict)
-    optimizer: dict[str, Any] = field(default_factory=dict)
-    scheduler: dict[str, Any] = field(default_factory=dict)
-    first: dict[str, float] | None = None
+    statistics: dict[str, float] = field(default_factory=dict)  # of the last refresh
+    first: dict[str, float] = field(default_factory=dict)  # loss and weight at first
+    states: dict[str, Any] = field(default_factory=dict)  # of stage and optimizer
 
-    def restore(self, optimizer: torch.optim.Optimizer, scheduler: Any) -> None:
-        """Put optimiser and schedule where they were.
-
-        Parameters
-        ----------
-        optimizer : torch.optim.Optimizer
-            Just made.
-        scheduler : torch scheduler or None
-            Just made.
-        """
-        optimizer.load_state_dict(self.optimizer)
-        for parameter, state in optimizer.state.items():
-            for name, value in state.items():
-                if isinstance(value, Tensor) and value.shape == parameter.shape:
-                    # In the parameter's own order of memory, which is the one that
-                    # the fused optimiser walks in.
-                    state[name] = torch.empty_like(parameter).copy_(value)
+    def restore(
+        self, stage: Stage, optimizer: torch.optim.Optimizer, scheduler: Any
+    ) -> None:
+        """Put a stage, its optimizer and its schedule, just made, where they were."""
+        stage.load_state_dict(self.states["stage"])
+        optimizer.load_state_dict(self.states["optimizer"])
         if scheduler is not None:
-            scheduler.load_state_dict(self.scheduler)
+            scheduler.load_state_dict(self.states["scheduler"])
 
 
-@dataclass
-class Learner:
-    """All that training changes, beside where it is.
+# ------------------------------------------------- arrays as tensors, and back again
 
-    Parameters
-    ----------
-    network : torch.nn.Module
-        What is trained.
-    generator : torch.Generator
-        Draws what is random.
-    observers : sequence of Observer
-        Are told of each epoch.
-    stages : object
-        Builds the stages; asked for its state if it is a :class:`Remembering`.
-    seeded : bool, default=False
-        Whether the global generators are seeded for training, and go along.
+
+def pack(value: Any) -> Any:
+    """Return tensors and plain values for what a checkpoint holds.
+
+    ``torch.load(weights_only=True)``, which runs no code, knows no arrays.
     """
-
-    network: nn.Module
-    generator: torch.Generator
-    observers: Sequence[Observer]
-    stages: Any
-    seeded: bool = False
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the state.
-
-        Returns
-        -------
-        dict of str to object
-            Tensors, arrays and plain values.
-        """
-        remembers = isinstance(self.stages, Remembering)
-        return {
-            "network": self.network.state_dict(),
-            "generator": self.generator.get_state(),
-            "globals": global_states(self.generator.device) if self.seeded else {},
-            "observers": [observer.state_dict() for observer in self.observers],
-            "stages": self.stages.state_dict() if remembers else {},
-        }
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over a state.
-
-        Parameters
-        ----------
-        state : dict of str to object
-            From `state_dict`; tensors may be on another device.
-        """
-        device = self.generator.device
-        self.network.load_state_dict(state["network"])
-        self.generator.set_state(state["generator"])
-        for observer, own in zip(self.observers, state["observers"], strict=True):
-            observer.load_state_dict(own)
-        if isinstance(self.stages, Remembering):
-            self.stages.load_state_dict(_on_device(state["stages"], device))
-        if self.seeded:
-            set_global_states(state["globals"], device)
-
-
-def _on_device(value: Any, device: torch.device) -> Any:
-    if isinstance(value, Tensor):
-        return value.to(device)
+    if isinstance(value, np.ndarray):
+        return {"array": torch.from_numpy(np.ascontiguousarray(value))}
+    if sp.issparse(value):
+        csr = sp.csr_matrix(value)
+        parts = {name: pack(getattr(csr, name)) for name in _CSR}
+        return {"csr": parts, "shape": csr.shape}
+    if is_dataclass(value):
+        return {part.name: pack(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, dict):
-        return {name: _on_device(item, device) for name, item in value.items()}
+        return {name: pack(item) for name, item in value.items()}
     if isinstance(value, tuple):
-        return tuple(_on_device(item, device) for item in value)
+        return tuple(pack(item) for item in value)
     return value
+
+
+_CSR = ("data", "indices", "indptr")
+
+
+def unpack(value: Any) -> Any:
+    """Return what `pack` was given; a dataclass comes back as a dict of its fields."""
+    if isinstance(value, dict):
+        if value.keys() == {"array"}:
+            return value["array"].numpy()
+        if value.keys() == {"csr", "shape"}:
+            parts = [unpack(value["csr"][name]) for name in _CSR]
+            return sp.csr_matrix(tuple(parts), shape=value["shape"])
+        return {name: unpack(item) for name, item in value.items()}
+    if isinstance(value, tuple):
+        return tuple(unpack(item) for item in value)
+    return value
+
+
+# ------------------------------------------------------------------------ the places
 
 
 class Checkpoint:
     """Where training is written to, by default nowhere."""
 
     def start(self, seeds: list[int]) -> list[int]:
-        """Begin a fit.
-
-        Parameters
-        ----------
-        seeds : list of int
-            Of its runs.
-
-        Returns
-        -------
-        list of int
-            The seeds to take: those of the fit that is gone on with.
-        """
+        """Return the seeds of the runs: those of the fit that is resumed, if any."""
         return seeds
 
     def part(self, number: int) -> "Checkpoint":
-        """Return the checkpoint of one of several runs.
-
-        Parameters
-        ----------
-        number : int
-            Of the run.
-
-        Returns
-        -------
-        Checkpoint
-            A place of its own.
-        """
+        """Return the checkpoint of one of several runs."""
         return self
 
-    def resume(self, learner: Learner) -> Place:
-        """Take over what has been learnt before the interruption.
-
-        Parameters
-        ----------
-        learner : Learner
-            Just built.
-
-        Returns
-        -------
-        Place
-            Where to go on.
-        """
+    def resume(self, load: Callable[[dict[str, Any]], None]) -> Place:
+        """Hand what was learned before an interruption to `load`; return the place."""
         return Place()
 
     def epoch_end(
-        self, place: Place, learner: Learner, optimizer: Any, scheduler: Any
+        self,
+        place: Place,
+        learned: StateDict,
+        stage: Stage,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
     ) -> None:
-        """Hear of an epoch that others follow in the same stage.
+        """Hear of an epoch that others follow in the same stage."""
 
-        Parameters
-        ----------
-        place : Place
-            What comes next.
-        learner : Learner
-            As it is now.
-        optimizer, scheduler : object
-            Of the stage.
-        """
-
-    def stage_end(self, place: Place, learner: Learner) -> None:
-        """Hear of the end of a stage.
-
-        Parameters
-        ----------
-        place : Place
-            What comes next.
-        learner : Learner
-            As it is now.
-        """
+    def stage_end(self, place: Place, learned: StateDict) -> None:
+        """Hear of the end of a stage."""
 
     def finish(self) -> None:
-        """Hear that the fit has come to a good end."""
+        """Hear that the fit has ended well."""
 
 
 NOWHERE = Checkpoint()
@@ -228,63 +129,27 @@ NOWHERE = Checkpoint()
 class FileCheckpoint(Checkpoint):
     """Written to a folder, which belongs to one fit at a time.
 
-    Within a stage it is written every few seconds, and always at a stage's end.
-
-    Parameters
-    ----------
-    folder : Path
-        Made if need be.
-    fingerprint : dict of str to str
-        What tells the fit from others; see `fingerprint`.
-    group : Alone, default=ALONE
-        The processes that train together. The first one alone reads and writes.
-    seeds : list of int
-        Of the runs; set by `start`.
-    failed : list
-        Not empty once writing has failed; shared with the parts.
+    Within a stage it is written every few seconds, and always at a stage's end. Of
+    several processes the first one alone reads and writes.
     """
 
     folder: Path
     fingerprint: dict[str, str]
-    group: Alone = ALONE
+    group: SingleProcess = SINGLE
     seeds: list[int] = field(default_factory=list)
-    failed: list[str] = field(default_factory=list)
-
+    failed: list[str] = field(default_factory=list)  # shared with the parts
     written: float = field(default_factory=time.monotonic)
-    """When it was last written, in seconds of the clock."""
 
     @classmethod
     def within(
-        cls, folder: Path, fingerprint: dict[str, str], group: Alone = ALONE
+        cls, folder: Path, fingerprint: dict[str, str], group: SingleProcess = SINGLE
     ) -> "FileCheckpoint":
-        """Return the checkpoint of a fit in a folder that others may use, too.
-
-        Parameters
-        ----------
-        folder : Path
-            With a folder for each fit.
-        fingerprint : dict of str to str
-            What tells the fit from others.
-        group : Alone, default=ALONE
-            The processes that train together.
-
-        Returns
-        -------
-        FileCheckpoint
-            In a folder that is named by a hash of the fingerprint.
-
-        Raises
-        ------
-        ValueError
-            If `folder` is a file.
-        """
+        """Return the checkpoint of a fit in a folder that others may use, too."""
         if folder.exists() and not folder.is_dir():
             raise ValueError(
                 f"checkpoint_dir={str(folder)!r} is a file; name a folder."
             )
-        told = repr(sorted(fingerprint.items())).encode()
-        name = hashlib.sha256(told).hexdigest()[:_SHOWN]
-        return cls(folder / name, fingerprint, group)
+        return cls(folder / joblib.hash(fingerprint)[:16], fingerprint, group)
 
     @property
     def path(self) -> Path:
@@ -295,14 +160,14 @@ class FileCheckpoint(Checkpoint):
         """Look at what is there, and refuse what is not of this fit."""
         found = self.group.first(self._find_seeds)
         self.seeds = found[0] if found else seeds
-        self._remove([old for path in self._paths() for old in leftovers(path)])
+        self._remove([old for path in self._paths() for old in _half_written(path)])
         return self.seeds
 
     def part(self, number: int) -> Checkpoint:
         """Return a checkpoint in a folder below this one."""
         return replace(self, folder=self.folder / f"{_PART}{number}")
 
-    def resume(self, learner: Learner) -> Place:
+    def resume(self, load: Callable[[dict[str, Any]], None]) -> Place:
         """Take over the last good checkpoint, if there is one."""
         content = self.group.first(
             lambda: self._read(self.path) if self.path.exists() else None
@@ -310,34 +175,41 @@ class FileCheckpoint(Checkpoint):
         if content is None:
             return Place()
         try:
-            learner.load_state_dict(content["learner"])
+            load(content["learned"])
             return Place(**content["place"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.path} does not fit what is trained: {error}"
+                f"{self.path} does not fit what is trained: {error}. To train from the "
+                "beginning, delete it."
             ) from error
 
     def epoch_end(
-        self, place: Place, learner: Learner, optimizer: Any, scheduler: Any
+        self,
+        place: Place,
+        learned: StateDict,
+        stage: Stage,
+        optimizer: torch.optim.Optimizer,
+        scheduler: Any,
     ) -> None:
         """Write, every so many seconds."""
-        if time.monotonic() - self.written >= _SECONDS:
-            place.optimizer = optimizer.state_dict()
-            if scheduler is not None:
-                place.scheduler = scheduler.state_dict()
-            self._write(place, learner)
+        if time.monotonic() - self.written < _SECONDS:
+            return
+        states = {"stage": stage.state_dict(), "optimizer": optimizer.state_dict()}
+        if scheduler is not None:
+            states["scheduler"] = scheduler.state_dict()
+        self._write(replace(place, states=states), learned)
 
-    def stage_end(self, place: Place, learner: Learner) -> None:
+    def stage_end(self, place: Place, learned: StateDict) -> None:
         """Write."""
-        self._write(place, learner)
+        self._write(place, learned)
 
     def finish(self) -> None:
         """Remove the files: the next fit begins anew."""
-        for path in self._paths():
-            self._remove([path, *leftovers(path)])
+        paths = self._paths()
+        self._remove([old for path in paths for old in (path, *_half_written(path))])
         if not self.group.is_first:
             return
-        for folder in (*(path.parent for path in self._paths()[1:]), self.folder):
+        for folder in (*(path.parent for path in paths[1:]), self.folder):
             # What is not ours, if there is something, stays.
             with suppress(OSError):
                 folder.rmdir()
@@ -351,43 +223,57 @@ class FileCheckpoint(Checkpoint):
         return [self._read(path)["seeds"] for path in self._paths() if path.exists()]
 
     def _read(self, path: Path) -> dict[str, Any]:
+        hint = "To train from the beginning, delete it."
         try:
-            content = read(path, _KIND)
+            # torch.load does not look at the checksums.
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+            if damaged:
+                raise ValueError(f"the part {damaged} is damaged")
+            content: dict[str, Any] = torch.load(
+                path, map_location="cpu", weights_only=True
+            )
             theirs = content["fingerprint"]
-        except (KeyError, ValueError) as error:
+            content["seeds"], content["place"], content["learned"]
+        except Exception as error:
             raise ValueError(
-                f"{error} To train from the beginning, delete it."
+                f"{path} is no checkpoint, or a damaged one: {error}. {hint}"
             ) from error
         ours = self.fingerprint
-        differences = [
-            f"{name} (there {theirs.get(name)}, here {ours.get(name)})"
-            for name in {**theirs, **ours}
-            if theirs.get(name) != ours.get(name)
+        differ = [
+            name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)
         ]
-        if differences:
-            if len(differences) > _TOLD:
-                differences[_TOLD:] = [f"{len(differences) - _TOLD} others"]
+        if differ:
             raise ValueError(
                 f"{path} is the checkpoint of another fit, which differs in "
-                f"{', '.join(differences)}. Fit with what it is from, name another "
-                "checkpoint_dir, or delete the file."
+                f"{', '.join(differ)}. Fit with what it is from, or name another "
+                f"checkpoint_dir. {hint}"
             )
         return content
 
-    def _write(self, place: Place, learner: Learner) -> None:
+    def _write(self, place: Place, learned: StateDict) -> None:
         if not self.group.is_first:
             return
         content = {
             "fingerprint": self.fingerprint,
             "seeds": self.seeds,
             "place": vars(place),
-            "learner": learner.state_dict(),
+            "learned": learned(),
         }
+        half = self.path.with_name(f"{_FILE}{_HALF}{os.getpid()}")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            write(self.path, _KIND, content)
+            with open(half, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            # At once: whoever is killed before it leaves the last good one.
+            os.replace(half, self.path)
             self.written = time.monotonic()
-        except OSError as error:
+        except (OSError, RuntimeError) as error:
+            # torch raises a RuntimeError where a disk is full.
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
             self._warn(error)
 
     def _remove(self, paths: list[Path]) -> None:
@@ -399,7 +285,7 @@ class FileCheckpoint(Checkpoint):
         except OSError as error:
             self._warn(error)
 
-    def _warn(self, error: OSError) -> None:
+    def _warn(self, error: Exception) -> None:
         if not self.failed:
             self.failed.append(str(error))
             warnings.warn(
@@ -408,3 +294,8 @@ class FileCheckpoint(Checkpoint):
                 UserWarning,
                 stacklevel=2,
             )
+
+
+def _half_written(path: Path) -> list[Path]:
+    """Return files that an interrupted fit has left beside its checkpoint."""
+    return [*path.parent.glob(f"{_FILE}{_HALF}*")]

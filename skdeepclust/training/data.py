@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skdeepclust._arrays import is_on_disk
+from skdeepclust._utils.arrays import is_on_disk
+from skdeepclust._utils.units import Unit, parts_of
 from skdeepclust.training.device import without_autocast
-from skdeepclust.training.distributed import ALONE, Alone
-from skdeepclust.training.units import Unit, parts_of
+from skdeepclust.training.distributed import SINGLE, SingleProcess
 
 _MOST_ROWS = 512  # of a block that passes a network in prediction
 _VALUES, _VALUES_FAST = 2**21, 2**24  # of its input: on a CPU, and elsewhere
@@ -25,28 +25,16 @@ _LARGEST = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True)
 class InputSpec:
-    """The shape of one sample and how its values are brought to unit scale.
+    """The shape of one sample, and how its values are brought to unit scale."""
 
-    Parameters
-    ----------
-    shape : tuple of int
-        ``(n_features,)`` for a table, ``(channels, height, width)`` for images.
-    offset : ndarray
-        Subtracted; one value, or one per column of a table.
-    scale : float
-        Then divided by; one value for all columns, which keeps the distances
-        between rows in proportion.
-    unit : Unit or None
-        Of images.
-    n_dims : int, default=2
-        Dimensions of the array that was fitted.
-    """
-
+    # (n_features,) for a table, (channels, height, width) for images.
     shape: tuple[int, ...]
+    # Subtracted; one value, or one per column of a table.
     offset: NDArray[np.float64]
+    # Then divided by. One value keeps the distances between rows in proportion.
     scale: float
-    unit: Unit | None = None
-    n_dims: int = 2
+    unit: Unit | None = None  # Of images.
+    n_dims: int = 2  # Of the array that was fitted.
 
     @property
     def is_image(self) -> bool:
@@ -57,31 +45,12 @@ class InputSpec:
     def from_data(
         cls, X: NDArray[Any], shape: tuple[int, ...], n_dims: int = 2
     ) -> "InputSpec":
-        """Learn offset and scale from the training data.
+        """Learn offset and scale from validated training data, images as rows.
 
         Images of type uint8 are divided by 255; images of floats are left alone
         inside [0, 1] and otherwise mapped to it from their smallest and largest
-        value. The columns of a table are centred and divided by the root of
-        their mean variance.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            The validated training data, images flattened.
-        shape : tuple of int
-            The shape of one sample.
-        n_dims : int, default=2
-            Dimensions of the array that `X` was.
-
-        Returns
-        -------
-        InputSpec
-            What prepares these data, and new ones.
-
-        Raises
-        ------
-        ValueError
-            If a value lies beyond the range of float32.
+        value. The columns of a table are centered and divided by the root of their
+        mean variance. Values beyond the range of float32 raise a ValueError.
         """
         if len(shape) == 3:
             unit = Unit.of(X)
@@ -92,7 +61,7 @@ class InputSpec:
             if low >= 0.0 and high <= 1.0:
                 return cls(shape, np.zeros(1), 1.0, unit, n_dims)
             return cls(shape, np.array([low]), (high - low) or 1.0, unit, n_dims)
-        _check_range(max(abs(float(X.min())), abs(float(X.max()))))
+        _check_range(_magnitude(X))
         mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in parts_of(X)) / len(X)
         largest = max(float(np.abs(rows - mean).max()) for rows in parts_of(X))
         if largest == 0.0:
@@ -105,29 +74,15 @@ class InputSpec:
         return cls(shape, mean, scale or 1.0)
 
     def store(self, X: NDArray[Any]) -> Tensor:
-        """Return `X` as the tensor to take batches from: uint8, or ready float32.
+        """Return rows (n, n_features) as a tensor (n, *shape): uint8, or ready float32.
 
-        What is ready as it is, is not copied.
-
-        Parameters
-        ----------
-        X : ndarray of shape (n_samples, n_features)
-            Validated data.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, *shape)
-            On the CPU.
-
-        Raises
-        ------
-        ValueError
-            If a value lies beyond the range of float32.
+        What is ready is not copied. Values beyond float32 raise a ValueError.
         """
         ready = X.dtype == np.uint8
         if not ready:
-            _check_range(max(abs(float(X.min())), abs(float(X.max()))))
-            ready = X.dtype == np.float32 and self._is_unit
+            _check_range(_magnitude(X))
+            is_unit = self.scale == 1.0 and not self.offset.any()
+            ready = X.dtype == np.float32 and is_unit
         if not ready:
             blocks, X = parts_of(X), np.empty(X.shape, np.float32)
             for rows, scaled in zip(blocks, parts_of(X), strict=True):
@@ -138,13 +93,13 @@ class InputSpec:
             X = np.array(X)
         return torch.from_numpy(np.ascontiguousarray(X)).reshape(-1, *self.shape)
 
-    @property
-    def _is_unit(self) -> bool:
-        return self.scale == 1.0 and not self.offset.any()
+
+def _magnitude(values: NDArray[Any]) -> float:
+    return max(abs(float(values.min())), abs(float(values.max())))
 
 
 def _check_scaled(values: NDArray[Any]) -> None:
-    largest = max(abs(float(values.min())), abs(float(values.max())))
+    largest = _magnitude(values)
     if not largest <= _LARGEST:
         raise ValueError(
             f"X lies {largest:.3g} times the scale of the data that were fitted away "
@@ -167,22 +122,8 @@ def block_rows(
 ) -> int:
     """Return how many samples pass a network at once when nothing is trained.
 
-    Parameters
-    ----------
-    n_samples : int
-        Samples there are.
-    shape : tuple of int
-        Of one sample.
-    batch_size : int
-        Of training, of which a step takes two views and more memory for each.
-    device : torch.device
-        Where they are computed with.
-
-    Returns
-    -------
-    int
-        512, or fewer of large samples and of small batches; for few samples the next
-        power of 2.
+    512, or fewer of large samples and of small batches (of which a training step takes
+    two views, and more memory for each); for few samples the next power of 2.
     """
     values = _VALUES if device.type == "cpu" else _VALUES_FAST
     most = min(_MOST_ROWS, 2 * batch_size, max(1, values // math.prod(shape)))
@@ -191,20 +132,11 @@ def block_rows(
 
 
 class Batches:
-    """Samples that stay on a device, or on disk, taken by index.
+    """Samples that stay on a device, taken by index; all processes have all of them.
 
-    Parameters
-    ----------
-    X : ndarray of shape (n_samples, n_features)
-        Validated data, images flattened. A memory-mapped file is read batch by batch.
-    spec : InputSpec
-        How they are shaped and scaled.
-    device : torch.device
-        Where they are computed with.
-    group : Alone, default=ALONE
-        The processes that train together, which all have all samples.
-    batch_size : int, default=256
-        Of training, which says what memory there is.
+    `X` holds validated rows, images flattened; a memory-mapped file stays on disk and
+    is read batch by batch. `batch_size` is that of training: it says what memory there
+    is.
     """
 
     def __init__(
@@ -212,7 +144,7 @@ class Batches:
         X: NDArray[Any],
         spec: InputSpec,
         device: torch.device,
-        group: Alone = ALONE,
+        group: SingleProcess = SINGLE,
         batch_size: int = 256,
     ) -> None:
         self.spec = spec
@@ -231,54 +163,27 @@ class Batches:
         return len(self.data)
 
     def alone(self) -> "Batches":
-        """Return the same samples, for one process.
-
-        Returns
-        -------
-        Batches
-            Whose `map` does not wait for others.
-        """
+        """Return the same samples for one process, whose `map` waits for no other."""
         batches = copy(self)
-        batches.group = ALONE
+        batches.group = SINGLE
         return batches
 
     def take(self, index: Tensor) -> Tensor:
-        """Return the samples at `index`, ready for the network.
-
-        Parameters
-        ----------
-        index : Tensor of shape (batch,)
-            Integers on the device.
-
-        Returns
-        -------
-        Tensor of shape (batch, *shape)
-            float32.
-        """
+        """Return the samples at `index` as float32 (n, *shape), for the network."""
         if isinstance(self.data, Tensor):
             return self._ready(self.data.index_select(0, index))
         return self._read(index.cpu().numpy())
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply `function` to all samples without gradients.
+        """Apply `function` to all samples by blocks, without gradients.
 
         All blocks have one size, see `block_rows`, to which the last one is padded by
         repeating its rows: in float32 the result of a sample depends, in the last
-        digit, on how many rows are multiplied at once.
-
-        Parameters
-        ----------
-        function : callable
-            Maps a batch to a tensor with one row per sample.
-
-        Returns
-        -------
-        Tensor of shape (n_samples, ...)
-            On the device.
+        decimal, on how many rows are multiplied at once.
         """
         n_rows = self._block_rows(len(self.data))
         starts = range(0, len(self.data), n_rows)
-        group = self.group if len(starts) >= self.group.n_processes else ALONE
+        group = self.group if len(starts) >= self.group.n_processes else SINGLE
         own = group.share(starts)
         with torch.no_grad(), without_autocast(self.device):
             for i, start in enumerate(own):
@@ -299,17 +204,9 @@ class Batches:
         return whole.flatten(0, 1)[: len(self.data)]
 
     def rows(self, places: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return samples as rows on the host, large images made smaller.
+        """Return the samples at `places` as rows on the host.
 
-        Parameters
-        ----------
-        places : ndarray of shape (n_rows,)
-            Which samples.
-
-        Returns
-        -------
-        ndarray of shape (n_rows, n_values)
-            Of images, of at most 32 x 32 pixels.
+        Of images, they hold at most 32 x 32 pixels: larger ones are made smaller.
         """
         parts = []
         n_rows = self._block_rows(len(places))

@@ -1,23 +1,16 @@
 """Where the computation runs."""
 
-import os
-import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+
+from skdeepclust._utils.threads import SharedSetting
 
 
 def available_devices() -> list[str]:
-    """Return the names that ``device`` accepts on this machine.
-
-    Returns
-    -------
-    list of str
-        ``"cpu"`` first, then each accelerator.
-    """
+    """Return the names that `device` accepts here: "cpu", then each accelerator."""
     names = ["cpu"]
     if torch.cuda.is_available():
         names.append("cuda")
@@ -28,112 +21,51 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Turn the parameter ``device`` into a torch device that exists here.
+    """Return the device of this machine that the parameter `device` names.
 
-    Parameters
-    ----------
-    device : str or torch.device
-        ``"auto"`` takes the first accelerator if there is one, else the CPU.
-
-    Returns
-    -------
-    torch.device
-        The device.
-
-    Raises
-    ------
-    ValueError
-        If this machine has no such device; the message names those it has.
+    "auto" is the first accelerator if there is one, else the CPU.
     """
-    if device == "auto":
-        names = available_devices()
-        return torch.device(names[1] if len(names) > 1 else "cpu")
     names = available_devices()
-    if str(device) == "cpu:0":
-        device = "cpu"
-    if str(device) not in names:
+    if device == "auto":
+        return torch.device(names[1] if len(names) > 1 else "cpu")
+    name = "cpu" if str(device) == "cpu:0" else str(device)
+    if name not in names:
         raise ValueError(
-            f"device={str(device)!r} is not available on this machine; "
+            f"device={name!r} is not available on this machine; "
             f"use 'auto' or one of {names}."
         )
-    return torch.device(device)
+    return torch.device(name)
 
 
-class _CudnnScopes:
-    """The scopes that want cuDNN repeatable: its settings are the whole process's."""
-
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.n_open = 0
-
-    def enter(self) -> None:
-        cudnn = torch.backends.cudnn
-        with self.lock:
-            if self.n_open == 0:
-                self.found = cudnn.deterministic, cudnn.benchmark
-                cudnn.deterministic, cudnn.benchmark = True, False
-            self.n_open += 1
-
-    def leave(self) -> None:
-        cudnn = torch.backends.cudnn
-        with self.lock:
-            self.n_open -= 1
-            if self.n_open == 0:
-                cudnn.deterministic, cudnn.benchmark = self.found
+def _find_cudnn() -> tuple[bool, bool]:
+    cudnn = torch.backends.cudnn
+    return cudnn.deterministic, cudnn.benchmark
 
 
-_SCOPES = _CudnnScopes()
+def _set_cudnn(deterministic: bool, benchmark: bool) -> None:
+    cudnn = torch.backends.cudnn
+    cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
 
-def _open_anew() -> None:
-    # Another thread may have held the lock while the process was forked.
-    global _SCOPES
-    _SCOPES = _CudnnScopes()
+_CUDNN = SharedSetting(
+    _find_cudnn,
+    lambda found: _set_cudnn(True, False),
+    lambda found, is_last: _set_cudnn(*found) if is_last else None,
+)
 
 
-if hasattr(os, "register_at_fork"):  # not on Windows
-    os.register_at_fork(after_in_child=_open_anew)
+def repeatable(device: torch.device) -> AbstractContextManager[None]:
+    """Return a scope in which convolutions on a GPU are bit-identical every time.
 
-
-@contextmanager
-def repeatable(device: torch.device) -> Iterator[None]:
-    """Let convolutions on a GPU give the same digits every time.
-
-    Some of cuDNN's add up gradients in the order in which they come, and which ones
-    it takes may hang on the time they take: the same seed would give other labels.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the computation runs.
-
-    Yields
-    ------
-    None
-        The scope, which several threads may be in. After the last one the settings
-        are as the first one found them.
+    Some of cuDNN's add up gradients in the order in which they come, and it may choose
+    among them by the time they take: the same seed would give other labels.
     """
-    if device.type != "cuda":
-        yield
-        return
-    _SCOPES.enter()
-    try:
-        yield
-    finally:
-        _SCOPES.leave()
+    return _CUDNN.scope() if device.type == "cuda" else nullcontext()
 
 
 @contextmanager
 def default_settings() -> Iterator[None]:
-    """Put the default device and type of torch back to the CPU and float32.
-
-    Layers are made where, and draw their weights in what, a caller has set.
-
-    Yields
-    ------
-    None
-        The scope.
-    """
+    """Make layers on the CPU and in float32, whatever a caller has set as default."""
     found = torch.get_default_dtype()
     with torch.device("cpu"):
         if found == torch.float32:
@@ -148,18 +80,7 @@ def default_settings() -> Iterator[None]:
 
 
 def is_out_of_memory(error: BaseException) -> bool:
-    """Say whether an error is that memory has run out.
-
-    Parameters
-    ----------
-    error : BaseException
-        Any.
-
-    Returns
-    -------
-    bool
-        Of the CPU or of a GPU.
-    """
+    """Say whether the CPU or a GPU has run out of memory."""
     # The allocator of the CPU has no error of its own.
     return isinstance(error, MemoryError | torch.cuda.OutOfMemoryError) or (
         isinstance(error, RuntimeError) and "allocate memory" in str(error)
@@ -168,25 +89,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 @contextmanager
 def telling_memory(name: str, hint: str) -> Iterator[None]:
-    """Turn what says that memory has run out into a MemoryError that says what to do.
-
-    Parameters
-    ----------
-    name : str
-        What has run out of memory.
-    hint : str
-        What to do.
-
-    Yields
-    ------
-    None
-        The scope.
-
-    Raises
-    ------
-    MemoryError
-        If memory runs out.
-    """
+    """Turn errors that memory has run out into a MemoryError that says what to do."""
     try:
         yield
     except (MemoryError, RuntimeError) as error:
@@ -196,54 +99,7 @@ def telling_memory(name: str, hint: str) -> Iterator[None]:
 
 
 def without_autocast(device: torch.device) -> AbstractContextManager[Any]:
-    """Return the scope that a caller's ``torch.autocast`` does not reach into.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where the computation runs.
-
-    Returns
-    -------
-    context manager
-        `precision` alone says in it what is computed in.
-    """
+    """Return a scope in which `precision` counts, not a caller's `torch.autocast`."""
     if not torch.amp.is_autocast_available(device.type):
         return nullcontext()
     return torch.autocast(device.type, enabled=False)
-
-
-def compiled(module: nn.Module, device: torch.device) -> Callable[[Tensor], Tensor]:
-    """Compile what a module computes; the module itself stays as it is.
-
-    Parameters
-    ----------
-    module : torch.nn.Module
-        Its weights stay shared.
-    device : torch.device
-        Where it is.
-
-    Returns
-    -------
-    callable
-        Computes what `module` does. It is compiled when it is first called.
-
-    Raises
-    ------
-    ValueError
-        If there is no compiler for `device`.
-    """
-    try:
-        torch.compile(_successor)(torch.zeros(1, device=device))
-    except Exception as error:
-        reason = str(error).strip().split("\n", 1)[0]
-        raise ValueError(
-            f"compile=True fails on device {str(device)!r} ({reason}): install a C++ "
-            "compiler such as g++ (on CUDA also triton), or set compile=False."
-        ) from error
-    function: Callable[[Tensor], Tensor] = torch.compile(lambda x: module(x))
-    return function
-
-
-def _successor(x: Tensor) -> Tensor:
-    return x + 1

@@ -14,199 +14,85 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from skdeepclust.views import seeded_globals
+from skdeepclust._utils.random import seeded_globals
 
 Value = TypeVar("Value")
 Sliced = TypeVar("Sliced", Tensor, range)
 
-_EACH = 2  # samples of a batch that batch normalisation needs
+_EACH = 2  # samples of a batch that batch normalization needs
 
 
-class Alone:
+class SingleProcess:
     """One process, which has everything and shares nothing."""
 
     n_processes = 1
     is_first = True
 
     def share(self, batch: Sliced) -> Sliced:
-        """Return what this process computes of a batch.
-
-        Parameters
-        ----------
-        batch : Tensor or range
-            Indices, the same ones in every process.
-
-        Returns
-        -------
-        Tensor or range
-            Every so manyth of them.
-        """
+        """Return what this process computes of a batch, which is the same in all."""
         return batch
 
     def gather(self, rows: Tensor, n_rows: int) -> Tensor:
-        """Put the shares of all processes together.
+        """Put the rows (n_own, ...) of all shares together, in the batch's order.
 
-        Parameters
-        ----------
-        rows : Tensor of shape (n_own, ...)
-            Of this process's share.
-        n_rows : int
-            Size of the batch.
-
-        Returns
-        -------
-        Tensor of shape (n_rows, ...)
-            In the order of the batch. Gradients go back to the process of each row.
+        Gradients go back to the process of each row.
         """
         return rows
 
     @contextmanager
     def own_draws(self, generator: torch.Generator) -> Iterator[None]:
-        """Let every process draw numbers of its own.
+        """Let each process draw its own numbers, from the global generators too.
 
-        Parameters
-        ----------
-        generator : torch.Generator
-            In the same state in every process, before and after.
-
-        Yields
-        ------
-        None
-            The scope, of the global generators too.
+        `generator` is in the same state in every process, before and after.
         """
         yield
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Call a function in the first process alone.
-
-        Parameters
-        ----------
-        function : callable
-            Its result can be pickled. What it raises is raised in all processes.
-
-        Returns
-        -------
-        object
-            The result, in all processes.
-        """
+        """Call `function` in the first process; its result or error goes to all."""
         return function()
 
     def same(self, value: Value) -> Value:
-        """Return the first process's value in all of them.
-
-        Parameters
-        ----------
-        value : object
-            A tensor, or something that can be pickled.
-
-        Returns
-        -------
-        object
-            The same everywhere, where rounding may have made a difference.
-        """
+        """Return the first process's value, where rounding may have made others."""
         return value
 
     def same_weights(self, network: nn.Module) -> None:
-        """Give all processes the first one's weights, in place.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            Of the same layers everywhere.
-        """
+        """Give all processes the first one's weights, in place."""
 
     def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
-        """Weigh loss terms by the share of a batch that they are of.
+        """Weigh loss terms by the share of a batch, so that their sums are the whole.
 
-        Parameters
-        ----------
-        terms : dict of str to Tensor
-            Means over the share, or functions of the whole batch.
-        n_rows : int
-            Size of the batch.
-
-        Returns
-        -------
-        dict of str to Tensor
-            Their sums over the processes are those of one process.
+        The terms are means over the share, or functions of the whole batch.
         """
         return terms
 
     def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Sum the gradients of all processes, in place.
-
-        Parameters
-        ----------
-        optimizer : torch.optim.Optimizer
-            Has the weights.
-        """
+        """Sum the gradients of all processes, in place."""
 
     def sum_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum weighed terms over the processes.
-
-        Parameters
-        ----------
-        terms : dict of str to Tensor
-            Of shape ().
-
-        Returns
-        -------
-        dict of str to Tensor
-            The sums.
-        """
+        """Sum weighed terms over the processes."""
         return terms
 
     def average_buffers(self, network: nn.Module) -> None:
-        """Average the statistics of batch normalisation, in place.
-
-        Parameters
-        ----------
-        network : torch.nn.Module
-            Each process has normalised its own shares.
-        """
+        """Average the statistics of batch normalization, in place."""
 
     def either(self, flag: bool) -> bool:
-        """Say whether any process says so.
-
-        Parameters
-        ----------
-        flag : bool
-            What this one says.
-
-        Returns
-        -------
-        bool
-            The same in all processes.
-        """
+        """Say in all processes whether `flag` is set in any of them."""
         return flag
 
     def check(self, described: dict[str, str], n_samples: int, batch_size: int) -> None:
-        """Refuse a fit that the processes cannot share.
+        """Refuse a fit whose parameters and data, `described`, differ by process.
 
-        Parameters
-        ----------
-        described : dict of str to str
-            Parameters and data, which must be the same everywhere.
-        n_samples, batch_size : int
-            Of the data, and of a batch.
-
-        Raises
-        ------
-        ValueError
-            If something differs, or a share would be too small.
+        Also one whose shares would be too small.
         """
 
 
-ALONE = Alone()
+SINGLE = SingleProcess()
 
 
-class Group(Alone):
+class Group(SingleProcess):
     """The processes of the default group of ``torch.distributed``.
 
-    Parameters
-    ----------
-    device : torch.device
-        Where this process computes, and what it sends comes from.
+    `device` is where this process computes, and what it sends comes from.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -248,14 +134,14 @@ class Group(Alone):
             except Exception as error:
                 sent[1] = error
         dist.broadcast_object_list(sent, src=0, device=self.device)
-        value, failure = sent
+        result: Value
+        result, failure = sent
         if failure is not None:
             raise failure
-        result: Value = value
         return result
 
     def same(self, value: Value) -> Value:
-        """Send the first process's value."""
+        """Send the first process's value: a tensor, or what can be pickled."""
         if not isinstance(value, Tensor):
             return self.first(lambda: value)
         sent: Any = value.contiguous()
@@ -352,18 +238,7 @@ def _reduce(tensors: list[Tensor]) -> None:
         tensor.copy_(part.view(tensor.shape))
 
 
-def current_group(device: torch.device) -> Alone:
-    """Return the processes that train together.
-
-    Parameters
-    ----------
-    device : torch.device
-        Where this process computes.
-
-    Returns
-    -------
-    Alone or Group
-        A group if ``torch.distributed`` is initialised with more than one process.
-    """
+def current_group(device: torch.device) -> SingleProcess:
+    """Return the group if ``torch.distributed`` runs several processes, else SINGLE."""
     together = dist.is_available() and dist.is_initialized()
-    return Group(device) if together and dist.get_world_size() > 1 else ALONE
+    return Group(device) if together and dist.get_world_size() > 1 else SINGLE

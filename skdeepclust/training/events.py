@@ -1,7 +1,6 @@
-"""What is told while training, and who listens: the history, early stopping."""
+"""What the training loop tells, and the history that listens to it."""
 
 import logging
-import math
 import sys
 import time
 from contextlib import suppress
@@ -13,69 +12,26 @@ logger = logging.getLogger("skdeepclust")
 
 
 class Observer:
-    """What the training loop tells, in this order; by default to no one."""
+    """Hears of training in the order of these methods; does nothing by default."""
 
     def begin(self, n_stages: int) -> None:
-        """Hear that training begins.
-
-        Parameters
-        ----------
-        n_stages : int
-            Stages to come; those without epochs are skipped.
-        """
+        """Hear how many stages there are; those without epochs are skipped."""
 
     def stage_begin(self, stage: Stage, n_epochs: int) -> None:
-        """Hear that a stage begins.
-
-        Parameters
-        ----------
-        stage : Stage
-            The stage.
-        n_epochs : int
-            Epochs it has if nobody ends it.
-        """
+        """Hear that a stage begins, which has `n_epochs` if nobody ends it."""
 
     def epoch_begin(self) -> None:
         """Hear that an epoch begins."""
 
     def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
-        """Hear that an epoch came to a good end; one that did not is not told.
+        """Hear the mean loss terms and the statistics of an epoch (from 1).
 
-        Parameters
-        ----------
-        epoch : int
-            The epoch within the stage, from 1.
-        values : dict of str to float
-            Loss terms, means over the epoch, and statistics.
-
-        Returns
-        -------
-        bool
-            Whether the stage is to end here.
+        Epochs that did not stay finite are not told. Return True to end the stage.
         """
         return False
 
     def stage_end(self) -> None:
         """Hear that the stage ends."""
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint has to hold.
-
-        Returns
-        -------
-        dict of str to object
-            Plain values.
-        """
-        return {}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a checkpoint; it comes after `begin`, before the next stage.
-
-        Parameters
-        ----------
-        state : dict of str to object
-            From `state_dict`.
-        """
 
 
 class _Lines(logging.Handler):
@@ -102,20 +58,10 @@ class _Lines(logging.Handler):
 
 
 class History(Observer):
-    """Rows of named numbers, one per epoch.
+    """Rows of named numbers, one per epoch: "stage", "epoch" (from 1), loss terms ...
 
-    Parameters
-    ----------
-    verbose : int, default=0
-        0 logs nothing. 1 logs about ten epochs of each stage, the first and the last
-        among them. 2 or more logs every epoch.
-    rows : list of dict, default=None
-        Rows to go on from. None starts anew.
-
-    Attributes
-    ----------
-    rows : list of dict
-        ``stage``, ``epoch`` (from 1 within its stage) and every named number.
+    `rows` is appended to. verbose=1 logs about ten epochs of each stage, the first and
+    the last among them; 2 or more logs every epoch.
     """
 
     def __init__(
@@ -169,53 +115,3 @@ class History(Observer):
             terms,
             left,
         )
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the rows."""
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over the rows, in the list that others look at."""
-        self.rows[:] = state["rows"]
-
-
-class EarlyStopping(Observer):
-    """Ends a stage whose loss goes down no more.
-
-    Parameters
-    ----------
-    n_iter_no_change : int
-        Epochs in a row without a lower loss after which a stage ends.
-    tol : float
-        The loss is lower if it is below the best so far by more than this.
-    """
-
-    def __init__(self, n_iter_no_change: int, tol: float) -> None:
-        self.n_iter_no_change = n_iter_no_change
-        self.tol = tol
-        self._best, self._n_stale = math.inf, 0
-
-    def stage_begin(self, stage: Stage, n_epochs: int) -> None:
-        """Look whether the stage may be ended."""
-        # A one-cycle schedule anneals over its planned length. Ended early, it would
-        # leave weights of a high learning rate.
-        self._may_end = stage.schedule == "constant"
-
-    def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
-        """Count the epochs without a lower loss."""
-        lower = values["loss"] < self._best - self.tol
-        self._n_stale = 0 if lower else self._n_stale + 1
-        self._best = min(self._best, values["loss"])
-        return self._may_end and self._n_stale >= self.n_iter_no_change
-
-    def stage_end(self) -> None:
-        """Forget the stage."""
-        self._best, self._n_stale = math.inf, 0
-
-    def state_dict(self) -> dict[str, Any]:
-        """Return the best loss of the stage, and the epochs without a lower one."""
-        return {"best": self._best, "n_stale": self._n_stale}
-
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on counting."""
-        self._best, self._n_stale = state["best"], state["n_stale"]

@@ -1,12 +1,12 @@
-"""One stage of training: what is minimised, over which weights, for how long."""
+"""One stage of training: what is minimized, over which weights, for how long."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from skdeepclust.training.data import Batches
 
@@ -14,37 +14,15 @@ _LARGEST = 1.25  # samples of a batch, in units of what was asked for
 
 
 def draw_seed(generator: torch.Generator) -> int:
-    """Draw a seed for NumPy and scikit-learn.
-
-    Parameters
-    ----------
-    generator : torch.Generator
-        Its state moves on.
-
-    Returns
-    -------
-    int
-        From 0, below 2**31 - 1.
-    """
+    """Draw a seed for NumPy and scikit-learn, from 0 and below 2**31 - 1."""
     device = generator.device
     return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
-    """Return the number of batches of an epoch, which have one size.
+    """Return the number of batches of an epoch, which all have about one size.
 
-    Parameters
-    ----------
-    n_samples : int
-        Number of samples.
-    batch_size : int
-        What was asked for.
-
-    Returns
-    -------
-    int
-        As many as `batch_size` fills, and more where they would be larger by more
-        than a quarter.
+    As many as `batch_size` fills, and more where they would be larger by a quarter.
     """
     largest = _LARGEST * batch_size
     return max(1, n_samples // batch_size, math.ceil(n_samples / largest))
@@ -54,36 +32,18 @@ def count_batches(n_samples: int, batch_size: int) -> int:
 class AutoEpochs:
     """What "auto" stands for as the number of a stage's epochs.
 
-    Parameters
-    ----------
-    epochs : int
-        Least number of epochs.
-    images, tables : int
-        Least number of optimiser steps with images and with tables. Small data sets
-        get more epochs, to reach it.
+    At least `epochs`, and as many as make `images` optimizer steps with images and
+    `tables` with tables: small data sets get more epochs.
     """
 
     epochs: int
     images: int
     tables: int
 
-    def resolve(self, given: int | str, batches: Batches, batch_size: int) -> int:
-        """Return the number of epochs: what is given, or what "auto" stands for.
-
-        Parameters
-        ----------
-        given : int or "auto"
-            The parameter.
-        batches : Batches
-            The training data.
-        batch_size : int
-            Of the stage.
-
-        Returns
-        -------
-        int
-            The number of epochs.
-        """
+    def resolve(
+        self, given: int | Literal["auto"], batches: Batches, batch_size: int
+    ) -> int:
+        """Return the number that is given, or the one that "auto" stands for."""
         if not isinstance(given, str):
             return int(given)
         steps = self.images if batches.spec.is_image else self.tables
@@ -91,85 +51,64 @@ class AutoEpochs:
         return max(self.epochs, math.ceil(steps / n_batches))
 
 
-class Remembering:
-    """What builds stages, and holds what passes between them and their epochs.
+class Rate:
+    """Weights that Adam updates, and the estimator's parameter that sets their rate."""
 
-    A subclass names its attributes that are not made again when training goes on
-    from a checkpoint. They are tensors, arrays, sparse matrices, numbers, or other
-    objects that remember; those that are not set yet are left out.
+    def __init__(self, name: str, value: float, *parts: nn.Module) -> None:
+        self.name = name
+        self.value = value
+        self.weights: list[nn.Parameter] = [
+            w for part in parts for w in part.parameters()
+        ]
+
+
+class Stage:
+    """A stage of training.
+
+    A subclass gives `step`, and further methods as it needs them. It is cheap to build:
+    a fit that resumes after the stage builds it once more, for its results.
     """
 
-    _remembered: tuple[str, ...] = ()
+    schedule: Literal["constant", "one_cycle"] = "constant"
+    """"one_cycle" warms up to the rate and anneals to nearly 0."""
+    required: bool = False
+    """Whether what follows is worth nothing when the stage fails."""
+    chance: float = math.inf
+    """Loss of a network that has learned nothing."""
+    refresh_interval: int | None = None
+    """Epochs between two calls of `refresh`; None never calls it."""
+
+    def __init__(
+        self, name: str, n_epochs: int, batch_size: int, rates: Iterable[Rate]
+    ) -> None:
+        self.name = name
+        self.n_epochs = n_epochs
+        self.batch_size = batch_size
+        self.rates = [*rates]
+
+    def begin(self) -> None:
+        """Prepare what the epochs need, also when they resume."""
+
+    def step(self, index: Tensor) -> dict[str, Tensor]:
+        """Return named loss terms, 0-d, of a batch; "loss" is minimized.
+
+        Of several processes each gets the indices of the whole batch.
+        """
+        raise NotImplementedError
+
+    def refresh(self, epoch: int) -> dict[str, float]:
+        """Recompute what is fixed between epochs; return statistics for the history.
+
+        It is called before the first epoch, 0, and every `refresh_interval` epochs.
+        """
+        return {}
+
+    def end(self) -> None:
+        """Let go of what only the epochs need."""
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what is remembered.
-
-        Returns
-        -------
-        dict of str to object
-            By the names of the attributes.
-        """
-        held = {n: getattr(self, n) for n in self._remembered if hasattr(self, n)}
-        return {
-            name: value.state_dict() if isinstance(value, Remembering) else value
-            for name, value in held.items()
-        }
+        """Return what a checkpoint has to hold: tensors and plain values."""
+        return {}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Remember it.
-
-        Parameters
-        ----------
-        state : dict of str to object
-            From `state_dict`.
-        """
-        for name, value in state.items():
-            held = getattr(self, name, None)
-            if isinstance(held, Remembering):
-                held.load_state_dict(value)
-            else:
-                setattr(self, name, value)
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage of training.
-
-    Parameters
-    ----------
-    name : str
-        Goes into the history.
-    n_epochs : int
-        Passes over the data; 0 skips the stage.
-    param_groups : list of dict
-        What Adam updates, each with its ``"params"``, its ``"lr"``, and the ``"name"``
-        of the parameter that this comes from.
-    step : callable
-        Maps the indices of a batch to named loss terms (0-d tensors); the term
-        ``"loss"`` is the one that is minimised. Of several processes that train
-        together each gets the whole batch, and may take its share.
-    batch_size : int
-        About the number of samples of a batch, see `count_batches`.
-    schedule : {"constant", "one_cycle"}, default="constant"
-        ``"one_cycle"`` warms up to ``lr`` and anneals to nearly 0.
-    refresh : callable, default=None
-        Called before the first epoch and every `refresh_interval` epochs with
-        the epoch (from 0); returns statistics for the history.
-    refresh_interval : int, default=1
-        Epochs between two calls of `refresh`.
-    required : bool, default=False
-        Whether what follows is worth nothing when the stage fails.
-    chance : float, default=inf
-        Loss of a network that has learnt nothing.
-    """
-
-    name: str
-    n_epochs: int
-    param_groups: list[dict[str, Any]]
-    step: Callable[[Tensor], dict[str, Tensor]]
-    batch_size: int
-    schedule: str = "constant"
-    refresh: Callable[[int], dict[str, float]] | None = None
-    refresh_interval: int = 1
-    required: bool = False
-    chance: float = math.inf
+        """Take over what `state_dict` returned; tensors come on the CPU."""

@@ -1,8 +1,8 @@
 """Random views of images: batched, each sample with draws of its own.
 
-Images are float tensors of shape (n_samples, channels, height, width) with
-values in [0, 1]. Nothing is changed in place. Random numbers are drawn on the
-generator's device and then moved to that of the images.
+Images are float tensors of shape (n_samples, channels, height, width) with values in
+[0, 1]. Nothing is changed in place. Random numbers are drawn on the generator's device
+and then moved to that of the images.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from . import tables
+from .tables import add_noise
 
-# ITU-R 601 luma, what image libraries use for grey.
+# ITU-R 601 luma, what image libraries use for gray.
 _LUMA = (0.299, 0.587, 0.114)
-# A quarter turn of colours about grey in the plane of I and Q of YIQ, which leaves luma
+# A quarter turn of colors about gray in the plane of I and Q of YIQ, which leaves luma
 # alone: on red, green and blue.
 _QUARTER_TURN = (
     (0.171275, 0.322647, -0.493921),
@@ -36,8 +36,8 @@ _CACHED = 2**17
 def _uniform(x: Tensor, generator: torch.Generator, n_draws: int) -> Tensor:
     """Draw numbers in [0, 1), one row of them for each sample.
 
-    One call for all the numbers of a transform: launching a kernel costs more
-    than a few hundred draws. Rows, so that unpacking goes by number.
+    One call for all the numbers of a transform: launching a kernel costs more than a
+    few hundred draws. Rows, so that they can be unpacked.
     """
     u = torch.rand(
         (n_draws, len(x)), generator=generator, device=generator.device, dtype=x.dtype
@@ -57,25 +57,12 @@ def _affine_grid(
     height: int,
     width: int,
 ) -> Tensor:
-    """Return what ``F.affine_grid`` does, in fewer operations.
+    """Return what ``F.affine_grid`` does, (n, height, width, 2), in fewer operations.
 
-    The two coordinates are the sums of a part that varies along a row and one
-    that varies along a column, so that one broadcast addition makes them all.
-    Planes of coordinates, so that it runs over contiguous rows.
-
-    Parameters
-    ----------
-    matrix : 2 x 2 nested sequence of Tensor of shape (n_samples,)
-        Linear part of each sample's map from output to input coordinates.
-    offset : two Tensors of shape (n_samples,)
-        Its translation.
-    height, width : int
-        Size of the image.
-
-    Returns
-    -------
-    grid : Tensor of shape (n_samples, height, width, 2)
-        A permuted view of contiguous planes.
+    `matrix`, 2 x 2, and `offset` hold a number for each sample: its map from output to
+    input coordinates. Each coordinate is the sum of a part that varies along a row and
+    one that varies along a column, so one broadcast addition makes them all. The result
+    is a permuted view of planes, so that the addition runs over contiguous rows.
     """
     (xx, xy), (yx, yy) = matrix
     columns = torch.stack([xx, yx], dim=1)[..., None] * _pixel_centers(width, xx)
@@ -94,31 +81,9 @@ def random_affine(
     crop: tuple[float, float] | None = None,
     flip: bool = False,
 ) -> Tensor:
-    """Rotate, shift, scale, crop and flip, all in one interpolation.
+    """Rotate, shift, scale, crop and flip in one interpolation: see `ImageViews`.
 
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images.
-    generator : torch.Generator
-        Source of the draws.
-    degrees : float, default=10.0
-        Rotations are uniform between minus and plus this angle.
-    shift : float, default=0.1
-        Shifts are uniform up to this fraction of each side.
-    scale : float, default=0.1
-        Factors of scale are uniform in [1 - scale, 1 + scale].
-    crop : (float, float) or None, default=None
-        Range of the area of a random crop, as fractions of the image's; the
-        crop is resized to the full image. Aspect ratios relative to the image
-        are log-uniform in [3/4, 4/3].
-    flip : bool, default=False
-        Whether to flip from left to right, with probability 1/2.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        What lies outside of an image is zero, or its nearest pixel with `crop`.
+    What lies outside of an image is zero, or its nearest pixel with `crop`.
     """
     if not (degrees or shift or scale or flip) and crop is None:
         return x
@@ -157,45 +122,22 @@ def random_affine(
     )
 
 
-def random_colour(
+def random_color(
     x: Tensor,
     generator: torch.Generator,
     *,
     jitter: float = 0.0,
     saturation: float = 0.0,
     hue: float = 0.0,
-    grey: float = 0.0,
+    gray: float = 0.0,
     out: Tensor | None = None,
 ) -> Tensor:
-    """Change brightness, contrast, saturation and hue, and make some images grey.
+    """Change brightness, contrast and colors of images: see `ImageViews`.
 
-    All of it is linear in the colour, and done at once: one matrix and one offset
-    for each image. On a processor a few images at a time, which its cache holds.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images. Without three channels there is no colour: the last three of the
-        strengths do nothing.
-    generator : torch.Generator
-        Source of the draws.
-    jitter : float, default=0.0
-        The factors of brightness and contrast are uniform in
-        [max(0, 1 - jitter), 1 + jitter]. Contrast is around the image's mean.
-    saturation : float, default=0.0
-        The factor of saturation likewise. At 0 an image is grey.
-    hue : float, default=0.0
-        Colours are turned about grey, at the same luma, by up to this part of a full
-        turn to either side.
-    grey : float, default=0.0
-        Probability that an image is made grey.
-    out : Tensor of the shape of `x`, default=None
-        Contiguous memory for the views; that of `x` will do.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        Values clipped to [0, 1], once, at the end.
+    All of it is linear in the color, and done at once: one matrix and one offset for
+    each image. A CPU takes a few images at a time, which its cache holds. Contrast is
+    around the image's mean; values are clipped to [0, 1] once, at the end. `out` is
+    contiguous memory for the views, which may be that of `x`.
     """
     if out is None:
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -203,30 +145,28 @@ def random_colour(
     brightness, contrast = _factor(u[0], jitter), _factor(u[1], jitter)
     gain = (brightness * contrast)[:, None, None]
     lift = brightness[:, None, None] - gain
-    mixes = x.shape[1] == 3 and bool(saturation or hue or grey)
+    mixes = x.shape[1] == 3 and bool(saturation or hue or gray)
     if mixes:
-        kept = torch.where(u[3] < grey, 0, _factor(u[2], saturation))[:, None, None]
+        kept = torch.where(u[3] < gray, 0, _factor(u[2], saturation))[:, None, None]
         luma = _filled(_LUMA, x)
-        colour = torch.eye(3, device=x.device, dtype=x.dtype)
+        color = torch.eye(3, device=x.device, dtype=x.dtype)
         if hue:
             angle = ((2 * u[4] - 1) * (2 * math.pi * hue))[:, None, None]
             turned = torch.stack([_filled(row, x) for row in _QUARTER_TURN])
-            colour = luma + angle.cos() * (colour - luma) + angle.sin() * turned
-        gain = torch.lerp(luma.expand(3, 3), colour, kept) * gain
+            color = luma + angle.cos() * (color - luma) + angle.sin() * turned
+        gain = torch.lerp(luma.expand(3, 3), color, kept) * gain
     flat = x.flatten(2)
     n_cached = _CACHED // x.shape[1:].numel() if x.device.type == "cpu" else len(x)
-    parts = (
-        t.split(max(1, n_cached)) for t in (flat, out.view(flat.shape), gain, lift)
-    )
+    images = (flat, out.view(flat.shape), gain, lift)
+    parts = (tensor.split(max(1, n_cached)) for tensor in images)
     # Not in half precision, whatever the network is trained in.
     with torch.autocast(x.device.type, enabled=False):
         for pixels, view, a, b in zip(*parts, strict=True):
             offset = pixels.mean((1, 2), keepdim=True) * b
-            changed = (
-                torch.baddbmm(offset, a, pixels)
-                if mixes
-                else torch.addcmul(offset, pixels, a)
-            )
+            if mixes:
+                changed = torch.baddbmm(offset, a, pixels)
+            else:
+                changed = torch.addcmul(offset, pixels, a)
             torch.clamp(changed, 0, 1, out=view)
     return out
 
@@ -243,22 +183,10 @@ def _factor(u: Tensor, strength: float) -> Tensor:
 
 
 def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
-    """Blur some images with a Gaussian of random width.
+    """Blur images, each with probability `p`, with a Gaussian of random width.
 
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images.
-    generator : torch.Generator
-        Source of the draws.
-    p : float
-        Probability for each image.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        Images. Widths are uniform in [0.1, 2] pixels; the window is about a
-        tenth of the shorter side, and at least 3 pixels.
+    Widths are uniform in [0.1, 2] pixels; the window is about a tenth of the shorter
+    side, and at least 3 pixels.
     """
     radius = max(1, min(x.shape[-2:]) // 20)
     u = _uniform(x, generator, 2)
@@ -280,50 +208,55 @@ def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
     return view
 
 
-def add_noise(x: Tensor, generator: torch.Generator, std: float) -> Tensor:
-    """Add Gaussian noise and stay within [0, 1].
-
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, channels, height, width)
-        Images.
-    generator : torch.Generator
-        Source of the draws.
-    std : float
-        Standard deviation of the noise.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, channels, height, width)
-        Values clipped to [0, 1].
-    """
-    return tables.add_noise(x, generator, std).clamp(0, 1)
-
-
 @dataclass(frozen=True)
 class ImageViews:
     """Random views of images; the defaults suit images with one channel.
 
+    Each image is transformed by draws of its own. Values are in [0, 1].
+
     Parameters
     ----------
-    degrees, shift, scale : float
-        Rotation, shift and scale: see `random_affine`.
-    crop : (float, float) or None
-        Area range of the resized crop: see `random_affine`.
-    flip : bool
-        Whether to flip from left to right half of the time.
-    jitter : float
-        Strength of brightness and contrast: see `random_colour`.
-    grey : float
-        Probability that an image is made grey.
-    blur : float
-        Probability of `blur`.
-    noise : float
-        Standard deviation of `add_noise`.
-    saturation : float
-        Strength of saturation: see `random_colour`.
-    hue : float
-        Strength of hue: see `random_colour`.
+    degrees : float, default=10.0
+        Rotations are uniform between minus and plus this angle.
+    shift : float, default=0.1
+        Shifts are uniform up to this fraction of each side.
+    scale : float, default=0.1
+        Scale factors are uniform in [1 - scale, 1 + scale].
+    crop : (float, float) or None, default=None
+        Range of the area of a random crop, as fractions of the image's; the crop is
+        resized to the full image. Its aspect ratio relative to the image is log-uniform
+        in [3/4, 4/3]. What lies outside of an image is zero, with a crop the nearest
+        pixel.
+    flip : bool, default=False
+        Whether to flip from left to right, with probability 1/2.
+    jitter : float, default=0.0
+        The factors of brightness and contrast are uniform in
+        [max(0, 1 - jitter), 1 + jitter].
+    gray : float, default=0.0
+        Probability that an image is made gray. Without three channels there is no
+        color: this, `saturation` and `hue` do nothing.
+    blur : float, default=0.0
+        Probability that an image is blurred, with a Gaussian of 0.1 to 2 pixels.
+    noise : float, default=0.0
+        Standard deviation of Gaussian noise, after which values are clipped to [0, 1].
+    saturation : float, default=0.0
+        The factor of saturation is uniform in [max(0, 1 - saturation), 1 + saturation].
+    hue : float, default=0.0
+        Colors are turned about gray, at the same luma, by up to this fraction of a full
+        turn to either side.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.views import ImageViews
+    >>> views = ImageViews(degrees=30, flip=True)
+    >>> views(torch.rand(5, 1, 8, 8), torch.Generator().manual_seed(0)).shape
+    torch.Size([5, 1, 8, 8])
     """
 
     degrees: float = 10.0
@@ -332,14 +265,14 @@ class ImageViews:
     crop: tuple[float, float] | None = None
     flip: bool = False
     jitter: float = 0.0
-    grey: float = 0.0
+    gray: float = 0.0
     blur: float = 0.0
     noise: float = 0.0
     saturation: float = 0.0
     hue: float = 0.0
 
     def __post_init__(self) -> None:
-        """Reject ranges that have no meaning."""
+        """Refuse values out of range."""
         if self.crop is not None and not (
             len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1
         ):
@@ -348,11 +281,10 @@ class ImageViews:
             )
         if not 0 <= self.scale < 1:
             raise ValueError(f"scale must be in [0, 1), got {self.scale}.")
-        for name in ("grey", "blur"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name} must be a probability, got {getattr(self, name)}."
-                )
+        for name in ("gray", "blur"):
+            value = getattr(self, name)
+            if not 0 <= value <= 1:
+                raise ValueError(f"{name} must be a probability, got {value}.")
         for name in ("degrees", "shift", "jitter", "noise", "saturation", "hue"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
@@ -374,7 +306,7 @@ class ImageViews:
             The views; the input itself where every strength is zero.
         """
         if x.dtype in (torch.float16, torch.bfloat16):
-            # Whose digits do not tell the places of pixels apart.
+            # Too coarse to tell the positions of pixels apart.
             wide = x.float()
             view = self(wide, generator)
             return x if view is wide else view.to(x.dtype)
@@ -387,19 +319,19 @@ class ImageViews:
             crop=self.crop,
             flip=self.flip,
         )
-        if self.jitter or self.saturation or self.hue or self.grey:
+        if self.jitter or self.saturation or self.hue or self.gray:
             own = view is not x and view.is_contiguous()
-            view = random_colour(
+            view = random_color(
                 view,
                 generator,
                 jitter=self.jitter,
                 saturation=self.saturation,
                 hue=self.hue,
-                grey=self.grey,
+                gray=self.gray,
                 out=view if own else None,
             )
         if self.blur:
             view = blur(view, generator, self.blur)
         if self.noise:
-            view = add_noise(view, generator, self.noise)
+            view = add_noise(view, generator, self.noise).clamp(0, 1)
         return view

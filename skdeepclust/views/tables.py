@@ -10,22 +10,7 @@ from torch import Tensor
 
 
 def add_noise(x: Tensor, generator: torch.Generator, std: float) -> Tensor:
-    """Add Gaussian noise.
-
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, ...)
-        The batch.
-    generator : torch.Generator
-        Source of the draws.
-    std : float
-        Standard deviation of the noise, in the units of `x`.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, ...)
-        The noisy batch.
-    """
+    """Add Gaussian noise to a batch (n, ...); `std` is in its units."""
     noise = torch.randn(
         x.shape, generator=generator, device=generator.device, dtype=x.dtype
     )
@@ -35,26 +20,11 @@ def add_noise(x: Tensor, generator: torch.Generator, std: float) -> Tensor:
 def mask_features(
     x: Tensor, generator: torch.Generator, fraction: float, *, fill: str = "swap"
 ) -> Tensor:
-    """Replace random entries, each independently of the others.
+    """Replace random entries of a batch (n, ...), each with probability `fraction`.
 
-    Parameters
-    ----------
-    x : Tensor of shape (n_samples, n_features)
-        The batch.
-    generator : torch.Generator
-        Source of the draws.
-    fraction : float
-        Probability that an entry is masked.
-    fill : {"swap", "zero"}, default="swap"
-        What replaces a masked entry: the same column's value in another random
-        row of the batch, or zero. Swapped values stay within the column's
-        distribution, whatever its location and scale.
-
-    Returns
-    -------
-    view : Tensor of shape (n_samples, n_features)
-        The masked batch. A batch of one row has no other row to swap with and
-        keeps its values.
+    A masked entry gets the same column's value in another random row, so that it stays
+    in the column's distribution, whatever its location and scale; or with `fill="zero"`
+    zero. A batch of one row has no other row to swap with and keeps its values.
     """
     if fill not in ("swap", "zero"):
         raise ValueError(f"fill must be 'swap' or 'zero', got {fill!r}.")
@@ -80,12 +50,27 @@ class TableViews:
 
     Parameters
     ----------
-    noise : float
-        Standard deviation of the noise, in the units of the input.
-    mask : float
+    noise : float, default=0.1
+        Standard deviation of Gaussian noise, in the units of the input.
+    mask : float, default=0.2
         Fraction of masked entries.
-    fill : {"swap", "zero"}
-        What replaces a masked entry: see `mask_features`.
+    fill : {"swap", "zero"}, default="swap"
+        What replaces a masked entry: the same column's value in another random row of
+        the batch, or zero.
+
+    Raises
+    ------
+    ValueError
+        If a value is out of range.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from skdeepclust.views import TableViews
+    >>> views = TableViews(noise=0.0, mask=1.0)
+    >>> views(torch.tensor([[1.0, 3.0], [2.0, 4.0]]), torch.Generator())
+    tensor([[2., 4.],
+            [1., 3.]])
     """
 
     noise: float = 0.1
@@ -93,11 +78,11 @@ class TableViews:
     fill: str = "swap"
 
     def __post_init__(self) -> None:
-        """Reject values that have no meaning."""
+        """Refuse values out of range."""
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise must be finite and >= 0, got {self.noise}.")
         if not 0 <= self.mask <= 1:
-            raise ValueError(f"mask must be a fraction, got {self.mask}.")
+            raise ValueError(f"mask must be a fraction in [0, 1], got {self.mask}.")
         if self.fill not in ("swap", "zero"):
             raise ValueError(f"fill must be 'swap' or 'zero', got {self.fill!r}.")
 

@@ -1,0 +1,138 @@
+"""The state of an estimator: arrays and plain values, without a device."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Self
+
+import numpy as np
+import torch
+from torch import nn
+
+from skdeepclust._utils.compat import SparseParamsMixin
+from skdeepclust._utils.random import OwnDraws
+from skdeepclust.networks import (
+    ClusterHead,
+    ClusterNetwork,
+    GraphHead,
+    build_autoencoder,
+)
+from skdeepclust.networks.packing import packed
+from skdeepclust.training import InputSpec, Unit, default_settings, resolve_device
+
+_MODULES = ("encoder", "augmentation")
+"""Parameters that may be modules."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a network is built from, whatever an estimator's parameters are by now."""
+
+    encoder: str | nn.Module
+    n_components: int | None
+    hidden_layer_sizes: tuple[int, ...] | Literal["auto"]
+    unit_norm: bool
+    precision: str
+    n_clusters: int
+    head: Literal["cluster", "graph", "none"]
+    n_outputs: int | None = None
+    """Of an encoder that is a module; None finds out by a dry run."""
+
+    def build(self, shape: tuple[int, ...]) -> ClusterNetwork:
+        """Build a network for samples of a shape."""
+        autoencoder = build_autoencoder(
+            self.encoder,
+            shape,
+            self.n_components,
+            self.hidden_layer_sizes,
+            n_outputs=self.n_outputs,
+        )
+        d, n_clusters = autoencoder.n_components, self.n_clusters
+        if self.head == "graph":
+            return self._network(autoencoder, GraphHead(d, n_clusters))
+        # A head that is not used has no hidden layers.
+        hidden = () if self.head == "none" else (128, 128, 128)
+        return self._network(autoencoder, ClusterHead(d, n_clusters, hidden))
+
+    def _network(self, autoencoder: Any, head: Any) -> ClusterNetwork:
+        return ClusterNetwork(autoencoder, head, self.unit_norm, self.precision)
+
+    def rebuild(self, shape: tuple[int, ...]) -> ClusterNetwork:
+        """Build a network that is to get its weights."""
+        with OwnDraws(0), default_settings():
+            return self.build(shape)
+
+
+class StatefulEstimator(SparseParamsMixin):
+    """Base of estimators whose pickles hold arrays in place of tensors.
+
+    They need no GPU to be loaded, joblib's memory knows them again, and skops reads
+    them if only the estimator's class is trusted.
+    """
+
+    encoder: Any
+    device: Any
+    network_: ClusterNetwork
+    _spec: InputSpec
+    _plan: Plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return the state, with the weights as NumPy arrays and without a device."""
+        state = dict(super().__getstate__())
+        # One copy for both: the encoder and what the network was built from.
+        copies: dict[int, nn.Module] = {}
+
+        def pack(held: dict[str, Any]) -> dict[str, Any]:
+            for name in _MODULES:
+                module = held.get(name)
+                if isinstance(module, nn.Module):
+                    copies.setdefault(id(module), packed(module))
+                    held = {**held, name: copies[id(module)]}
+            return held
+
+        state = pack(state)
+        if isinstance(state.get("device"), torch.device):
+            state["device"] = str(state["device"])
+        if "network_" in state:
+            network = self.network_
+            state["network_"] = {
+                name: value.cpu().numpy()
+                for name, value in network.state_dict().items()
+            }
+            n_outputs = getattr(network.autoencoder.encoder, "n_outputs", None)
+            plan = replace(self._plan, n_outputs=n_outputs)
+            state["_plan"] = pack(vars(plan))
+        if "_spec" in state:
+            unit = self._spec.unit
+            told = {**vars(self._spec), "unit": None if unit is None else vars(unit)}
+            state["_spec"] = told
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        """Rebuild the network from its arrays, on the device that is there."""
+        state = dict(state)
+        weights, plan = state.pop("network_", None), state.pop("_plan", None)
+        spec = state.pop("_spec", None)
+        super().__setstate__(state)
+        if spec is not None:
+            unit = None if spec["unit"] is None else Unit(**spec["unit"])
+            # A copy: a loaded file that stays on disk may not be written to.
+            offset = np.array(spec["offset"])
+            self._spec = InputSpec(**{**spec, "offset": offset, "unit": unit})
+        if weights is None:
+            return
+        self._plan = Plan(**plan)
+        network = self._plan.rebuild(self._spec.shape)
+        network.load_state_dict(
+            {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}
+        )
+        try:
+            device = resolve_device(self.device)
+        except ValueError:
+            # Fitted on a machine with another device: the CPU is always there.
+            device = torch.device("cpu")
+        self.network_ = network.to(device).eval().requires_grad_(False)
+
+    def __copy__(self) -> Self:
+        """Return another estimator with the same attributes, not copied."""
+        twin = object.__new__(type(self))
+        twin.__dict__.update(vars(self))
+        return twin

@@ -1,0 +1,254 @@
+"""Clusters that nearest neighbors agree with: the first ones, and refined ones."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from sklearn.cluster import KMeans
+from sklearn.neighbors import KNeighborsClassifier
+from torch import Tensor
+
+from skdeepclust._partition.candidates import Candidate
+from skdeepclust._partition.choice import (
+    find_clusters,
+    find_table_clusters,
+    is_clear,
+    matched,
+)
+from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
+from skdeepclust._partition.start import uncenter
+from skdeepclust.graph import Modularity
+from skdeepclust.graph._build import build_affinities, input_affinities
+from skdeepclust.training import Batches
+
+_NEIGHBORS = 10  # of each sample, as in `score`
+_STARTS = 20  # of k-means
+_MAX_SAMPLES = 20_000  # whose neighbors are searched: the search is quadratic
+_MAX_VALUES = 2**25  # of these samples, 128 MB
+_MAX_TABLE = 2**24  # of rows of a table, whose graphs are built in float64
+
+
+@dataclass(frozen=True)
+class FirstClusters:
+    """The clusters that are found after pretraining."""
+
+    seed: int
+    """Of the search for clusters, then and later."""
+    labels: NDArray[np.int64] | None
+    """Of the samples that are looked at; None if graphs were not asked."""
+    resolution: float
+    """Of the modularity that they were found by."""
+    kept: NDArray[np.int64] | None
+    """Clusters of all samples, if training is not to change them."""
+
+
+class Agreement:
+    """Finds, judges and refines clusters by neighbors in embedding and input.
+
+    Clusters of tables are searched in the graphs of their rows: no view of a table is
+    known to keep what its rows are, and where these graphs are clear, their clusters
+    are kept. Clusters of images are searched in the embedding. Runs of k-means end in
+    clusters of much the same inertia, some of which tear apart what lies close; the
+    modularity on the graphs of embedding and input together tells them apart. Where its
+    clusters of one size are not plausible, `find_clusters` finds others.
+
+    Of more than 20,000 samples, or 2**25 values (of tables 2**24), a random part is
+    looked at.
+
+    Parameters
+    ----------
+    batches : Batches
+        The training data.
+    seed : int
+        Seeds all of it.
+    resolution : float or "auto"
+        Of the modularity; see `find_clusters`.
+    """
+
+    def __init__(
+        self, batches: Batches, seed: int, resolution: float | Literal["auto"]
+    ) -> None:
+        self.batches = batches
+        self.seed = seed
+        self.resolution = resolution
+        self.index = self._draw_index()
+        self._input_graph: sp.csr_matrix | None = None
+
+    def find_centers(
+        self, h: Tensor, n_clusters: int
+    ) -> tuple[Tensor, Candidate, NDArray[np.int64] | None]:
+        """Find clusters, and their means in the embedding h (n, d).
+
+        Returns
+        -------
+        centers : Tensor of shape (n_clusters, d)
+            Fewer if fewer rows are distinct.
+        found : Candidate
+            The clusters of the samples that are looked at.
+        kept : ndarray of shape (n,) or None
+            Clusters of all samples, if training is not to change them.
+        """
+        index, kept, found = self.index, None, None
+        if not self.batches.spec.is_image:
+            rows = self.batches.rows(index.cpu().numpy())
+            found = find_table_clusters(
+                table_graphs(rows, min(_NEIGHBORS, len(rows) - 1)),
+                min(n_clusters, len(index)),
+                seed=self.seed,
+                resolution=self.resolution,
+            )
+            if is_clear(found):
+                kept = self.batches.group.same(self._extended(found.labels))
+        if found is None or kept is None:
+            found = self._find_in_embedding(h[index], n_clusters)
+        found = self.batches.group.same(found)
+        return self._means(h[index], found.labels), found, kept
+
+    def find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
+        """Find clusters of all samples in the embedding h (n, d) alone.
+
+        Samples outside the random part join the nearest mean.
+        """
+        index = self.index
+        found = self._find_in_embedding(h[index], n_clusters)
+        means = self._means(h[index], found.labels)
+        labels = torch.cdist(h, means).argmin(1).cpu().numpy()
+        labels[index.cpu().numpy()] = found.labels
+        return replace(found, labels=labels)
+
+    def refine(
+        self, h: Tensor, labels: NDArray[np.int64], first: FirstClusters
+    ) -> NDArray[np.int64]:
+        """Move samples to the clusters of their neighbors in the embedding h (n, d).
+
+        Training must not lose what the start knew. So the first clusters are refined,
+        too, and where they were not of one size, clusters that are found anew. What
+        has the largest modularity is taken. Samples that are not looked at keep their
+        clusters.
+        """
+        place, own = self.index.cpu().numpy(), h[self.index]
+        criterion = Modularity(self._graphs(own), first.resolution)
+        found = [labels[place]]
+        if first.labels is not None:
+            found.append(matched(first.labels, found[0]))
+            if first.resolution < 1 and self.batches.spec.is_image:
+                n_clusters = int(first.labels.max()) + 1
+                anew = find_clusters(
+                    self._own_graphs(own),
+                    n_clusters,
+                    seed=self.seed,
+                    resolution=first.resolution,
+                    voting=["sum"],
+                )
+                found.append(matched(anew.labels, found[0]))
+        # Modularity of low resolution would rather have fewer clusters.
+        used = [len(np.unique(each)) for each in found]
+        refined = [
+            self._refined(criterion, each)
+            for each, n in zip(found, used, strict=True)
+            if n == max(used)
+        ]
+        moved = labels.copy()
+        moved[place] = max(refined, key=criterion)
+        return moved
+
+    def votes(
+        self, h: Tensor, labels: NDArray[np.int64], n_clusters: int
+    ) -> NDArray[np.float32]:
+        """Return how sure each cluster is of a sample, (n, K); rows sum to 1.
+
+        Half is for the sample's own cluster, half for those of its neighbors in both
+        graphs. Samples that are not looked at have no doubts.
+        """
+        shares = np.eye(n_clusters, dtype=np.float32)[labels]
+        place = self.index.cpu().numpy()
+        own, graphs = shares[place], self._graphs(h[self.index])
+        for graph in graphs:
+            votes, n_votes = graph @ own, graph.sum(axis=1)
+            # Who has no neighbors is not contradicted.
+            votes = np.where(n_votes > 0, votes / np.maximum(n_votes, 1e-12), own)
+            shares[place] += votes / len(graphs)
+        return shares / shares.sum(axis=1, keepdims=True)
+
+    def _means(self, h: Tensor, labels: NDArray[np.int64]) -> Tensor:
+        member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)
+        return member @ h / member.sum(1, keepdim=True)
+
+    def _find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
+        rows = h.cpu().numpy()
+        n_clusters = min(n_clusters, len(np.unique(rows, axis=0)))
+        criterion = Modularity(self._graphs(h), 1.0)
+        rng = np.random.RandomState(self.seed)
+        runs = [
+            KMeans(n_clusters, n_init=1, random_state=rng).fit(rows).labels_
+            for _ in range(_STARTS)
+        ]
+        level = self._refined(criterion, max(runs, key=criterion))
+        return find_clusters(
+            self._own_graphs(h),
+            n_clusters,
+            seed=self.seed,
+            resolution=self.resolution,
+            level=np.unique(level, return_inverse=True)[1],
+            voting=["sum"],
+            telling=["embedding"],
+        )
+
+    def _own_graphs(self, h: Tensor) -> dict[str, sp.csr_matrix]:
+        n_neighbors = min(_NEIGHBORS, len(h) - 1)
+        (own,) = build_affinities(h, "self_expression", [n_neighbors])
+        return {"embedding": own, "sum": sum_of_graphs(own, self.input_graph)}
+
+    def _extended(self, labels: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Give all other samples the clusters of neighbors that are looked at."""
+        n, place = len(self.batches), self.index.cpu().numpy()
+        if len(place) == n:
+            return labels
+        nearest = KNeighborsClassifier(_NEIGHBORS).fit(self.batches.rows(place), labels)
+        # As many as are looked at: all of a large file would not fit.
+        starts = range(0, n, len(place))
+        parts = [np.arange(n)[start : start + len(place)] for start in starts]
+        extended: NDArray[np.int64] = np.concatenate(
+            [nearest.predict(self.batches.rows(part)) for part in parts]
+        )
+        return extended
+
+    def _refined(
+        self, criterion: Modularity, labels: NDArray[np.integer]
+    ) -> NDArray[np.int64]:
+        # Without gaps, which the criterion could not keep.
+        names, labels = np.unique(labels, return_inverse=True)
+        refined: NDArray[np.int64] = names[criterion.refine(labels, seed=self.seed)]
+        return refined
+
+    def _graphs(self, h: Tensor) -> list[Any]:
+        n_neighbors = min(_NEIGHBORS, len(h) - 1)
+        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
+
+    @property
+    def input_graph(self) -> sp.csr_matrix:
+        """The graph of the input, which is built when it is first needed."""
+        if self._input_graph is None:
+            rows = torch.from_numpy(self.batches.rows(self.index.cpu().numpy()))
+            if not self.batches.spec.is_image:
+                uncenter(rows, self.batches.spec)
+            n_neighbors = min(_NEIGHBORS, len(rows) - 1)
+            (self._input_graph,) = input_affinities(
+                rows, [n_neighbors], project=True, seed=self.seed
+            )
+        return self._input_graph
+
+    def _draw_index(self) -> Tensor:
+        """Return the places of the samples that are looked at."""
+        n = len(self.batches)
+        places = np.arange(n)
+        n_values = self.batches.rows(places[:1]).size
+        n_kept = _MAX_VALUES if self.batches.spec.is_image else _MAX_TABLE
+        n_most = max(2, min(_MAX_SAMPLES, n_kept // n_values))
+        if n > n_most:
+            rng = np.random.default_rng(self.seed)
+            places = np.sort(rng.choice(n, n_most, replace=False))
+        return torch.from_numpy(places).to(self.batches.device)

@@ -1,0 +1,1 @@
+"""Stages that the algorithms share, and what every stage is given."""

@@ -1,0 +1,200 @@
+"""What is private in scikit-learn, or differs between versions of it or of SciPy."""
+
+import inspect
+from collections.abc import Callable
+from typing import Any, Self, TypeVar
+
+import numpy as np
+from scipy.sparse import issparse
+from scipy.sparse.linalg import eigsh
+from sklearn.base import BaseEstimator, _fit_context
+from sklearn.frozen import FrozenEstimator
+from sklearn.metrics._scorer import _BaseScorer, _Scorer
+from sklearn.pipeline import Pipeline
+from sklearn.utils._param_validation import HasMethods as HasMethods
+from sklearn.utils._param_validation import Interval as Interval
+from sklearn.utils._param_validation import StrOptions as StrOptions
+from sklearn.utils.metadata_routing import MetadataRequest
+
+try:
+    from sklearn.callback import CallbackSupportMixin as CallbackSupportMixin
+except ImportError:
+    # One name, two classes: which of them it is, the version decides.
+    class CallbackSupportMixin:  # type: ignore[no-redef]
+        """Stands in before scikit-learn 1.9, which brought callbacks: has none."""
+
+
+CALLBACKS = "_skl_callbacks"
+"""The attribute that holds an estimator's callbacks."""
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Method], _Method]:
+    """Decorate `fit` as scikit-learn does, keeping its type."""
+    decorate: Callable[[_Method], _Method] = _fit_context(
+        prefer_skip_nested_validation=prefer_skip_nested_validation
+    )
+    return decorate
+
+
+class SparseParamsMixin(BaseEstimator):
+    """Shows parameters that are sparse matrices in a notebook."""
+
+    def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
+        # scikit-learn 1.9 asks whether each value is that of the signature, and SciPy
+        # raises an error when a matrix is compared with text.
+        params = self.get_params(deep=False)
+        matrices = {name: value for name, value in params.items() if issparse(value)}
+        if not matrices:
+            return super()._get_params_html(*args, **kwargs)
+        others = type(self)(**{**params, **dict.fromkeys(matrices, "a matrix")})
+        shown = others._get_params_html(*args, **kwargs)
+        shown.update(matrices)
+        return shown
+
+
+class _NoMetadata:
+    """A scorer that takes no metadata, and so never changes."""
+
+    @property
+    def __name__(self) -> str:
+        # scikit-learn's displays name callables by it.
+        return repr(self)
+
+    def set_score_request(self, **kwargs: Any) -> Self:
+        """Return the scorer unchanged; a TypeError if metadata is requested."""
+        asked = [k for k, alias in kwargs.items() if alias not in (None, False)]
+        if asked:
+            raise TypeError(
+                f"{self!r} takes no metadata; got a request for {', '.join(asked)}: "
+                f"leave it out."
+            )
+        return self
+
+    def _get_metadata_request(self) -> MetadataRequest:
+        return MetadataRequest(owner=self)
+
+    def _accept_sample_weight(self) -> bool:
+        return False
+
+
+class ClassScorer(_NoMetadata, _Scorer):
+    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it."""
+
+    _DOC = """Score a fitted clusterer by {what}.
+
+    Call it as ``{name}(estimator, X, y)``, or use it as `scoring`.
+
+    Parameters
+    ----------
+    estimator : object
+        A fitted clusterer with `predict`.
+    X : array-like of shape (n_samples, ...)
+        Samples.
+    y : array-like of shape (n_samples,)
+        Classes.
+
+    Returns
+    -------
+    float
+        The score; 1 is the best.
+
+    Examples
+    --------
+    >>> from sklearn.cluster import KMeans
+    >>> from skdeepclust.metrics import {name}
+    >>> X, y = [[0.0], [1.0], [8.0], [9.0]], [1, 1, 0, 0]
+    >>> round({name}(KMeans(2, random_state=0).fit(X), X, y), 3)
+    1.0
+    """
+
+    def __init__(
+        self, name: str, metric: Callable[[Any, Any], float], what: str
+    ) -> None:
+        super().__init__(metric, 1, {}, "predict")
+        self._name = name
+        self.__doc__ = self._DOC.format(name=name, what=what)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer."""
+        return float(super().__call__(estimator, X, y))
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
+    ) -> float:
+        if y_true is None:
+            raise ValueError(
+                "y must hold the classes of X; got None: pass y, or score without "
+                "classes by modularity_scorer."
+            )
+        check_methods(estimator, "predict")
+        if not hasattr(estimator, "__sklearn_tags__"):
+            # Of another package; scikit-learn would ask what kind it is.
+            return float(self._score_func(y_true, estimator.predict(X)))
+        return float(super()._score(method_caller, estimator, X, y_true))
+
+
+class ClusterScorer(_NoMetadata, _BaseScorer):
+    """A scorer of fitted clusterers without classes; subclasses define `_value`."""
+
+    # With several scorers scikit-learn asks each for this, to predict only once.
+    _response_method = "predict"
+
+    # That of scikit-learn takes a metric of classes and predictions.
+    def __init__(self) -> None:
+        pass
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer; `y` is ignored."""
+        return self._value(estimator, X)
+
+    def _score(
+        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
+    ) -> float:
+        return self._value(estimator, X)
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        raise NotImplementedError
+
+
+def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
+    """Return the last step of pipelines, frozen estimators and searches in each other.
+
+    Of a search, the best estimator counts. `X` is returned as it gets to that step.
+    """
+    while True:
+        if isinstance(estimator, Pipeline):
+            if X is not None and len(estimator) > 1:
+                X = estimator[:-1].transform(X)
+            estimator = estimator[-1]
+        elif isinstance(estimator, FrozenEstimator):
+            estimator = estimator.estimator
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
+        else:
+            return estimator, X
+
+
+def check_methods(estimator: Any, *names: str) -> None:
+    """Raise a TypeError unless an estimator has the methods that a scorer needs."""
+    for name in names:
+        if not hasattr(estimator, name):
+            raise TypeError(
+                f"estimator must have {' and '.join(names)} to be scored; got "
+                f"{type(estimator).__name__}, which has no {name}: use one that has."
+            )
+
+
+def eigsh_seed(seed: int) -> dict[str, Any]:
+    """Return what seeds the restarts of SciPy's `eigsh`: nothing if it is too old."""
+    known = inspect.signature(eigsh).parameters
+    return {"rng": np.random.default_rng(seed)} if "rng" in known else {}
+
+
+def has_callbacks(estimator: Any) -> bool:
+    """Say whether callbacks are set; where there are some, `fit_context` ends them."""
+    return bool(getattr(estimator, CALLBACKS, None))

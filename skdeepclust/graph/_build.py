@@ -1,0 +1,216 @@
+"""How the estimators' graphs are built and checked."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+import torch
+from numpy.typing import NDArray
+from sklearn.base import clone
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from .affinity import dense_affinity, symmetric_affinity
+from .neighbors import nearest_neighbors
+from .self_expression import learned_self_expression, self_expression_neighbors
+
+_MAX_UNPROJECTED = 20_000  # rows of tables whose neighbors are searched in all columns
+_PROJECTED = 64  # dimensions that are left of the rest
+_MAX_LEARNED = 5_000  # samples with which the dense matrix is still learned
+
+
+# -------------------------------------------------------------------- graphs of a user
+
+
+def is_given(graph: Any) -> bool:
+    """Say whether the parameter `graph` is a matrix or a transformer, not a name."""
+    return not isinstance(graph, str)
+
+
+def check_neighbors(graph: Any, n_neighbors: int, n_samples: int) -> None:
+    """Refuse more neighbors than there are samples, and a learned graph of many."""
+    if is_given(graph):
+        return
+    if n_neighbors >= n_samples:
+        raise ValueError(
+            f"n_neighbors={n_neighbors} must be below n_samples={n_samples}: a "
+            f"sample has at most {n_samples - 1} others."
+        )
+    if graph == "learned":
+        check_learned("graph='learned'", "graph='self_expression'", n_samples)
+
+
+def check_learned(given: str, hint: str, n_samples: int) -> None:
+    """Refuse to learn an n x n matrix of more than 5,000 samples."""
+    if n_samples > _MAX_LEARNED:
+        raise ValueError(
+            f"{given} learns an n x n matrix, for at most {_MAX_LEARNED:,} samples; "
+            f"got {n_samples:,}: use {hint}."
+        )
+
+
+def given_graph(graph: Any, rows: NDArray[np.generic]) -> sp.csr_matrix:
+    """Return the affinities of samples that a user's matrix or transformer gives.
+
+    Parameters
+    ----------
+    graph : matrix or transformer
+        A sparse or dense matrix of affinities, or a transformer with scikit-learn's
+        neighbors API, of which a clone is fitted to the rows.
+    rows : ndarray of shape (n, ...)
+        The samples.
+
+    Returns
+    -------
+    scipy.sparse.csr_matrix of shape (n, n)
+        Symmetric, not negative, with a zero diagonal.
+    """
+    n = len(rows)
+    if not hasattr(graph, "fit_transform"):
+        return symmetrized(_checked(graph, n, "pass abs(graph)"))
+    distances = clone(graph).fit_transform(rows.reshape(n, -1))
+    if not sp.issparse(distances):
+        raise ValueError(
+            f"graph={graph!r} must return a sparse graph of neighbors; got "
+            f"{type(distances).__name__}: use a transformer such as "
+            "sklearn.neighbors.KNeighborsTransformer."
+        )
+    found = _checked(distances, n, "let it return distances")
+    is_affinity = getattr(graph, "mode", "distance") == "connectivity"
+    return symmetrized(found if is_affinity else _affinities(found))
+
+
+def _affinities(distances: sp.csr_matrix) -> sp.csr_matrix:
+    """Return locally scaled affinities of distances, as of other graphs here.
+
+    An edge weighs ``exp(-d_ij^2 / (s_i s_j))``, s being the largest distance of a
+    sample.
+    """
+    rows = np.repeat(np.arange(distances.shape[0]), np.diff(distances.indptr))
+    values, columns = distances.data.astype(np.float64), distances.indices
+    other = rows != columns
+    rows, columns, values = rows[other], columns[other], values[other]
+    scale = np.zeros(distances.shape[0])
+    np.maximum.at(scale, rows, values)
+    scale = np.maximum(scale, np.finfo(np.float64).tiny ** 0.5)
+    weights = np.exp(-np.square(values) / (scale[rows] * scale[columns]))
+    return sp.csr_matrix((weights, (rows, columns)), shape=distances.shape)
+
+
+def _checked(graph: Any, n_samples: int, hint: str) -> sp.csr_matrix:
+    if not sp.issparse(graph):
+        graph = np.asarray(graph)
+    shape = graph.shape
+    if shape != (n_samples, n_samples):
+        raise ValueError(
+            f"graph must have shape {(n_samples, n_samples)}, a row and a column per "
+            f"sample of X; got {shape}."
+        )
+    try:
+        matrix = sp.csr_matrix(graph)
+        # Indices that point outside would read, and write, memory of others.
+        matrix.check_format(full_check=True)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"graph is no valid matrix: {error}. Build it again from its rows, "
+            "columns and values, as scipy.sparse.coo_array does."
+        ) from error
+    values = matrix.data
+    if values.dtype.kind not in "biuf":
+        raise ValueError(
+            f"graph must hold real numbers; got dtype {values.dtype}: convert it, for "
+            "instance to float64."
+        )
+    if not np.isfinite(values).all() or (values < 0).any():
+        raise ValueError(
+            "graph must hold affinities that are finite and not negative; got "
+            f"{values.min()} to {values.max()}: {hint}."
+        )
+    return matrix
+
+
+def symmetrized(affinity: Any) -> sp.csr_matrix:
+    """Return the mean of a matrix and its transpose, without the diagonal."""
+    matrix = sp.csr_matrix(affinity, dtype=np.float64)
+    matrix = sp.csr_matrix((matrix + matrix.T) / 2)
+    matrix.setdiag(0)
+    matrix.eliminate_zeros()
+    return matrix
+
+
+# ------------------------------------------------------------------ graphs of our own
+
+
+def build_affinities(
+    h: Tensor, graph: str, sizes: Sequence[int], self_expression_weight: float = 1.0
+) -> list[sp.csr_matrix]:
+    """Build symmetric graphs of the embedding h (n, d), one for each size.
+
+    `graph` is "self_expression", "candidates", "learned" or "knn"; the weight is the
+    lambda of eq. 4.2, for "learned".
+    """
+    if graph == "learned":
+        coefficients = learned_self_expression(h, weight=self_expression_weight)
+        return [dense_affinity(coefficients, size) for size in sizes]
+    # Strongest first: a smaller neighborhood is the start of a larger one.
+    if graph == "knn":
+        indices, distances = nearest_neighbors(h, max(sizes), "cosine")
+        weights = 1 - distances
+    else:
+        indices, weights = self_expression_neighbors(
+            h,
+            max(sizes),
+            method="candidates" if graph == "candidates" else "normalized",
+        )
+    return [
+        symmetric_affinity(indices[:, :size], weights[:, :size], len(h))
+        for size in sizes
+    ]
+
+
+def input_affinities(
+    rows: Tensor, sizes: Sequence[int], *, project: bool, seed: int
+) -> list[sp.csr_matrix]:
+    """Build graphs of nearest neighbors by cosine of samples (n, m), one for each size.
+
+    With `project`, and always of more than 20,000 samples, neighbors are searched among
+    the leading 64 components.
+    """
+    n, n_features = rows.shape
+    if n_features > _PROJECTED and (project or n > _MAX_UNPROJECTED):
+        # All pairs of many long rows take minutes, and of pixels, which repeat each
+        # other, what is projected out is mostly noise.
+        # What TruncatedSVD computes, but for the columns' variances, which take as much
+        # memory again as the rows.
+        array = rows.cpu().numpy()
+        axes = randomized_svd(array, _PROJECTED, n_iter=5, random_state=seed)[2]
+        rows = torch.from_numpy(array @ axes.T).to(rows)
+    indices, distances = nearest_neighbors(rows, max(sizes), "cosine")
+    return [
+        symmetric_affinity(indices[:, :size], 1 - distances[:, :size], n)
+        for size in sizes
+    ]
+
+
+def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:
+    """Return the nodes that each node has the largest affinity to, strongest first.
+
+    Where a node has fewer than `n_neighbors`, they are repeated; a node without any is
+    its own neighbor.
+    """
+    graph = sp.coo_matrix(affinity)
+    n = graph.shape[0]
+    order = np.lexsort((-graph.data, graph.row))
+    columns = graph.col[order]
+    count = np.bincount(graph.row, minlength=n)
+    first = np.cumsum(count) - count
+    position = np.arange(n_neighbors)[None] % np.maximum(count, 1)[:, None]
+    alone = count == 0
+    position = first[:, None] + position
+    position[alone] = 0
+    if len(columns) == 0:
+        columns = np.zeros(1, dtype=np.int64)
+    neighbors = columns[position].astype(np.int64)
+    neighbors[alone] = np.flatnonzero(alone)[:, None]
+    return neighbors

@@ -1,0 +1,211 @@
+"""Spectral clustering of sparse graphs, large or disconnected ones among them."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import scipy.sparse as sp
+from numpy.typing import NDArray
+from scipy.sparse.linalg import LinearOperator, eigsh
+from sklearn.cluster import KMeans
+
+from skdeepclust._utils.compat import eigsh_seed
+
+_DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
+
+
+def spectral_labels(
+    affinity: Any, n_clusters: int, *, seed: int, regularization: float = 0.01
+) -> NDArray[np.int64]:
+    """Cut a graph into clusters by its leading eigenvectors.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+    n_clusters : int
+        Number of clusters K, at most n_nodes.
+    seed : int
+        Seeds the eigensolver and k-means.
+    regularization : float, default=0.01
+        All nodes are tied to each other by this share of the mean degree. A
+        disconnected graph then needs no special care, and no cluster is spent
+        on a few nodes that hang by a thread.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        Cluster of each node.
+    """
+    vectors = leading_eigenvectors(
+        affinity, n_clusters, seed=seed, regularization=regularization
+    )
+    return eigenvector_labels(vectors, seed=seed)
+
+
+def eigenvector_labels(
+    vectors: NDArray[np.float64], *, seed: int, n_init: int = 10
+) -> NDArray[np.int64]:
+    """Cut a graph whose leading eigenvectors are known.
+
+    Parameters
+    ----------
+    vectors : ndarray of shape (n_nodes, n_clusters)
+        As many leading eigenvectors as clusters.
+    seed : int
+        Seeds k-means.
+    n_init : int, default=10
+        Starts of k-means.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes,)
+        Cluster of each node.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    rows = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
+    return kmeans_labels(rows, vectors.shape[1], seed=seed, n_init=n_init)
+
+
+def leading_eigenvectors(
+    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+) -> NDArray[np.float64]:
+    """Return the leading eigenvectors of the normalised adjacency matrix.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        As for `leading_eigenpairs`.
+    n_components : int
+        Number of eigenvectors, at most n_nodes.
+    seed : int
+        Seeds the start of the iteration.
+    regularization : float, default=0.01
+        As for `spectral_labels`.
+
+    Returns
+    -------
+    ndarray of shape (n_nodes, n_components)
+        The eigenvector of the largest eigenvalue first.
+    """
+    return leading_eigenpairs(
+        affinity, n_components, seed=seed, regularization=regularization
+    )[1]
+
+
+def leading_eigenpairs(
+    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the leading eigenvalues and vectors of the normalised adjacency matrix.
+
+    The Lanczos iteration needs products with the sparse matrix alone: no factors of
+    it, which fill up, and no n x n matrix. The tie between all nodes has rank one
+    and is never formed.
+
+    Parameters
+    ----------
+    affinity : sparse matrix of shape (n_nodes, n_nodes)
+        Symmetric and not negative.
+    n_components : int
+        Number of pairs, at most n_nodes.
+    seed : int
+        Seeds the start of the iteration.
+    regularization : float, default=0.01
+        As for `spectral_labels`.
+
+    Returns
+    -------
+    values : ndarray of shape (n_components,)
+        Largest first; at most 1.
+    vectors : ndarray of shape (n_nodes, n_components)
+        In the same order.
+    """
+    n = affinity.shape[0]
+    degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
+    # A graph without edges is read as one in which all nodes are tied alike.
+    tie = (regularization * degrees.mean() or 1.0) / n
+    scale = 1 / np.sqrt(degrees + n * tie)
+    if n <= _DENSE_NODES or n_components > n // 4:
+        dense = affinity.toarray() + tie
+        values, vectors = np.linalg.eigh(scale[:, None] * dense * scale)
+    else:
+
+        def multiply(x: NDArray[np.float64]) -> NDArray[np.float64]:
+            scaled = scale * x.ravel()
+            product: NDArray[np.float64] = affinity @ scaled + tie * scaled.sum()
+            return scale * product
+
+        values, vectors = eigsh(
+            LinearOperator((n, n), matvec=multiply, dtype=np.float64),
+            k=n_components,
+            which="LA",
+            v0=np.random.default_rng(seed).uniform(0.5, 1.0, size=n),
+            tol=1e-4,
+            **eigsh_seed(seed),
+        )
+    leading = np.argsort(-values)[:n_components]
+    return values[leading], vectors[:, leading]
+
+
+def consensus_labels(
+    partitions: Iterable[NDArray[np.integer]], n_clusters: int, *, seed: int
+) -> NDArray[np.int64]:
+    """Return the partition on which several ones agree best.
+
+    Each sample is described by the clusters that it is in, one column per cluster of
+    each partition; the leading singular vectors of that table, at their length, are
+    grouped by k-means.
+
+    Parameters
+    ----------
+    partitions : iterable of ndarray of shape (n_samples,)
+        Labels from 0; the numbering of one has nothing to do with another's.
+    n_clusters : int
+        Number of clusters K.
+    seed : int
+        Seeds k-means.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        The consensus.
+    """
+    columns = [
+        sp.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
+        for labels in partitions
+    ]
+    if len(columns) == 1:
+        return columns[0].indices.astype(np.int64)
+    table = sp.hstack(columns, format="csr")
+    # The table is tall: its right singular vectors come from the small Gram matrix.
+    _, vectors = np.linalg.eigh((table.T @ table).toarray())
+    return kmeans_labels(table @ vectors[:, -n_clusters:], n_clusters, seed=seed)
+
+
+def kmeans_labels(
+    rows: NDArray[np.floating], n_clusters: int, *, seed: int, n_init: int = 10
+) -> NDArray[np.int64]:
+    """Group rows by k-means.
+
+    Parameters
+    ----------
+    rows : ndarray of shape (n_samples, n_features)
+        The rows.
+    n_clusters : int
+        Number of clusters; fewer distinct rows give fewer.
+    seed : int
+        Seeds it.
+    n_init : int, default=10
+        Starts, the best of which is kept.
+
+    Returns
+    -------
+    ndarray of shape (n_samples,)
+        Clusters, from 0 and without gaps.
+    """
+    n_distinct = len(np.unique(rows, axis=0))
+    kmeans = KMeans(min(n_clusters, n_distinct), n_init=n_init, random_state=seed)
+    labels: NDArray[np.int64] = np.unique(
+        kmeans.fit_predict(rows), return_inverse=True
+    )[1]
+    return labels

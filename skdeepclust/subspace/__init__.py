@@ -1,0 +1,5 @@
+"""Chapter 2.3 of the thesis: deep subspace clustering."""
+
+from ._estimator import DeepSubspaceClustering
+
+__all__ = ["DeepSubspaceClustering"]
