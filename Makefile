@@ -14,7 +14,8 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check --no-compile
 TEST_ENV := OMP_NUM_THREADS=1 SCIPY_ARRAY_API=1
 
 .DELETE_ON_ERROR:
-.PHONY: help demo test test-slow test-oldest mutants lint doc bench bench-quality clean
+.PHONY: help demo test test-slow test-oldest mutants lint doc bench bench-quality bench-tables \
+	test-benchmarks clean
 
 help:
 	@echo "make demo         cluster the bundled digits, write demo.png"
@@ -23,10 +24,12 @@ help:
 	@echo "make test-oldest  default tests with the oldest supported dependencies"
 	@echo "make mutants      changes losses, graphs, stages and partitions, and lists what"
 	@echo "                  no test notices"
-	@echo "make lint         ruff, mypy, import-linter"
+	@echo "make lint         ruff, mypy, pyright, import-linter"
 	@echo "make doc          the documentation, in doc/_build/html"
 	@echo "make bench        the benchmarks of speed and of scaling"
 	@echo "make bench-quality  the benchmark of quality, whatever is not yet recorded"
+	@echo "make bench-tables the tables of all benchmarks, from their records"
+	@echo "make test-benchmarks  the tests of the benchmarks"
 	@echo "make clean        remove environments, caches and build products"
 
 # ------------------------------------------------------------------ environments
@@ -87,18 +90,26 @@ mutants: $(VENV)/.mutation-stamp
 lint: $(VENV)/.dev-stamp
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/mypy skdeepclust
+	$(VENV)/bin/mypy skdeepclust tests/typing
+	$(VENV)/bin/pyright
 	$(VENV)/bin/lint-imports --no-logo
 
 doc: $(VENV)/.doc-stamp
 	OMP_NUM_THREADS=1 $(VENV)/bin/python -m sphinx -W --keep-going -b html doc doc/_build/html
 
 bench: $(VENV)/.bench-stamp
-	$(VENV)/bin/python benchmarks/speed.py
-	$(VENV)/bin/python benchmarks/scaling.py
+	$(VENV)/bin/python -m benchmarks speed
+	$(VENV)/bin/python -m benchmarks scaling
 
 bench-quality: $(VENV)/.bench-stamp
-	$(VENV)/bin/python benchmarks/quality.py $(BENCH_ARGS)
+	$(VENV)/bin/python -m benchmarks quality $(BENCH_ARGS)
+
+# Every generated table, from the records that are there.
+bench-tables: $(VENV)/.dev-stamp
+	$(VENV)/bin/python -m benchmarks tables
+
+test-benchmarks: $(VENV)/.dev-stamp
+	$(TEST_ENV) $(VENV)/bin/python -m pytest benchmarks/tests $(PYTEST_ARGS)
 
 clean:
 	rm -rf $(VENV) $(OLDEST) build dist doc/_build doc/generated doc/auto_examples

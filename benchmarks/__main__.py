@@ -9,10 +9,10 @@ from importlib import import_module
 
 COMMANDS = {
     "quality": "quality.fits:main",
-    "stages": "quality.stages:main",
+    "stages": "quality.stages:COMMAND",
     "sweeps": "quality.parameters:sweep",
-    "selection": "quality.parameters:choose",
-    "counts": "quality.counts:main",
+    "selection": "quality.parameters:SELECTION",
+    "counts": "quality.counts:COMMAND",
     "from_scratch": "quality.from_scratch:main",
     "speed": "speed.ratios:main",
     "gpu": "speed.gpu:main",

@@ -15,7 +15,7 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 from sklearn.neighbors import kneighbors_graph
 from sklearn.utils import check_array
 
-from skdeepclust._utils.compat import ClassScorer, ClusterScorer, check_methods
+from skdeepclust._utils.compat import ClassScorer, FunctionScorer, check_methods
 from skdeepclust._utils.labels import (
     best_match,
     check_labels,
@@ -238,41 +238,9 @@ def _adjusted_rand(y_true: Any, y_pred: Any) -> float:
     return float(adjusted_rand_score(classes, clusters))
 
 
-class _ModularityScorer(ClusterScorer):
-    """Score a fitted clusterer by `neighbor_modularity`, without known classes.
-
-    The score is that of the predicted clusters on the embedding of `X`. Call it as
-    ``modularity_scorer(estimator, X)``, or use it as `scoring`.
-
-    Parameters
-    ----------
-    estimator : object
-        A fitted clusterer with `transform` and `predict`.
-    X : array-like of shape (n_samples, ...)
-        Samples.
-    y : object, default=None
-        Ignored.
-
-    Returns
-    -------
-    float
-        The modularity.
-
-    Examples
-    --------
-    >>> from sklearn.cluster import KMeans
-    >>> from skdeepclust.metrics import modularity_scorer
-    >>> X = [[float(i)] for i in range(20)] + [[float(i)] for i in range(90, 110)]
-    >>> round(modularity_scorer(KMeans(2, random_state=0).fit(X), X), 3)
-    0.5
-    """
-
-    def __repr__(self) -> str:
-        return "modularity_scorer"
-
-    def _value(self, estimator: Any, X: Any) -> float:
-        check_methods(estimator, "transform", "predict")
-        return neighbor_modularity(estimator.transform(X), estimator.predict(X))
+def _modularity(estimator: Any, X: Any) -> float:
+    check_methods(estimator, "transform", "predict")
+    return neighbor_modularity(estimator.transform(X), estimator.predict(X))
 
 
 accuracy_scorer = ClassScorer(
@@ -284,7 +252,15 @@ nmi_scorer = ClassScorer(
     "`normalized_mutual_info`, by the larger entropy",
 )
 ari_scorer = ClassScorer("ari_scorer", _adjusted_rand, "the adjusted Rand index")
-modularity_scorer = _ModularityScorer()
+modularity_scorer = FunctionScorer(
+    "modularity_scorer",
+    _modularity,
+    what="`neighbor_modularity` of the predicted clusters on the embedding of `X`",
+    needs="`transform` and `predict`",
+    module="metrics",
+    score="0.5",
+)
 
-# Their docstrings are made, so doctest has to be told of the examples.
-__test__ = {s.__name__: s.__doc__ for s in (accuracy_scorer, nmi_scorer, ari_scorer)}
+# Doctest does not find made docstrings.
+_SCORERS = (accuracy_scorer, nmi_scorer, ari_scorer, modularity_scorer)
+__test__ = {scorer.__name__: scorer.__doc__ for scorer in _SCORERS}

@@ -1,12 +1,12 @@
 """Fits that are killed over and over; a script for test_checkpoint.py.
 
 For each estimator, ``python killed.py FOLDER N_KILLS SEED`` writes the result of a fit
-that nothing disturbs to ``FOLDER/ESTIMATOR/whole.npz``, kills others until there have
-been so many kills, and writes what each that came to its end has found to
-``ended-*.npz``. With ``N_KILLS`` 0 the last one, which was killed, comes to its end.
+that nothing disturbs to ``FOLDER/ESTIMATOR/whole.joblib``, kills others until there
+have been so many kills, and writes what each that came to its end has found to
+``ended-*.joblib``. With ``N_KILLS`` 0 the last one, which was killed, comes to its end.
 """
 
-import dataclasses
+import itertools
 import json
 import os
 import random
@@ -17,21 +17,14 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
+import joblib
 import torch
-from conftest import TINY, TINY_GRAPH
+from conftest import TINY, TINY_GRAPH, noisy
 from sklearn.datasets import make_blobs
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_post_hook
 
 import skdeepclust
-from skdeepclust.training import checkpoint, loop
-
-
-def augmentation(batch):
-    """Draw from all three global generators."""
-    scale = 1 + 0.1 * random.random() + 0.1 * np.random.rand()  # noqa: NPY002
-    return scale * batch + 0.1 * torch.randn_like(batch)
-
 
 FEW = {"pretrain_epochs": 12, "head_epochs": 12}
 PARAMETERS = {
@@ -52,7 +45,7 @@ def make_model(name, checkpoint_dir):
         3,
         **PARAMETERS[name],
         encoder=encoder,
-        augmentation=augmentation,
+        augmentation=noisy,
         checkpoint_dir=checkpoint_dir,
     )
 
@@ -62,10 +55,10 @@ def fit(name, checkpoint_dir, path, point=None):
         die_at(*point)
     X, _ = make_blobs(120, 6, centers=3, cluster_std=0.5, random_state=0)
     model = make_model(name, checkpoint_dir).fit(X)
-    model.set_params(checkpoint_dir=None).save(path)
+    joblib.dump(model.set_params(checkpoint_dir=None), path)
 
 
-def die():
+def die(*arguments):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -76,31 +69,22 @@ def die_at(kind, count):
             target=lambda: (time.sleep(count / 100), die()), daemon=True
         ).start()
         return
-    left = [count]
-
-    def once(function, before):
-        def call(*arguments, **keywords):
-            left[0] -= 1
-            if left[0] == 0 and before:
-                die()
-            result = function(*arguments, **keywords)
-            if left[0] == 0:
-                die()
-            return result
-
-        return call
-
+    left = itertools.count(count - 1, -1)
     if kind == "step":
-        run_epoch = loop._run_epoch
+        register_optimizer_step_post_hook(lambda *_: next(left) or die())
+        return
+    name, moment = kind.split()
+    function = getattr(os, name)
 
-        def run(stage, *arguments):
-            stage = dataclasses.replace(stage, step=once(stage.step, False))
-            return run_epoch(stage, *arguments)
+    def last(*arguments):
+        is_last = next(left) == 0
+        if is_last and moment == "before":
+            die()
+        function(*arguments)
+        if is_last:
+            die()
 
-        loop._run_epoch = run
-    else:
-        function, before = kind.split()
-        setattr(os, function, once(getattr(os, function), before == "before"))
+    setattr(os, name, last)
 
 
 def in_child(action, *arguments):
@@ -122,17 +106,17 @@ def in_child(action, *arguments):
 
 def kill(name, folder, n_kills, rng):
     """Kill fits of an estimator."""
+    checkpoints = folder / "checkpoints"
     if n_kills == 0:
-        assert in_child(fit, name, folder / "checkpoints", folder / "ended-last.npz")
+        assert in_child(fit, name, checkpoints, folder / "ended-last.joblib")
         return
     folder.mkdir()
-    assert in_child(fit, name, None, folder / "whole.npz")
+    assert in_child(fit, name, None, folder / "whole.joblib")
     kills, n_ended = [], 0
     while len(kills) < n_kills:
         kinds = ["step", "time", "fsync before", "fsync after", "replace before"]
         point = rng.choice(kinds), rng.randint(2, 12)
-        path = folder / f"ended-{n_ended}.npz"
-        if in_child(fit, name, folder / "checkpoints", path, point):
+        if in_child(fit, name, checkpoints, folder / f"ended-{n_ended}.joblib", point):
             n_ended += 1
         else:
             kills.append(point)
@@ -141,8 +125,9 @@ def kill(name, folder, n_kills, rng):
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    # However short an epoch is.
-    checkpoint._SECONDS = 0.0
+    # Each epoch is written, however short it is.
+    ticks = itertools.count(time.monotonic(), 60)
+    time.monotonic = lambda: next(ticks)
     # Imports what each process would have to import.
     torch.optim.Adam([torch.zeros(1, requires_grad=True)])
     rng = random.Random(int(sys.argv[3]))

@@ -103,8 +103,8 @@ def test_calls_that_differ_are_refused_in_every_process(folder):
     assert errors[0] == errors[1]
     data, parameter, small, file = errors[0]
     assert "alike in every process" in data
-    assert "X (process 0: 611 samples" in data
-    assert "batch_size (process 0: 70, process 1: 71)" in parameter
+    assert "differ from process 0: X (process 1). Pass the same" in data
+    assert "differ from process 0: batch_size (process 1). Pass" in parameter
     assert "batch_size=3 and n_samples=611 must be at least 4 for 2" in small
     assert "is a file; name a folder" in file
 

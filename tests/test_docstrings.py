@@ -6,7 +6,7 @@ import pytest
 from numpydoc.validate import validate
 
 import skdeepclust
-from skdeepclust import display, features, graph, losses, metrics
+from skdeepclust import display, features, graph, losses, metrics, model_selection
 
 # Matters of taste, or sections that not every object needs.
 TASTE = {
@@ -45,10 +45,20 @@ OBJECTS = [
     *(f"skdeepclust.graph.{name}" for name in graph.__all__),
     *(f"skdeepclust.losses.{name}" for name in losses.__all__),
     *(f"skdeepclust.metrics.{name}" for name in metrics.__all__),
+    *(f"skdeepclust.model_selection.{name}" for name in model_selection.__all__),
 ]
+
+
+def faults(name):
+    """Return what numpydoc finds wrong, but for matters of taste."""
+    return [
+        (code, message)
+        for code, message in validate(name)["errors"]
+        # The title of a group of parameters, which has no description.
+        if code not in TASTE and not message.startswith('Parameter "**')
+    ]
 
 
 @pytest.mark.parametrize("name", OBJECTS)
 def test_docstring_is_complete(name):
-    errors = [e for e in validate(name)["errors"] if e[0] not in TASTE]
-    assert not errors
+    assert not faults(name)

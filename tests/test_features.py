@@ -150,8 +150,8 @@ def test_features_of_all_kinds_of_input(photos):
         FeatureExtractor(nn.Flatten()).fit(narrow)
     named = FeatureExtractor(nn.Flatten(), image_shape=(9, 9, 4))
     assert named.fit_transform(narrow).shape == (11, 9 * 9 * 4)
-    grey = FeatureExtractor(nn.Conv2d(1, 2, 3))
-    assert grey.fit_transform(photos[:, 0]).shape == (11, 2)
+    gray = FeatureExtractor(nn.Conv2d(1, 2, 3))
+    assert gray.fit_transform(photos[:, 0]).shape == (11, 2)
     assert FeatureExtractor(nn.Linear(4, 2)).fit_transform(np.ones((3, 4))).shape == (
         3,
         2,

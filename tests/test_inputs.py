@@ -418,5 +418,5 @@ def test_score_of_one_sample_asks_for_two(of_unit):
 def test_a_given_graph_whose_indices_point_outside_is_refused():
     graph = sp.csr_matrix(np.ones((60, 60)))
     graph.indices[5] = 10**6
-    with pytest.raises(ValueError, match="graph is no valid sparse matrix"):
+    with pytest.raises(ValueError, match="graph is no valid matrix: indices must"):
         MAKERS["graph"](graph=graph).fit(DIGITS)

@@ -1,19 +1,13 @@
 """Data that stay where they are: in a file, or in a tensor."""
 
-import json
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from skdeepclust.training import Batches, InputSpec, as_rows
 from skdeepclust._utils.units import parts_of
+from skdeepclust.training import Batches, InputSpec, as_rows
 
 CPU = torch.device("cpu")
-BENCHMARK = Path(__file__).parents[1] / "benchmarks" / "memmap.py"
 
 
 def on_disk(path, X):
@@ -90,15 +84,3 @@ def test_table_in_blocks_is_scaled_as_a_whole(blobs, monkeypatch):
     np.testing.assert_allclose(blocks.offset, whole.offset, rtol=1e-12)
     assert blocks.scale == pytest.approx(whole.scale, rel=1e-12)
     assert torch.equal(whole.store(X), stored)
-
-
-@pytest.mark.slow
-def test_file_of_two_gigabytes_is_not_loaded():
-    done = subprocess.run(
-        [sys.executable, str(BENCHMARK)], capture_output=True, text=True, check=True
-    )
-    found = json.loads(done.stdout)
-    assert found["predicted"]
-    assert found["file_mb"] > 2000
-    # A thousand rows are looked at: their graphs take several copies, in float64.
-    assert found["peak_mb"] - found["before_mb"] < 800

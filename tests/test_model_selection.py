@@ -32,7 +32,6 @@ from skdeepclust.metrics import (
 )
 from skdeepclust.model_selection import (
     StabilityScorer,
-    _scorers,
     estimate_n_clusters,
     silhouette_scorer,
     stability_scorer,
@@ -109,11 +108,16 @@ def test_silhouette_scorer_of_other_clusterers_looks_at_the_samples(blobs):
     assert silhouette_scorer(scaled, X) == silhouette_score(rows, scaled[-1].labels_)
 
 
-def test_silhouette_scorer_takes_sparse_samples(blobs, monkeypatch):
-    X = np.where(np.abs(blobs[0]) < 1, 0, blobs[0])
-    kmeans = KMeans(3, n_init=2, random_state=0).fit(X)
-    for most in (len(X), 40):
-        monkeypatch.setattr(_scorers, "_SILHOUETTE_SAMPLES", most)
+@pytest.fixture(scope="module")
+def many():
+    """More samples than the silhouette looks at."""
+    return make_blobs(5_100, 3, centers=3, cluster_std=4, random_state=0)[0]
+
+
+def test_silhouette_scorer_takes_sparse_samples(blobs, many):
+    for X in (blobs[0], many):
+        X = np.where(np.abs(X) < 1, 0, X)
+        kmeans = KMeans(3, n_init=2, random_state=0).fit(X)
         score = silhouette_scorer(kmeans, sparse.csc_array(X))
         assert score == pytest.approx(silhouette_scorer(kmeans, X))
 
@@ -145,12 +149,12 @@ def test_scorers_refuse_missing_labels(scorer, blobs):
     assert names == scorer(Fixed([0, 1, 1, 0]), X)
 
 
-def test_silhouette_scorer_draws_the_same_samples(model, blobs, monkeypatch):
-    X, _ = blobs
-    whole = silhouette_scorer(model, X)
-    monkeypatch.setattr(_scorers, "_SILHOUETTE_SAMPLES", 40)
-    score = silhouette_scorer(model, X)
-    assert score == silhouette_scorer(model, X) != whole
+def test_silhouette_scorer_draws_the_same_samples(many):
+    kmeans = KMeans(3, n_init=2, random_state=0).fit(many)
+    whole = silhouette_score(many, kmeans.labels_)
+    score = silhouette_scorer(kmeans, many)
+    assert score == silhouette_scorer(kmeans, many) != whole
+    assert score == pytest.approx(whole, abs=0.01)
 
 
 def test_silhouette_scorer_takes_frames(model, blobs):

@@ -9,9 +9,11 @@ import warnings
 import numpy as np
 import pytest
 import torch
+from sklearn.cluster import KMeans
 from sklearn.exceptions import ConvergenceWarning
+from torch import nn
 
-from skdeepclust import _graph_stages, losses
+from skdeepclust import losses
 
 # What is run here is measured by other tests; measuring would take longer.
 pytestmark = pytest.mark.no_cover
@@ -21,23 +23,18 @@ IMAGES = {"image_shape": (8, 8), "encoder": "mlp", "hidden_layer_sizes": (8,)}
 EPOCHS = {"pretrain_epochs": 2, "head_epochs": 2}
 EASY_HARD = {"center_epochs": 4, "contrastive_epochs": 3}
 # No two alike, and none the default: whoever takes the wrong one is found out.
-WEIGHTS = {
-    "consistency_weight": 0.3,
-    "center_weight": 0.2,
-    "contrastive_weight": 0.4,
-    "reconstruction_weight": 0.6,
-    "balance_weight": 0.5,
-}
-TEMPERATURES = {
+WEIGHTS = {"consistency_weight": 0.3, "pretext_weight": 0.4, "balance_weight": 0.5}
+PAIR_LOSS = {
     "temperature": 0.31,
     "positive_threshold": 0.72,
     "negative_threshold": 0.13,
 }
-GRAPH_WEIGHTS = {"reconstruction_weight": 0.6, "balance_weight": 0.5}
+GRAPH_WEIGHTS = {"pretext_weight": 0.6, "balance_weight": 0.5}
 DECODED = {"pretraining": "reconstruction"}
-JOINT = {"training": "joint"}
-MOVING = {"center_learning_rate": 1e-2, "fine_tune_learning_rate": 1e-2}
-"""Rates at which one epoch changes what is looked at."""
+AT_ONCE = {"end_to_end": True}
+MOVING = {"fine_tune_learning_rate": 1e-2}
+"""A rate at which one epoch changes what is looked at."""
+KMEANS = {"resolution": None}
 
 
 @pytest.fixture
@@ -90,9 +87,9 @@ class Spy:
 
 @pytest.fixture
 def spy(monkeypatch):
-    def put(name, module=losses):
-        found = Spy(getattr(module, name))
-        monkeypatch.setattr(module, name, found)
+    def put(name):
+        found = Spy(getattr(losses, name))
+        monkeypatch.setattr(losses, name, found)
         return found
 
     return put
@@ -118,22 +115,24 @@ def assert_weighted_sums(model, stage, weights):
         assert any(abs(row[name]) > 1e-4 for row in rows), name
 
 
+def pretext_of(model):
+    return "nt_xent" if model.network_.unit_norm else "reconstruction"
+
+
 def weights_of_stage_1(model, stage="center"):
     """Eq. 3.5, and what keeps the encoder from collapsing."""
     width = rows_of(model, stage)[0]["assignment_scale"]
-    weights = {"weighted_center": model.center_weight / width**2}
+    weights = {"weighted_center": 0.05 / width**2}
     if model.augmentation is not None:
         weights["view_consistency"] = model.consistency_weight
-    if model.network_.unit_norm:
-        return weights | {"nt_xent": model.contrastive_weight}
-    return weights | {"reconstruction": model.reconstruction_weight}
+    return weights | {pretext_of(model): model.pretext_weight}
 
 
 def weights_of_stage_2(model):
     """Eq. 3.7, and what keeps clusters from running empty."""
     weights = {"pair_contrastive": 1.0, "cluster_balance": model.balance_weight}
-    if model.network_.unit_norm and model.contrastive_weight > 0:
-        weights["nt_xent"] = model.contrastive_weight
+    if model.network_.unit_norm and model.pretext_weight > 0:
+        weights["nt_xent"] = model.pretext_weight
     return weights
 
 
@@ -143,24 +142,22 @@ SWITCHES = [
     {},
     DECODED,
     {"augmentation": None},
-    {"assignment": "student_t"},
-    {"init": "kmeans"},
-    {"denoising": 0.2, **DECODED},
+    {"degrees_of_freedom": 2.0},
+    KMEANS,
+    {"pretraining": "denoising"},
 ]
 
 
-@pytest.mark.parametrize("batch_size", [N_SAMPLES, 20])
 @pytest.mark.parametrize("given", SWITCHES, ids=str)
-def test_loss_of_stages_is_the_weighted_sum_of_their_terms(
-    self_paced, given, batch_size
-):
-    model = self_paced(batch_size=batch_size, **WEIGHTS, **SIMILAR, **given)
-    first = "nt_xent" if model.network_.unit_norm else "reconstruction"
-    assert_weighted_sums(model, "pretraining", {first: 1.0})
+def test_loss_of_stages_is_the_weighted_sum_of_their_terms(self_paced, given):
+    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **given)
+    assert_weighted_sums(model, "pretraining", {pretext_of(model): 1.0})
     assert_weighted_sums(model, "center", weights_of_stage_1(model))
     assert_weighted_sums(model, "head", {"cross_entropy": 1.0})
     assert_weighted_sums(model, "contrastive", weights_of_stage_2(model))
-    if model.init == "neighbors":
+    if given == KMEANS:
+        assert not rows_of(model, "final_head")
+    else:
         assert_weighted_sums(model, "final_head", {"cross_entropy": 1.0})
     # The width follows the centers, and the weight of their loss does not.
     widths = {row["assignment_scale"] for row in rows_of(model, "center")}
@@ -168,49 +165,57 @@ def test_loss_of_stages_is_the_weighted_sum_of_their_terms(
 
 
 @pytest.mark.parametrize("given", [{}, DECODED, {"augmentation": None}], ids=str)
-def test_loss_of_joint_training_is_the_sum_of_both_stages(self_paced, given):
-    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT, **given)
-    weights = weights_of_stage_1(model, "joint") | weights_of_stage_2(model)
-    assert_weighted_sums(model, "joint", weights)
-
-
-def test_loss_of_joint_training_has_nt_xent_of_both_stages(self_paced, spy):
-    """Of other views: the history has their sum."""
+def test_loss_end_to_end_is_the_sum_of_both_stages(self_paced, spy, given):
     nt_xent = spy("nt_xent")
+    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **AT_ONCE, **given)
+    weights = weights_of_stage_1(model, "end_to_end") | weights_of_stage_2(model)
+    assert_weighted_sums(model, "end_to_end", weights)
+    if not model.network_.unit_norm:
+        assert not nt_xent.calls
+        return
+    # NT-Xent of both stages, of other views: the history has their sum.
     n_batches, n_epochs = 3, max(EASY_HARD.values())
-    model = self_paced(batch_size=20, **WEIGHTS, **SIMILAR, **JOINT)
     pretrained = EPOCHS["pretrain_epochs"] * n_batches
     values = [value.item() for value in nt_xent.results[pretrained:]]
     assert len(values) == 2 * n_batches * n_epochs
     for row, both in zip(
-        rows_of(model, "joint"), np.reshape(values, (n_epochs, -1)), strict=True
+        rows_of(model, "end_to_end"), np.reshape(values, (n_epochs, -1)), strict=True
     ):
         assert row["nt_xent"] == pytest.approx(both.sum() / n_batches, rel=1e-5)
 
 
-def test_stages_after_reconstruction_have_no_nt_xent_and_may_do_without(self_paced):
-    model = self_paced(contrastive_weight=0.0, **SIMILAR)
+def test_without_pretext_weight_the_pairs_are_alone_with_the_balance(self_paced):
+    model = self_paced(pretext_weight=0.0, **SIMILAR)
     assert not any("nt_xent" in row for row in rows_of(model, "contrastive"))
     assert_weighted_sums(model, "contrastive", weights_of_stage_2(model))
     assert_weighted_sums(model, "center", weights_of_stage_1(model))
 
 
-@pytest.mark.parametrize("level", ["both", "instance", "cluster"])
-@pytest.mark.parametrize("given", [{}, DECODED, {"augmentation": None}], ids=str)
-def test_loss_along_the_graph_is_the_weighted_sum_of_its_terms(graph, level, given):
-    model = graph(level=level, batch_size=30, **GRAPH_WEIGHTS, **given)
+@pytest.mark.parametrize(
+    ("heads", "given"),
+    [
+        ("both", {}),
+        ("instance", DECODED),
+        ("cluster", {"augmentation": None}),
+        ("instance", {}),
+        ("cluster", {}),
+        ("both", {"pretraining": "denoising"}),
+    ],
+    ids=str,
+)
+def test_loss_along_the_graph_is_the_weighted_sum_of_its_terms(graph, heads, given):
+    model = graph(heads=heads, batch_size=30, **GRAPH_WEIGHTS, **given)
     weights = {}
-    if level != "cluster":
+    if heads != "cluster":
         weights["neighbor_contrastive"] = 1.0
-    if level != "instance":
+    if heads != "instance":
         weights["cluster_contrastive"] = 1.0
         weights["cluster_balance"] = model.balance_weight
     if not model.network_.unit_norm:
-        weights["reconstruction"] = model.reconstruction_weight
+        weights["reconstruction"] = model.pretext_weight
     assert_weighted_sums(model, "joint", weights)
-    first = "nt_xent" if model.network_.unit_norm else "reconstruction"
-    assert_weighted_sums(model, "pretraining", {first: 1.0})
-    for stage in ["head"] + ["final_head"] * (level != "cluster"):
+    assert_weighted_sums(model, "pretraining", {pretext_of(model): 1.0})
+    for stage in ["head"] + ["final_head"] * (heads != "cluster"):
         assert_weighted_sums(model, stage, {"cross_entropy": 1.0})
 
 
@@ -247,12 +252,10 @@ def test_the_head_learns_clear_clusters_of_a_table_but_no_certainty(
         assert min(losses_of_stage) >= least - 1e-6
 
 
-def test_the_head_is_taught_the_assignments_of_stage_1(self_paced, spy, X):
-    """Without neighbors, which give cluster numbers, just as they are."""
+def test_the_head_learns_the_assignments_of_stage_1(self_paced, spy, X):
+    """Without graphs, which give cluster numbers, just as they are."""
     assigned = spy("gaussian_assignment")
-    model = self_paced(
-        init="kmeans", center_epochs=1, contrastive_epochs=0, head_epochs=600
-    )
+    model = self_paced(center_epochs=1, contrastive_epochs=0, head_epochs=600, **KMEANS)
     target = assigned.results[-1].numpy()
     found = model.predict_proba(X)
     # Clusters are numbered by size at the end.
@@ -260,6 +263,58 @@ def test_the_head_is_taught_the_assignments_of_stage_1(self_paced, spy, X):
     assert sorted(order) == [0, 1, 2]
     np.testing.assert_allclose(found[:, order], target, atol=0.1)
     assert np.abs(found[:, order] - target).mean() < 0.01
+
+
+def test_without_resolution_stage_1_starts_from_kmeans(self_paced, spy):
+    """And there is no final refinement."""
+    h = self_paced(center_epochs=0, contrastive_epochs=0, **KMEANS).embedding_
+    pulled = spy("weighted_center_loss")
+    model = self_paced(center_epochs=1, **KMEANS)
+    assert not rows_of(model, "final_head")
+    (centers,) = pulled.arguments(1)
+    distances = np.linalg.norm(h[:, None] - centers.numpy(), axis=2)
+    labels = distances.argmin(axis=1)
+    means = [h[labels == k].mean(axis=0) for k in range(3)]
+    np.testing.assert_allclose(centers, means, atol=1e-5)
+    least = KMeans(3, n_init=10, random_state=0).fit(h).inertia_
+    assert np.square(distances.min(axis=1)).sum() == pytest.approx(least, rel=0.01)
+
+
+class Seeing(nn.Module):
+    """An encoder that keeps what it is trained on."""
+
+    seen = []
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(6, 4)
+
+    def forward(self, x):
+        if self.training:
+            self.seen.append(x.detach().numpy().copy())
+        return self.linear(x)
+
+
+@pytest.mark.parametrize(
+    ("pretraining", "share"), [("reconstruction", 0.0), ("denoising", 0.2)]
+)
+@pytest.mark.parametrize("make", ["tiny", "tiny_subspace"])
+def test_denoising_swaps_a_fifth_of_what_is_to_be_reconstructed(
+    request, spy, blobs, make, pretraining, share
+):
+    X, Seeing.seen = blobs[0], []
+    target = spy("reconstruction")
+    given = {"n_components": None, "pretrain_epochs": 1, "random_state": 0}
+    request.getfixturevalue(make)(
+        encoder=Seeing(), pretraining=pretraining, **given
+    ).fit(X)
+    whole, (seen, *_) = target.arguments(0)[0].numpy(), Seeing.seen
+    rows = {row.tobytes() for row in whole}
+    assert len(rows) == len(X)
+    assert (seen != whole).mean() == pytest.approx(share, abs=0.05)
+    # With values of the same column, of other samples.
+    for column, values in zip(seen.T, whole.T, strict=True):
+        assert np.isin(column, values).all()
 
 
 # ------------------------------------------------- what is made anew, and how often
@@ -271,13 +326,11 @@ def changes(values):
     return [epoch for epoch, (value, before) in pairs if value != before]
 
 
-@pytest.mark.parametrize("interval", [1, 2, 3])
-@pytest.mark.parametrize("given", [{}, DECODED], ids=str)
-@pytest.mark.parametrize("stage", ["center", "joint"])
+@pytest.mark.parametrize(("interval", "given"), [(1, {}), (2, DECODED), (3, {})])
+@pytest.mark.parametrize("stage", ["center", "end_to_end"])
 def test_centers_are_updated_every_t1_epochs(self_paced, stage, given, interval):
-    training = "joint" if stage == "joint" else "stages"
     model = self_paced(
-        training=training,
+        end_to_end=stage == "end_to_end",
         center_epochs=8,
         center_update_interval=interval,
         **MOVING,
@@ -287,11 +340,10 @@ def test_centers_are_updated_every_t1_epochs(self_paced, stage, given, interval)
     assert changes(widths) == [*range(interval, 8, interval)]
 
 
-@pytest.mark.parametrize("stage", ["center", "joint"])
-def test_the_centers_are_those_of_the_last_update(self_paced, spy, stage):
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_the_centers_are_those_of_the_last_update(self_paced, spy, end_to_end):
     updated, pulled = spy("weighted_centers"), spy("weighted_center_loss")
-    training = "joint" if stage == "joint" else "stages"
-    self_paced(training=training, center_epochs=5, **MOVING)
+    self_paced(end_to_end=end_to_end, center_epochs=5, **MOVING)
     # One batch an epoch; updates before the third and the fifth.
     first, second = updated.results
     used = pulled.arguments(1)
@@ -301,21 +353,19 @@ def test_the_centers_are_those_of_the_last_update(self_paced, spy, stage):
         assert torch.equal(centers, expected)
 
 
-@pytest.mark.parametrize("kind", ["gaussian", "student_t"])
+@pytest.mark.parametrize(("degrees", "kind"), [(None, "gaussian"), (3.0, "student_t")])
 def test_centers_are_means_of_views_by_the_assignment_of_the_samples(
-    self_paced, spy, kind
+    self_paced, spy, degrees, kind
 ):
     """Eq. 3.4; without views both are embeddings of the samples."""
-    degrees = {"degrees_of_freedom": 3.0}
     for augmentation in ("auto", None):
         assigned = spy(f"{kind}_assignment")
         updated, pulled = spy("weighted_centers"), spy("weighted_center_loss")
         self_paced(
-            assignment=kind,
+            degrees_of_freedom=degrees,
             center_epochs=3,
             augmentation=augmentation,
             contrastive_epochs=0,
-            **degrees,
         )
         (((h_view, weights), _, _),) = updated.calls
         # Of the two epochs before it, one batch each, and of all samples.
@@ -327,7 +377,7 @@ def test_centers_are_means_of_views_by_the_assignment_of_the_samples(
         assert torch.equal(weights, assigned.results[2])
         assert torch.equal(h, h_view) == (augmentation is None)
         assert h.shape == h_view.shape == (N_SAMPLES, 4)
-        # The head is taught the last one.
+        # The head learns the last one.
         assert len(after) == 2
         used = pulled.arguments(2)
         for weights, expected in zip(used, [*before, after[0]], strict=True):
@@ -348,11 +398,11 @@ def test_gaussian_assignments_have_the_width_that_is_told(self_paced, spy):
 
 
 @pytest.mark.parametrize("interval", [1, 2, 3])
-@pytest.mark.parametrize("stage", ["contrastive", "joint"])
+@pytest.mark.parametrize("stage", ["contrastive", "end_to_end"])
 def test_pairs_are_refreshed_every_t2_epochs(self_paced, stage, interval):
     """Of one batch, which holds all pairs: their shares change when they do."""
     model = self_paced(
-        training="joint" if stage == "joint" else "stages",
+        end_to_end=stage == "end_to_end",
         contrastive_epochs=7,
         center_update_interval=2,
         pair_update_interval=interval,
@@ -371,9 +421,9 @@ def off_diagonal(square):
 @pytest.mark.parametrize("kind", ["assignments", "centered_cosine", "cosine"])
 def test_pairs_are_alike_by_what_is_asked_for(self_paced, spy, X, kind):
     """Eq. 3.6 of the network that stage 1 leaves, and each sample twice."""
-    before = self_paced(contrastive_epochs=0, init="kmeans")
+    before = self_paced(contrastive_epochs=0, **KMEANS)
     contrast = spy("pair_contrastive")
-    after = self_paced(contrastive_epochs=1, init="kmeans", pair_similarity=kind)
+    after = self_paced(contrastive_epochs=1, pair_similarity=kind, **KMEANS)
     factor = before.embedding_.astype(np.float64)
     if kind == "assignments":
         factor = before.predict_proba(X)
@@ -409,10 +459,14 @@ class Recorder:
         self.seen.append([self.number[row.tobytes()] for row in rows])
         return batch
 
+    def batches(self):
+        """Return the samples of each batch, and the neighbor that each came with."""
+        return [*zip(self.seen[::2], self.seen[1::2], strict=True)]
+
     def neighbors(self):
         """Return for each epoch of one batch which neighbor each sample came with."""
         found = []
-        for samples, neighbors in zip(self.seen[::2], self.seen[1::2], strict=True):
+        for samples, neighbors in self.batches():
             assert {*samples} == {*self.number.values()}
             found.append(np.array(neighbors)[np.argsort(samples)].tolist())
         return found
@@ -420,8 +474,7 @@ class Recorder:
 
 ALONG_KNN = {
     "graph": "knn",
-    "init": "kmeans",
-    "consensus": False,
+    **KMEANS,
     "joint_learning_rate": 3e-2,
     "batch_size": 2 * N_SAMPLES,
     **DECODED,  # views are then those of joint training
@@ -457,53 +510,74 @@ def test_positives_are_drawn_among_the_strongest_neighbors(graph, X):
 # -------------------------------------------------- what the losses are asked with
 
 
-def test_temperature_and_thresholds_reach_the_losses(self_paced, spy):
+@pytest.mark.parametrize("end_to_end", [False, True])
+def test_temperatures_and_thresholds_reach_the_losses(self_paced, spy, end_to_end):
     nt_xent, contrast = spy("nt_xent"), spy("pair_contrastive")
-    self_paced(**TEMPERATURES)
-    # Of two epochs, four, and three: each stage has it.
-    assert len(nt_xent.calls) == 2 + 4 + 3
-    assert nt_xent.named("temperature") == {TEMPERATURES["temperature"]}
-    for name, value in TEMPERATURES.items():
+    self_paced(end_to_end=end_to_end, pretext_temperature=0.42, **PAIR_LOSS)
+    # Of two epochs, four, and three, or of four for both: each stage has it.
+    assert len(nt_xent.calls) == 2 + 4 + (4 if end_to_end else 3)
+    assert nt_xent.named("temperature") == {0.42}
+    for name, value in PAIR_LOSS.items():
         assert contrast.named(name) == {value}
 
 
-def test_each_level_has_its_own_temperature(graph, spy):
-    nt_xent, clusters = spy("nt_xent"), spy("cluster_contrastive")
-    neighbors = spy("contrast_neighbors", _graph_stages)
-    graph(temperature=0.31, instance_temperature=0.42, cluster_temperature=0.73)
+def test_nt_xent_before_joint_training_has_the_pretext_temperature(graph, spy):
+    nt_xent = spy("nt_xent")
+    graph(pretext_temperature=0.31)
     assert nt_xent.named("temperature") == {0.31}
-    assert {*neighbors.arguments(2)} == {0.42}
-    assert clusters.named("temperature") == {0.73}
 
 
-@pytest.mark.parametrize("batch_size", [2 * N_SAMPLES, N_SAMPLES])
-def test_each_sample_and_its_neighbor_are_each_others_positive(graph, spy, batch_size):
-    """Eq. 4.4-4.7 on batches of samples, followed by a neighbor of each."""
-    neighbors = spy("contrast_neighbors", _graph_stages)
-    clusters, balance = spy("cluster_contrastive"), spy("cluster_balance")
-    graph(joint_epochs=1, batch_size=batch_size)
-    n = batch_size // 2
-    for (z, partner, _), _, _ in neighbors.calls:
-        assert z.shape == (2 * n, 128)
-        expected = [[*range(n, 2 * n), *range(n)]]
-        assert partner.T.tolist() == expected
-    for (y, _), ((y_own, y_neighbor), _, _) in zip(
-        (arguments for arguments, _, _ in balance.calls), clusters.calls, strict=True
-    ):
-        assert torch.equal(y, torch.cat([y_own, y_neighbor]))
-        assert y_own.shape == (n, 3)
-        torch.testing.assert_close(y.sum(1), torch.ones(2 * n))
+@pytest.mark.parametrize("n_batches", [1, 2])
+def test_terms_along_the_graph_are_those_of_samples_and_their_neighbors(
+    graph, X, n_batches
+):
+    """Eq. 4.4-4.7: each sample and its neighbor are each other's positive."""
+    recorder = Recorder(X)
+    model = graph(
+        **ALONG_KNN
+        | {
+            "joint_epochs": 1,
+            "joint_learning_rate": 0.0,  # so that the network is what it was
+            "batch_size": 2 * N_SAMPLES // n_batches,
+            "augmentation": recorder,
+            "instance_temperature": 0.42,
+            "cluster_temperature": 0.73,
+        }
+    )
+    h, found = torch.from_numpy(model.transform(X)), []
+    n = N_SAMPLES // n_batches
+    partner = torch.arange(2 * n).roll(n).unsqueeze(1)
+    for samples, neighbors in recorder.batches():
+        assert len(samples) == len(neighbors) == n
+        z, logits = model.network_.project(h[samples + neighbors].float())
+        y = logits.softmax(1)
+        found.append(
+            {
+                "neighbor_contrastive": losses.neighbor_contrastive(
+                    z, partner, temperature=0.42
+                ),
+                "cluster_contrastive": losses.cluster_contrastive(
+                    y[:n], y[n:], temperature=0.73
+                ),
+                # k-means tells nothing of sizes: one size for all.
+                "cluster_balance": losses.cluster_balance(y),
+            }
+        )
+    (row,) = rows_of(model, "joint")
+    for name in found[0]:
+        expected = np.mean([terms[name].item() for terms in found])
+        assert row[name] == pytest.approx(expected, rel=1e-4), name
 
 
 @pytest.mark.parametrize(
     ("make", "given", "follows"),
     [
         ("self_paced", {}, True),
-        ("self_paced", JOINT, True),
-        ("self_paced", {"init": "kmeans"}, False),
+        ("self_paced", AT_ONCE, True),
+        ("self_paced", KMEANS, False),
         ("graph", {}, True),
-        ("graph", {"init": "kmeans"}, False),
-        ("graph", {"init": "random"}, False),
+        ("graph", KMEANS, False),
+        ("graph", {"head_epochs": 0}, False),
     ],
 )
 def test_balance_holds_clusters_to_the_sizes_found_in_graphs(
@@ -526,23 +600,27 @@ def test_balance_holds_clusters_to_the_sizes_found_in_graphs(
 
 
 RATES = {
-    "learning_rate": 2e-3,
-    "center_learning_rate": 3e-3,
+    "learning_rate": 2.4e-3,
     "fine_tune_learning_rate": 4e-3,
     "joint_learning_rate": 5e-3,
-    "head_learning_rate": 6e-3,
 }
+PRETRAIN, TUNE, JOINT, HEAD = *RATES.values(), 2.4e-3 / 3
 RATES_OF = {
-    "pretraining": ["learning_rate"],
-    "center": ["center_learning_rate"],
-    "head": ["head_learning_rate"],
-    "contrastive": ["fine_tune_learning_rate", "head_learning_rate"],
-    "final_head": ["head_learning_rate"],
-}
-JOINTLY = {
-    "self_paced": ["center_learning_rate", "head_learning_rate"],
-    "graph": ["joint_learning_rate", "head_learning_rate"],
-    "subspace": ["joint_learning_rate"],
+    "tiny": {
+        "pretraining": [PRETRAIN],
+        "center": [TUNE],
+        "head": [HEAD],
+        "contrastive": [TUNE, HEAD],
+        "end_to_end": [TUNE, HEAD],
+        "final_head": [HEAD],
+    },
+    "tiny_graph": {
+        "pretraining": [PRETRAIN],
+        "head": [HEAD],
+        "joint": [JOINT, JOINT],
+        "final_head": [HEAD],
+    },
+    "tiny_subspace": {"pretraining": [PRETRAIN], "joint": [JOINT]},
 }
 
 
@@ -559,18 +637,24 @@ def rates(monkeypatch):
     return begun
 
 
-@pytest.mark.parametrize("kind", [*JOINTLY, "stages"])
-def test_stages_train_at_their_learning_rates(request, rates, X, kind):
-    fixture = {"graph": "tiny_graph", "subspace": "tiny_subspace"}.get(kind, "tiny")
-    make = request.getfixturevalue(fixture)
-    given = {"training": "joint"} if kind == "self_paced" else {}
-    given |= {n: rate for n, rate in RATES.items() if n in make().get_params()}
+@pytest.mark.parametrize(
+    ("kind", "given"),
+    [*((kind, {}) for kind in RATES_OF), ("tiny", AT_ONCE), ("tiny", {"auto": True})],
+    ids=str,
+)
+def test_stages_train_at_their_learning_rates(request, rates, X, kind, given):
+    make, expected = request.getfixturevalue(kind), {**RATES_OF[kind]}
+    known = {n: rate for n, rate in RATES.items() if n in make().get_params()}
+    if "auto" in given:
+        given = {"fine_tune_learning_rate": "auto"}
+        expected |= {"center": [3e-4], "contrastive": [1e-5, HEAD]}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
-        model = make(**IMAGES, pretrain_epochs=2, **given).fit(X)
+        model = make(**IMAGES, pretrain_epochs=2, **{**known, **given}).fit(X)
     stages = dict.fromkeys(row["stage"] for row in model.history_)
-    expected = {**RATES_OF, "joint": JOINTLY.get(kind)}
-    assert rates == [[RATES[name] for name in expected[stage]] for stage in stages]
+    assert rates == [expected[stage] for stage in stages]
+    skipped = {"center", "contrastive"} if given == AT_ONCE else {"end_to_end"}
+    assert {*stages} == {*expected} - skipped
 
 
 @pytest.mark.parametrize(("given", "expected"), [(2e-3, 2e-3), (1e-2, 3e-3)])
@@ -587,7 +671,8 @@ def test_clusters_of_a_table_are_learned_at_no_high_rate(
     ("make", "given"),
     [
         ("self_paced", {"center_epochs": 0, "contrastive_epochs": 0}),
-        ("self_paced", {"center_epochs": 0, "fine_tune_learning_rate": 0.0}),
+        ("self_paced", {"fine_tune_learning_rate": 0.0}),
+        ("self_paced", {"fine_tune_learning_rate": 0.0, "end_to_end": True}),
         ("graph", {"joint_epochs": 0}),
         ("graph", {"joint_learning_rate": 0.0}),
     ],

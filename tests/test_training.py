@@ -171,6 +171,7 @@ def test_training_non_finite_keeps_last_good_epoch(bad):
         assert torch.equal(value, good[name])
 
 
+@pytest.mark.filterwarnings("ignore:.*clusters are empty")
 @pytest.mark.parametrize("name", ["tiny", "tiny_graph"])
 def test_training_steps_never_wait_for_the_device(name, request, monkeypatch, images):
     X, count, run_epoch = images[0], CountWaits(), Training._run_epoch

@@ -19,20 +19,12 @@ from sklearn.cluster import HDBSCAN, KMeans
 from sklearn.metrics import silhouette_score
 from sklearn.mixture import GaussianMixture
 
+from benchmarks.common import tables
 from benchmarks.common.data import TABLES, TOYS
 from benchmarks.common.methods import leiden_communities
-from benchmarks.common.records import (
-    add_fits,
-    made_on,
-    make_parser,
-    read_records,
-    run_missing,
-    write_atomically,
-)
-from benchmarks.common.tables import csv_table, grouped, setting, written_by
+from benchmarks.common.records import Fits, made_on
 from skdeepclust.model_selection import estimate_n_clusters
 
-KEY = ("dataset", "method", "seed")
 MAX_ROWS, MAX_CLUSTERS = 2_000, 30
 KINDS = {
     "images": (
@@ -93,64 +85,52 @@ METHODS = {
 }
 
 
-def run_record(data, method, seed):
+def run_record(data, point, seed):
     """Estimate once, and return what was found."""
     rng = np.random.default_rng(seed)
     index = np.sort(rng.permutation(len(data.y))[:MAX_ROWS])
     rows = np.asarray(data.part(index).flat, dtype=np.float64)
     given, start = made_on(), time.process_time()
-    found = METHODS[method](rows, seed)
+    found = METHODS[point["method"]](rows, seed)
     seconds = time.process_time() - start
     is_noise = data.name.startswith(("normal", "uniform"))
-    return {
-        "n_clusters": 1 if is_noise else data.n_clusters,
-        "found": int(found),
-        "seconds": round(seconds, 2),
-        **given,
-    }
+    record = {"n_clusters": 1 if is_noise else data.n_clusters, "found": int(found)}
+    return [{**record, "seconds": round(seconds, 2), **given}]
 
 
 # -------------------------------------------------------------------------- the table
 
 
 def make_tables(records):
-    """Return the tables, as reStructuredText."""
-    if not records:
-        return ""
+    """Return the tables, as lines of reStructuredText."""
     records = sorted(records, key=lambda r: ([*METHODS].index(r["method"]), r["seed"]))
-    methods, by_set = [*grouped(records, "method")], grouped(records, "dataset")
+    by_set = tables.grouped(records, "dataset")
+    methods = [*tables.grouped(records, "method")]
     rows, kinds = [], []
-    for name in DATASETS:
-        if name in by_set:
-            runs = grouped(by_set[name], "method")
-            found = [
-                ", ".join(str(run["found"]) for run in runs.get(method, ()))
-                for method in methods
-            ]
-            rows.append((name, str(by_set[name][0]["n_clusters"]), *found))
+    for name in [name for name in DATASETS if name in by_set]:
+        runs = tables.grouped(by_set[name], "method")
+        found = [", ".join(str(r["found"]) for r in runs.get(m, ())) for m in methods]
+        rows.append((name, str(by_set[name][0]["n_clusters"]), *found))
     for kind, names in KINDS.items():
         of_kind = [record for record in records if record["dataset"] in names]
-        groups = grouped(of_kind, "method").values()
+        groups = tables.grouped(of_kind, "method").values()
         if len(groups) == len(methods):
             kinds.append((f"{kind}: within a fifth", *map(_within, groups)))
             kinds.append((f"{kind}: mean factor", *map(_factor, groups)))
             kinds.append((f"{kind}: median seconds", *map(_seconds, groups)))
-    return "\n".join(
-        [
-            *written_by("counts"),
-            *setting(records, seconds=False),
-            "Estimates that are at most a fifth off; the geometric mean of the factor "
-            "that they are",
-            "off by, 0 counted as 1; CPU seconds of an estimate.",
-            "",
-            *csv_table("How far estimates are off", ["Data", *methods], kinds),
-            "The estimate of each seed:",
-            "",
-            *csv_table(
-                "Estimated number of clusters", ["Data set", "Classes", *methods], rows
-            ),
-        ]
-    )
+    return [
+        *tables.setting(records, seconds=False),
+        "Estimates that are at most a fifth off; the geometric mean of the factor "
+        "that they are",
+        "off by, 0 counted as 1; CPU seconds of an estimate.",
+        "",
+        *tables.csv_table("How far estimates are off", ["Data", *methods], kinds),
+        "The estimate of each seed:",
+        "",
+        *tables.csv_table(
+            "Estimated number of clusters", ["Data set", "Classes", *methods], rows
+        ),
+    ]
 
 
 def _within(records):
@@ -167,18 +147,12 @@ def _seconds(records):
     return f"{statistics.median(r['seconds'] for r in records):.2f}"
 
 
-# ----------------------------------------------------------------------- the command
-
-
-def main(arguments=None):
-    parser = make_parser(__doc__, "counts")
-    add_fits(parser, DATASETS, [*METHODS], known=METHODS)
-    options = parser.parse_args(arguments)
-    if not options.table_only:
-        run_missing(
-            options,
-            [{"method": method} for method in options.methods],
-            lambda data, point, seed: [run_record(data, point["method"], seed)],
-            KEY,
-        )
-    write_atomically(options.table, make_tables(read_records(options.results)))
+COMMAND = Fits(
+    "counts",
+    __doc__,
+    ("dataset", "method", "seed"),
+    make_tables,
+    make=run_record,
+    datasets=DATASETS,
+    methods=(*METHODS,),
+)

@@ -160,7 +160,9 @@ def _ablation_table(by_set, marks):
         "neither NT-Xent nor the reconstruction takes part after it.",
         "",
     ]
-    yield from tables.csv_table("Ablation", ["Data set", "Method", *tables.COLUMNS], rows)
+    yield from tables.csv_table(
+        "Ablation", ["Data set", "Method", *tables.COLUMNS], rows
+    )
 
 
 def _held_out_table(by_set):

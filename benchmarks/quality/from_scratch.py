@@ -24,14 +24,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from benchmarks.common import tables
 from benchmarks.common.data import Dataset, stored
-from benchmarks.common.records import (
-    make_parser,
-    put_records,
-    read_records,
-    write_atomically,
-)
-from benchmarks.common.tables import csv_table, written_by
+from benchmarks.common.records import Command, write_atomically
 from benchmarks.speed.gpu import (
     N_COMPONENTS,
     VIEWS,
@@ -47,7 +42,6 @@ from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
 from skdeepclust.networks import ResNet18, load_weights
 from skdeepclust.training import Observer, resolve_device
 
-KEY = ("dataset", "n_samples", "estimator", "seed")
 ESTIMATORS = {
     "graph": GraphContrastiveClustering,
     "self_paced": SelfPacedContrastiveClustering,
@@ -184,7 +178,7 @@ def fit(options, data):
 
 
 def make_tables(records):
-    """Return the tables, as reStructuredText."""
+    """Return the tables, as lines of reStructuredText."""
     fits, stages = [], []
     for record in records:
         stage = next(name for name in record["epochs"] if name not in HEADS)
@@ -216,10 +210,9 @@ def make_tables(records):
     columns += ["Of an epoch", "Images/s", "Of the products' rate", "MB"]
     first = records[0]
     title = f"{first['dataset']}, {first['device']}, torch {first['torch']}"
-    lines = [*written_by("from_scratch"), *csv_table(f"Fits: {title}", columns, fits)]
+    lines = [*tables.csv_table(f"Fits: {title}", columns, fits)]
     columns = ["Estimator", "After", "Epochs", "Neighbors alike", "ACC of the head"]
-    lines += csv_table("After each stage", columns, stages)
-    return "\n".join(lines)
+    return [*lines, *tables.csv_table("After each stage", columns, stages)]
 
 
 def parameter(text):
@@ -231,8 +224,12 @@ def parameter(text):
         return name, value
 
 
+KEY = ("dataset", "n_samples", "estimator", "seed")
+COMMAND = Command("from_scratch", __doc__, KEY, make_tables)
+
+
 def main(arguments=None):
-    parser = make_parser(__doc__, "from_scratch")
+    parser = COMMAND.parser()
     parser.add_argument("folder", type=Path, nargs="?", help="of the checkpoints")
     parser.add_argument("--estimator", choices=ESTIMATORS, default="graph")
     parser.add_argument("--encoder", type=Path, help="of another run: no stage 0")
@@ -261,5 +258,5 @@ def main(arguments=None):
             raise SystemExit(f"{options.dataset}: {error}") from None
         record = fit(options, data)
         print(f"ACC {record['acc']:.3f} NMI {record['nmi']:.3f}")
-        put_records(options.results, [record], KEY)
-    write_atomically(options.table, make_tables(read_records(options.results)))
+        COMMAND.put(options, [record])
+    COMMAND.write(options)

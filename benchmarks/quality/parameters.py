@@ -20,27 +20,15 @@ import warnings
 from scipy.stats import spearmanr
 from sklearn.exceptions import ConvergenceWarning
 
-from benchmarks.common.data import LOADERS
+from benchmarks.common import tables
 from benchmarks.common.methods import METHODS
 from benchmarks.common.records import (
-    add_fits,
+    Fits,
     describe,
     made_on,
-    make_parser,
     place,
     print_stale,
     read_records,
-    run_missing,
-    write_atomically,
-)
-from benchmarks.common.tables import (
-    COLUMNS,
-    cells,
-    csv_table,
-    grouped,
-    letters,
-    setting,
-    written_by,
 )
 from benchmarks.quality.fits import run_record
 from skdeepclust.metrics import clustering_accuracy
@@ -124,117 +112,106 @@ def sweep_order(record):
     return place(record), overrides
 
 
-def select(records, dataset, method, parameter):
+def select(records, method, parameter):
     """Return the records of one sweep: by value, those of all seeds."""
-    by_value = {
-        value: [
+    by_value = {}
+    for value in SWEEPS[method][parameter]:
+        overrides = overrides_of(method, parameter, value)
+        by_value[value] = [
             record
             for record in records
-            if (record["dataset"], record["method"]) == (dataset, method)
-            and record["overrides"] == overrides_of(method, parameter, value)
+            if (record["method"], record["overrides"]) == (method, overrides)
         ]
-        for value in SWEEPS[method][parameter]
-    }
     return {value: runs for value, runs in by_value.items() if runs}
 
 
 def make_sweep_tables(records, pictures=()):
-    """Return the tables, as reStructuredText, and after them the pictures."""
-    if not records:
-        return ""
+    """Return the tables, as lines of reStructuredText, and after them the pictures."""
     lines = [
-        *written_by("sweeps"),
         "Mean ± standard deviation over the seeds, the worst ACC among them, and the "
         "median",
         "CPU seconds of a fit. The defaults, marked \\*, are one and the same fit in "
         "all sweeps",
         "of an estimator.",
         "",
-        *setting(records),
+        *tables.setting(records),
     ]
-    machines, there = letters(records), {record["dataset"] for record in records}
-    for dataset in [name for name in LOADERS if name in there]:
-        for method, sweeps in SWEEPS.items():
-            rows = []
-            for parameter in sweeps:
-                for value, runs in select(records, dataset, method, parameter).items():
-                    # A lone asterisk would start emphasis.
-                    mark = "" if overrides_of(method, parameter, value) else " \\*"
-                    found = cells(runs, machines)
-                    rows.append((f"``{parameter}``", f"{value}{mark}", *found))
-            if rows:
-                lines += csv_table(
-                    f"{dataset}, {METHODS[method].label}: one parameter at a time",
-                    ["Parameter", "Value", *COLUMNS],
-                    rows,
-                )
+    machines = tables.letters(records)
+    for (dataset, method), runs in tables.grouped(records, "dataset", "method").items():
+        rows = []
+        for parameter in SWEEPS[method]:
+            for value, some in select(runs, method, parameter).items():
+                # A lone asterisk would start emphasis.
+                mark = "" if overrides_of(method, parameter, value) else " \\*"
+                found = tables.cells(some, machines)
+                rows.append((f"``{parameter}``", f"{value}{mark}", *found))
+        lines += tables.csv_table(
+            f"{dataset}, {METHODS[method].label}: one parameter at a time",
+            ["Parameter", "Value", *tables.COLUMNS],
+            rows,
+        )
     for path in pictures:
-        parameter = path.stem.removeprefix("sweep_")
         lines += [
             # From the root of the documentation, whatever page includes this.
             f".. image:: /_generated/{path.name}",
-            f"   :alt: ACC and NMI against {parameter}",
+            f"   :alt: ACC and NMI against {path.stem.removeprefix('sweep_')}",
             "",
         ]
-    return "\n".join(lines)
+    return lines
 
 
 def draw(records, folder):
     """Draw ACC and NMI against each parameter; return the paths of the pictures."""
     if importlib.util.find_spec("matplotlib") is None:
         return []
-    paths, there = [], {record["dataset"] for record in records}
+    paths, by_set = [], tables.grouped(records, "dataset")
     for method, parameter in [(m, p) for m in SWEEPS for p in SWEEPS[m]]:
         sweeps = {
             dataset: by_value
-            for dataset in LOADERS
+            for dataset, runs in by_set.items()
             # The default alone, which may come from another sweep, is no curve.
-            if dataset in there
-            and len(by_value := select(records, dataset, method, parameter)) > 1
+            if len(by_value := select(runs, method, parameter)) > 1
         }
         if sweeps:
             paths.append(folder / f"sweep_{parameter}.png")
-            _draw_sweep(parameter, sweeps, paths[-1])
+            with tables.picture(paths[-1], 1, len(sweeps), (4.5, 3.5)) as (axes,):
+                for ax, (dataset, by_value) in zip(axes, sweeps.items(), strict=True):
+                    _draw_sweep(ax, dataset, parameter, by_value)
     return paths
 
 
-def _draw_sweep(parameter, sweeps, path):
-    import matplotlib
+def _draw_sweep(ax, dataset, parameter, by_value):
+    for score, color, marker in zip(("acc", "nmi"), tables.COLORS, "os", strict=False):
+        scores = [[run[score] for run in runs] for runs in by_value.values()]
+        ax.errorbar(
+            list(by_value),
+            [statistics.mean(values) for values in scores],
+            [statistics.stdev(v) if len(v) > 1 else 0.0 for v in scores],
+            color=color,
+            marker=marker,
+            capsize=3,
+            label=score.upper(),
+        )
+    ax.set(title=dataset, xlabel=parameter, ylabel="mean ± standard deviation")
+    ax.set_xticks(list(by_value))
+    ax.legend(frameon=False)
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    figure, axes = plt.subplots(
-        1,
-        len(sweeps),
-        figsize=(4.5 * len(sweeps), 3.5),
-        squeeze=False,
-        layout="constrained",
-    )
-    for ax, (dataset, by_value) in zip(axes[0], sweeps.items(), strict=True):
-        # Two colors of Okabe and Ito, which color-blind readers can tell apart.
-        for score, color, marker in (("acc", "#0072B2", "o"), ("nmi", "#D55E00", "s")):
-            scores = [[run[score] for run in runs] for runs in by_value.values()]
-            ax.errorbar(
-                list(by_value),
-                [statistics.mean(values) for values in scores],
-                [statistics.stdev(v) if len(v) > 1 else 0.0 for v in scores],
-                color=color,
-                marker=marker,
-                capsize=3,
-                label=score.upper(),
-            )
-        ax.set(title=dataset, xlabel=parameter, ylabel="mean ± standard deviation")
-        ax.set_xticks(list(by_value))
-        ax.legend(frameon=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+SWEEP = Fits(
+    "sweeps",
+    __doc__,
+    KEY,
+    make_sweep_tables,
+    sweep_order,
+    run_record,
+    sweep_points,
+    datasets=("digits",),
+    methods=(*SWEEPS,),
+)
 
 
 def sweep(arguments=None):
-    parser = make_parser(__doc__, "sweeps")
-    add_fits(parser, ["digits"], [*SWEEPS], known=SWEEPS)
+    parser = SWEEP.parser()
     parser.add_argument(
         "--parameters",
         nargs="+",
@@ -243,21 +220,10 @@ def sweep(arguments=None):
     )
     options = parser.parse_args(arguments)
     if not options.table_only:
-        run_missing(
-            options,
-            sweep_points(options.methods, options.parameters),
-            lambda data, point, seed: [run_record(data, seed=seed, **renamed(point))],
-            KEY,
-            sweep_order,
-        )
-    records = read_records(options.results)
-    pictures = draw(records, options.table.parent)
-    write_atomically(options.table, make_sweep_tables(records, pictures))
-    print_stale(records)
-
-
-def renamed(point):
-    return {"method_name": point["method"], "overrides": point["overrides"]}
+        points = sweep_points(options.methods or SWEEPS, options.parameters)
+        SWEEP.run(options, points)
+    pictures = draw(read_records(options.results), options.table.parent)
+    print_stale(SWEEP.write(options, pictures))
 
 
 # -------------------------------------------------------------------------- selection
@@ -277,7 +243,7 @@ def selection_order(record):
     known = selection_points(CONFIGURATIONS)
     point = {name: record[name] for name in known[0]}
     number = known.index(point) if point in known else len(known)
-    return [*LOADERS].index(record["dataset"]), number, record["seed"]
+    return place(record)[0], number, record["seed"]
 
 
 def judge(data, point, seed):
@@ -300,26 +266,26 @@ def judge(data, point, seed):
         "refits": refits,
         "loss": -estimator.history_[-1]["loss"],
     }
-    return {
+    record = {
         "acc": round(clustering_accuracy(data.y, estimator.labels_), 4),
         "criteria": {name: round(float(value), 5) for name, value in criteria.items()},
         "seconds": round(time.process_time() - start, 2),
         "n_clusters": data.n_clusters,
         "parameters": describe(estimator),
-        **given,
     }
+    return [{**record, **given}]
 
 
 def make_selection_tables(records):
-    """Return the tables, as reStructuredText."""
-    if not records:
-        return ""
+    """Return the tables, as lines of reStructuredText."""
     correlations, choices = [], []
-    for (dataset, method), group in grouped(records, "dataset", "method").items():
+    for (dataset, method), group in tables.grouped(
+        records, "dataset", "method"
+    ).items():
         label = METHODS[method].label
         same = [r for r in group if "n_clusters" not in r["overrides"]]
         for name, some in (("any", group), ("the true", same)):
-            size = max(map(len, grouped(some, "seed").values()), default=0)
+            size = max(map(len, tables.grouped(some, "seed").values()), default=0)
             if size > 2:
                 found = [correlation(some, criterion) for criterion in CRITERIA]
                 correlations.append((dataset, label, name, str(size), *found))
@@ -327,36 +293,33 @@ def make_selection_tables(records):
         found = [chosen(group, lambda r, c=c: r["criteria"][c]) for c in CRITERIA]
         best = chosen(group, lambda r: r["acc"])
         choices.append((dataset, label, chosen(default), *found, best))
-    return "\n".join(
-        [
-            *written_by("selection"),
-            *setting(records, seconds=False),
-            "Spearman's rank correlation of each criterion with ACC, over "
-            "configurations of any",
-            "number of clusters, and over those with the true one: 1 if the criterion "
-            "ranks as the",
-            "labels do, 0 if it says nothing. Means over the seeds.",
-            "",
-            *csv_table(
-                "Rank correlation with ACC",
-                ["Data set", "Estimator", "Clusters", "Fits", *CRITERIA.values()],
-                correlations,
-            ),
-            "ACC of the configuration that each criterion ranks first.",
-            "",
-            *csv_table(
-                "ACC of what is chosen",
-                ["Data set", "Estimator", "Default", *CRITERIA.values(), "Best"],
-                choices,
-            ),
-        ]
-    )
+    return [
+        *tables.setting(records, seconds=False),
+        "Spearman's rank correlation of each criterion with ACC, over configurations "
+        "of any",
+        "number of clusters, and over those with the true one: 1 if the criterion "
+        "ranks as the",
+        "labels do, 0 if it says nothing. Means over the seeds.",
+        "",
+        *tables.csv_table(
+            "Rank correlation with ACC",
+            ["Data set", "Estimator", "Clusters", "Fits", *CRITERIA.values()],
+            correlations,
+        ),
+        "ACC of the configuration that each criterion ranks first.",
+        "",
+        *tables.csv_table(
+            "ACC of what is chosen",
+            ["Data set", "Estimator", "Default", *CRITERIA.values(), "Best"],
+            choices,
+        ),
+    ]
 
 
 def correlation(records, criterion):
     """Return the mean rank correlation with ACC over the seeds, as a cell."""
     found = []
-    for some in grouped(records, "seed").values():
+    for some in tables.grouped(records, "seed").values():
         acc = [record["acc"] for record in some]
         values = [record["criteria"][criterion] for record in some]
         if len(set(acc)) > 1 and len(set(values)) > 1:
@@ -366,24 +329,20 @@ def correlation(records, criterion):
 
 def chosen(records, criterion=lambda record: 0):
     """Return the mean ACC of what a criterion chooses for each seed, as a cell."""
-    by_seed = grouped(records, "seed").values()
+    by_seed = tables.grouped(records, "seed").values()
     found = [max(some, key=criterion)["acc"] for some in by_seed]
     return f"{statistics.mean(found):.3f}" if found else "-"
 
 
-def choose(arguments=None):
-    parser = make_parser(__doc__, "selection")
-    data = ["digits", "digits_table", "cifar10_features"]
-    add_fits(parser, data, [*CONFIGURATIONS], seeds=[0], known=CONFIGURATIONS)
-    options = parser.parse_args(arguments)
-    if not options.table_only:
-        run_missing(
-            options,
-            selection_points(options.methods),
-            lambda data, point, seed: [judge(data, point, seed)],
-            KEY,
-            selection_order,
-        )
-    records = read_records(options.results)
-    write_atomically(options.table, make_selection_tables(records))
-    print_stale(records)
+SELECTION = Fits(
+    "selection",
+    __doc__,
+    KEY,
+    make_selection_tables,
+    selection_order,
+    judge,
+    selection_points,
+    datasets=("digits", "digits_table", "cifar10_features"),
+    methods=(*CONFIGURATIONS,),
+    seeds=(0,),
+)

@@ -11,35 +11,15 @@ not changed since; ``--force`` runs it again.
 """
 
 import time
+from itertools import product
 
 import numpy as np
 
+from benchmarks.common import tables
 from benchmarks.common.data import TABLES
 from benchmarks.common.methods import METHODS
-from benchmarks.common.records import (
-    add_fits,
-    describe,
-    made_on,
-    make_parser,
-    place,
-    read_records,
-    run_missing,
-    scores,
-    write_atomically,
-)
-from benchmarks.common.tables import (
-    SCORES,
-    csv_table,
-    duration,
-    grouped,
-    letters,
-    means,
-    setting,
-    spread,
-    written_by,
-)
+from benchmarks.common.records import Fits, describe, made_on, place, scores
 
-KEY = ("dataset", "method", "after", "seed")
 IMAGES = ("digits", "digits_uneven", "digits_uneven_1", "digits_uneven_2", "coil20")
 IMAGES += ("mnist_uneven", "mnist_10k", "fashion_10k", "cifar10_features")
 # For each estimator: what leaves out the stages between; then, of both fits, the stages
@@ -129,6 +109,9 @@ def look(data, method, seed, overrides):
 def run_records(data, point, seed):
     """Yield a record for each row of the table."""
     method, given, found = point["method"], made_on(), {}
+    # What is imported and compiled at the first fit counts for none.
+    rows = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
+    METHODS[method].estimator(2, 0).fit(rows)
     for overrides, names in ((WITHOUT[method], SHORT[method]), ({}, WHOLE[method])):
         seen = look(data, method, seed, overrides)
         found |= {name: seen[stage] for stage, name in names.items()}
@@ -150,64 +133,60 @@ def run_records(data, point, seed):
 
 
 def make_tables(records):
-    """Return the tables, as reStructuredText."""
-    if not records:
-        return ""
+    """Return the tables, as lines of reStructuredText."""
     lines = [
-        *written_by("stages"),
         "Mean ± standard deviation over the seeds of the labels that the head gives "
         "after each",
         'stage, and the median CPU seconds until then. "First, refined" leaves out '
         "what trains",
         "between the first clusters and the last.",
         "",
-        *setting(records),
+        *tables.setting(records),
     ]
-    marks, runs_of = letters(records), grouped(records, "method", "after", "dataset")
+    marks = tables.letters(records)
+    found = tables.grouped(records, "method", "after", "dataset")
     for method, names in ROWS.items():
         rows = []
         for kind, known in (("images", IMAGES), ("tables", TABLES)):
             measured = [
                 name
                 for name in known
-                if all((method, after, name) in runs_of for after in names)
+                if all((method, after, name) in found for after in names)
             ]
             for after in names if measured else ():
-                groups = [runs_of[method, after, name] for name in measured]
-                rows.append((f"{len(measured)} {kind}", after, *means(groups, 1)))
-        lines += csv_table(
+                groups = [found[method, after, name] for name in measured]
+                numbers = tables.means(groups, 1)
+                rows.append((f"{len(measured)} {kind}", after, *numbers))
+        lines += tables.csv_table(
             f"{METHODS[method].label}: means over data sets, geometric for the seconds",
             ["Data sets", "After", "ACC", "NMI", "ARI", "Seconds"],
             rows,
         )
     for method, names in ROWS.items():
         rows = []
-        for name in (*IMAGES, *TABLES):
-            for after in names:
-                if runs := runs_of.get((method, after, name)):
-                    found = [spread([run[score] for run in runs]) for score in SCORES]
-                    seconds = duration(runs, marks)
-                    rows.append((name, after, str(len(runs)), *found, seconds))
-        lines += csv_table(
+        for name, after in product((*IMAGES, *TABLES), names):
+            if runs := found.get((method, after, name)):
+                numbers = [
+                    tables.spread([run[score] for run in runs])
+                    for score in tables.SCORES
+                ]
+                seconds = tables.duration(runs, marks)
+                rows.append((name, after, str(len(runs)), *numbers, seconds))
+        lines += tables.csv_table(
             f"{METHODS[method].label}: every data set",
             ["Data set", "After", "Seeds", "ACC", "NMI", "ARI", "Seconds"],
             rows,
         )
-    return "\n".join(lines)
+    return lines
 
 
-# ----------------------------------------------------------------------- the command
-
-
-def main(arguments=None):
-    parser = make_parser(__doc__, "stages")
-    add_fits(parser, [*IMAGES, *TABLES], [*WHOLE], known=WHOLE)
-    options = parser.parse_args(arguments)
-    if not options.table_only:
-        # What is imported and compiled at the first fit counts for none.
-        rows = np.random.default_rng(0).normal(size=(30, 2)).astype(np.float32)
-        for method in options.methods:
-            METHODS[method].estimator(2, 0).fit(rows)
-        points = [{"method": method} for method in options.methods]
-        run_missing(options, points, run_records, KEY, place)
-    write_atomically(options.table, make_tables(read_records(options.results)))
+COMMAND = Fits(
+    "stages",
+    __doc__,
+    ("dataset", "method", "after", "seed"),
+    make_tables,
+    place,
+    run_records,
+    datasets=(*IMAGES, *TABLES),
+    methods=(*WHOLE,),
+)

@@ -41,23 +41,15 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import tables
 from benchmarks.common.data import LOADERS, ROOT, load_dataset, stored
-from benchmarks.common.records import (
-    held_megabytes,
-    machine,
-    make_parser,
-    put_records,
-    read_records,
-    write_atomically,
-)
-from benchmarks.common.tables import csv_table, grouped, written_by
+from benchmarks.common.records import Command, held_megabytes, machine, read_records
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._partition import start
 from skdeepclust.graph import _build
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Observer
 
-KEY = ("estimator", "n")
 SIZES = [2_000, 4_000, 8_000, 16_000, 32_000, 64_000]
 ESTIMATORS = {
     "graph": GraphContrastiveClustering,
@@ -122,20 +114,23 @@ def functions_timed():
 
         return wrapper
 
+    loaded = [
+        module for n, module in sys.modules.items() if n.startswith("skdeepclust")
+    ]
     places = [
-        (module, name, function)
-        for module in [m for n, m in sys.modules.items() if n.startswith("skdeepclust")]
-        for name, function in vars(module).items()
-        # A function that calls itself is timed once.
-        if function in FUNCTIONS.keys() and function.__module__ != module.__name__
+        (module, function)
+        for module, function in product(loaded, FUNCTIONS)
+        # Where it is defined it may call itself, and is timed once.
+        if module.__name__ != function.__module__
+        and vars(module).get(function.__name__) is function
     ]
     try:
-        for module, name, function in places:
-            setattr(module, name, timed(function, FUNCTIONS[function]))
+        for module, function in places:
+            setattr(module, function.__name__, timed(function, FUNCTIONS[function]))
         yield seconds
     finally:
-        for module, name, function in places:
-            setattr(module, name, function)
+        for module, function in places:
+            setattr(module, function.__name__, function)
 
 
 def profile(arguments=None):
@@ -244,11 +239,9 @@ def exponents(records):
 
 
 def make_tables(records):
-    """Return a table for each estimator, as reStructuredText."""
-    if not records:
-        return ""
-    lines = written_by("scaling")
-    for estimator, runs in grouped(records, "estimator").items():
+    """Return a table for each estimator, as lines of reStructuredText."""
+    lines = []
+    for estimator, runs in tables.grouped(records, "estimator").items():
         rows = [
             (
                 f"{run['n']:,}",
@@ -262,57 +255,48 @@ def make_tables(records):
             growth = [f"{value:.2f}" for value in exponents(runs).values()]
             rows.append(("exponent", *growth, ""))
         sources = ", ".join(sorted({run["data"] for run in runs}))
-        lines += csv_table(
+        lines += tables.csv_table(
             f"{estimator}: CPU seconds of each part, one epoch a stage, and peak "
             f"memory: {sources}, {runs[0]['machine']['processor']}, 1 thread",
             ["n", *PARTS[estimator], "peak MB above data", "peak MB"],
             rows,
         )
-    return "\n".join(lines)
+    return lines
 
 
 def draw(records, path):
     """Draw seconds and memory against n, both on logarithmic axes."""
-    import matplotlib
+    found = tables.grouped(records, "estimator")
+    with tables.picture(path, len(found), 2, (5, 3.8)) as rows:
+        for (left, right), (estimator, runs) in zip(rows, found.items(), strict=True):
+            n = [run["n"] for run in runs]
+            for part, color, marker in zip(
+                PARTS[estimator], tables.COLORS, "osD^vP", strict=False
+            ):
+                values = [max(run["seconds"][part], 1e-3) for run in runs]
+                left.loglog(n, values, color=color, marker=marker, label=part)
+            peaks = [run["peak_above_data_mb"] for run in runs]
+            right.loglog(n, peaks, "o-", color=tables.COLORS[0])
+            # Both axes over an order of magnitude: what does not grow looks flat.
+            right.set_ylim(50, 2 * max([500, *peaks]))
+            left.set_ylabel("CPU seconds")
+            right.set_ylabel("peak memory above the data, MB")
+            for axes in (left, right):
+                axes.set(title=estimator, xlabel="samples")
+                axes.set_xticks(n, [f"{value:,}" for value in n], fontsize=8)
+                axes.set_xticks([], minor=True)
+            left.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
 
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
 
-    found = grouped(records, "estimator")
-    figure, rows = plt.subplots(
-        len(found),
-        2,
-        figsize=(10, 3.8 * len(found)),
-        squeeze=False,
-        layout="constrained",
-    )
-    # The palette of Okabe and Ito, which color-blind readers can tell apart.
-    colors = ["#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9"]
-    for (left, right), (estimator, runs) in zip(rows, found.items(), strict=True):
-        n = [run["n"] for run in runs]
-        for part, color, marker in zip(
-            PARTS[estimator], colors, "osD^vP", strict=False
-        ):
-            values = [max(run["seconds"][part], 1e-3) for run in runs]
-            left.loglog(n, values, color=color, marker=marker, label=part)
-        peaks = [run["peak_above_data_mb"] for run in runs]
-        right.loglog(n, peaks, "o-", color="#0072B2")
-        # Both axes over an order of magnitude: what does not grow looks flat.
-        right.set_ylim(50, 2 * max([500, *peaks]))
-        left.set(title=estimator, xlabel="samples", ylabel="CPU seconds")
-        right.set(
-            title=estimator, xlabel="samples", ylabel="peak memory above the data, MB"
-        )
-        for axes in (left, right):
-            axes.set_xticks(n, [f"{value:,}" for value in n], fontsize=8)
-            axes.set_xticks([], minor=True)
-        left.legend(loc="upper left", bbox_to_anchor=(1, 1), frameon=False)
-    figure.savefig(path, dpi=120)
-    plt.close(figure)
+def order(record):
+    return record["estimator"], record["n"]
+
+
+COMMAND = Command("scaling", __doc__, ("estimator", "n"), make_tables, order)
 
 
 def scaling(arguments=None):
-    parser = make_parser(__doc__, "scaling")
+    parser = COMMAND.parser()
     parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
     parser.add_argument("--estimators", nargs="+", choices=PARTS, default=[*PARTS])
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
@@ -320,10 +304,10 @@ def scaling(arguments=None):
     if options.one:
         run_one(options.estimators[0], options.one)
         return
-    present = [[r[name] for name in KEY] for r in read_records(options.results)]
+    present = [*map(order, read_records(options.results))]
     points = [] if options.table_only else product(options.estimators, options.sizes)
     for estimator, n in points:
-        if [estimator, n] in present and not options.force:
+        if (estimator, n) in present and not options.force:
             continue
         command = [sys.executable, "-m", "benchmarks", "scaling"]
         command += ["--estimators", estimator, "--one", str(n)]
@@ -337,9 +321,8 @@ def scaling(arguments=None):
         ).stdout
         record = json.loads(printed.splitlines()[-1])
         print(estimator, n, record["seconds"], record["peak_mb"], "MB", flush=True)
-        put_records(options.results, [record], KEY, lambda r: [r[name] for name in KEY])
-    records = read_records(options.results)
-    write_atomically(options.table, make_tables(records))
+        COMMAND.put(options, [record])
+    records = COMMAND.write(options)
     if len(records) > 1 and importlib.util.find_spec("matplotlib"):
         draw(records, options.table.with_suffix(".png"))
 
@@ -387,11 +370,9 @@ def make_file(path, n_samples):
     X.flush()
 
 
-def memory(arguments=None):
-    parser = argparse.ArgumentParser(description="Print memory of a fit to a file.")
-    parser.add_argument("--gigabytes", type=float, default=2.0)
-    n_samples = int(parser.parse_args(arguments).gigabytes * 2**30 / 4 / N_FEATURES)
-    torch.set_num_threads(1)
+def memory_of_fit(gigabytes):
+    """Fit to a file of that size; return the memory that it took."""
+    n_samples = int(gigabytes * 2**30 / 4 / N_FEATURES)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "X.dat"
         make_file(path, n_samples)
@@ -401,11 +382,18 @@ def memory(arguments=None):
         peak.start()
         model = SelfPacedContrastiveClustering(3, **FEW).fit(X)
         labels = model.predict(X[-4096:])
-        found = {
+        return {
             "file_mb": round(path.stat().st_size / 1e6),
             "before_mb": round(before),
             "peak_mb": round(peak.stop()),
             "seconds": round(time.perf_counter() - begin),
             "predicted": bool((labels == model.labels_[-4096:]).all()),
         }
+
+
+def memory(arguments=None):
+    parser = argparse.ArgumentParser(description="Print memory of a fit to a file.")
+    parser.add_argument("--gigabytes", type=float, default=2.0)
+    torch.set_num_threads(1)
+    found = memory_of_fit(parser.parse_args(arguments).gigabytes)
     print(json.dumps(found, indent=2))

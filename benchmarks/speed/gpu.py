@@ -23,14 +23,9 @@ from sklearn.base import clone
 from torch.nn import functional
 from torch.utils.flop_counter import FlopCounterMode
 
+from benchmarks.common import tables
 from benchmarks.common.data import Dataset, stored
-from benchmarks.common.records import (
-    make_parser,
-    put_records,
-    read_records,
-    write_atomically,
-)
-from benchmarks.common.tables import csv_table, written_by
+from benchmarks.common.records import Command
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import PretrainingParameters, PretrainingStage
@@ -301,7 +296,7 @@ def measure_fits(device, names, seeds):
 
 
 def make_tables(records):
-    """Return the tables, as reStructuredText."""
+    """Return the tables, as lines of reStructuredText."""
     rows, fits = [], []
     for record in records:
         memory = record.get("megabytes")
@@ -325,15 +320,18 @@ def make_tables(records):
         rows.append((record["task"], speed, share, memory))
     title = f"{records[0]['device']}, torch {records[0]['torch']}"
     columns = ["", "Speed", "Of the products' rate", "MB"]
-    lines = [*written_by("gpu"), *csv_table(f"Parts: {title}", columns, rows)]
+    lines = [*tables.csv_table(f"Parts: {title}", columns, rows)]
     if fits:
         columns = ["", "n", "ACC", "NMI", "Seconds", "MB"]
-        lines += csv_table(f"Fits with the defaults: {title}", columns, fits)
-    return "\n".join(lines)
+        lines += tables.csv_table(f"Fits with the defaults: {title}", columns, fits)
+    return lines
+
+
+COMMAND = Command("gpu", __doc__, ("task",), make_tables)
 
 
 def main(arguments=None):
-    parser = make_parser(__doc__, "gpu")
+    parser = COMMAND.parser()
     parser.add_argument("--device", default="auto")
     parser.add_argument("--fits", nargs="+", default=[], help="data sets to fit")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
@@ -350,5 +348,5 @@ def main(arguments=None):
         for record in measured:
             record |= {"device": name_of(device), "torch": torch.__version__}
             print(json.dumps(record), flush=True)
-            put_records(options.results, [record], ["task"])
-    write_atomically(options.table, make_tables(read_records(options.results)))
+            COMMAND.put(options, [record])
+    COMMAND.write(options)

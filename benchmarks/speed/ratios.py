@@ -23,19 +23,11 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
+from benchmarks.common import tables
 from benchmarks.common.data import ROOT
-from benchmarks.common.records import (
-    held_megabytes,
-    made_on,
-    make_parser,
-    put_records,
-    read_records,
-    write_atomically,
-)
-from benchmarks.common.tables import csv_table, host, written_by
+from benchmarks.common.records import Command, held_megabytes, made_on
 from benchmarks.speed import cases
 
-KEY = ("case", "task", "n", "peer")
 PACKAGES = ("torch", "scikit-learn", "numpy")
 PACKAGES += ("pytorch-metric-learning", "faiss-cpu", "clustpy")
 SHORTEST = 0.05  # seconds that a repetition lasts at least: shorter runs are repeated
@@ -150,22 +142,17 @@ def extra_megabytes(n):
 
 
 def make_table(records):
-    """Return the table, as reStructuredText."""
-    if not records:
-        return ""
+    """Return the table, as lines of reStructuredText."""
     header = ["", "What", "n", "Against", "Seconds", "Its seconds", "Ratio", "At most"]
-    return "\n".join(
-        [
-            *written_by("speed"),
-            *(f"* {text}" for text in dict.fromkeys(map(host, records))),
-            "",
-            *csv_table(
-                "CPU seconds, and ours divided by the other's: medians (quartiles)",
-                header,
-                [row(record) for record in records],
-            ),
-        ]
-    )
+    return [
+        *(f"* {text}" for text in dict.fromkeys(map(tables.host, records))),
+        "",
+        *tables.csv_table(
+            "CPU seconds, and ours divided by the other's: medians (quartiles)",
+            header,
+            [row(record) for record in records],
+        ),
+    ]
 
 
 def row(record):
@@ -195,6 +182,9 @@ def order(record):
     return [*CASES].index(record["case"]), "megabytes" in record
 
 
+COMMAND = Command("speed", __doc__, ("case", "task", "n", "peer"), make_table, order)
+
+
 def run_all(options):
     """Run whatever is asked for."""
 
@@ -202,7 +192,7 @@ def run_all(options):
         for record in records:
             print(" | ".join(filter(None, row(record))), flush=True)
         if options.results is not None:
-            put_records(options.results, records, KEY, order)
+            COMMAND.put(options, records)
 
     for case in options.cases:
         for build, sizes, quick in CASES[case]:
@@ -215,7 +205,7 @@ def run_all(options):
 
 
 def main(arguments=None):
-    parser = make_parser(__doc__, "speed")
+    parser = COMMAND.parser()
     parser.add_argument("--cases", nargs="+", choices=CASES, default=[*CASES])
     parser.add_argument("--repetitions", type=int, default=7)
     parser.add_argument("--quick", action="store_true", help="take small sizes")
@@ -233,7 +223,7 @@ def main(arguments=None):
             print(extra_megabytes(options.memory))
             return
         if not options.table_only:
-            print(host(made_on(PACKAGES)), flush=True)
+            print(tables.host(made_on(PACKAGES)), flush=True)
             run_all(options)
     if options.table is not None:
-        write_atomically(options.table, make_table(read_records(options.results)))
+        COMMAND.write(options)

@@ -252,10 +252,10 @@ class BaseDeepClusterer(
         return Predictor(network, spec.shape, spec.offset, spec.scale).eval()
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Return how well the clusters follow the neighbourhoods of `X`.
+        """Return how well the clusters follow the neighborhoods of `X`.
 
         No labels are needed: it is the modularity of the predicted labels on the
-        graph of the 10 nearest neighbours in the embedding. Higher is better;
+        graph of the 10 nearest neighbors in the embedding. Higher is better;
         it compares fits with the same number of clusters.
 
         Parameters
@@ -297,7 +297,7 @@ class BaseDeepClusterer(
 
     @property
     def _n_features_out(self) -> int:
-        return self.embedding_.shape[1]
+        return int(self.embedding_.shape[1])
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""

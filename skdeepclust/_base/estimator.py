@@ -15,7 +15,7 @@ from joblib import Parallel, delayed
 from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils.validation import check_memory, validate_data
+from sklearn.utils.validation import check_memory
 from torch import nn
 
 from skdeepclust._base.run import (
@@ -26,6 +26,7 @@ from skdeepclust._base.run import (
     run_once,
 )
 from skdeepclust._base.state import Plan, StatefulEstimator
+from skdeepclust._base.validation import check_no_bools, validated
 from skdeepclust._partition import (
     count_clusters,
     draw_places,
@@ -44,13 +45,6 @@ from skdeepclust._utils.compat import (
     Interval,
     StrOptions,
     fit_context,
-)
-from skdeepclust._utils.inputs import (
-    as_rows,
-    check_columns,
-    check_grey,
-    check_new,
-    sample_shape,
 )
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks import ClusterNetwork
@@ -87,7 +81,6 @@ _CONTINUED = (
     *("n_features_in_", "feature_names_in_"),
 )
 """What a fit with ``warm_start`` needs of the one before."""
-_MAY_BE_BOOL = {"boolean", "verbose"}
 
 
 class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, ABC):
@@ -210,7 +203,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
 
     @fit_context(prefer_skip_nested_validation=True)
     def _fit(self, given: Any, y: Any) -> None:
-        self._check_no_bools()
+        check_no_bools(self, self._parameter_constraints)
         continues = self._continues()
         # With `warm_start` weights go with the scale that they were learned at.
         X, spec = self._validate(given, reset=not continues, min_samples=2)
@@ -338,42 +331,11 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
 
     # --------------------------------------------------------------- validation
 
-    def _check_no_bools(self) -> None:
-        # Integers to Python, and to scikit-learn's validation.
-        for name, accepted in self._parameter_constraints.items():
-            value = getattr(self, name)
-            if isinstance(value, bool) and not _MAY_BE_BOOL.intersection(
-                kind for kind in accepted if isinstance(kind, str)
-            ):
-                raise ValueError(f"{name}={value!r} is a bool: pass an integer.")
-
     def _validate(
         self, X: Any, *, reset: bool, min_samples: int = 1
     ) -> tuple[NDArray[Any], InputSpec]:
-        rows = as_rows(X, image_shape=self.image_shape)
-        if reset:
-            check_grey(rows, self.image_shape)
-        else:
-            check_new(rows, self._spec.shape, self._spec.n_dims)
-        try:
-            validated = validate_data(
-                self,
-                rows.values,
-                reset=reset,
-                # Other types become float64, which holds more integers exactly.
-                dtype=[np.float64, np.float32, np.uint8],
-                ensure_min_samples=min_samples,
-            )
-        except (TypeError, ValueError) as error:
-            check_columns(X, error)
-            raise
-        ordered = rows.in_order(validated)
-        if reset:
-            shape = sample_shape(validated.shape[1], rows.shape, self.image_shape)
-            return ordered, InputSpec.from_data(ordered, shape, rows.n_dims)
-        if self._spec.unit is not None:
-            self._spec.unit.check(ordered)
-        return ordered, self._spec
+        fitted = None if reset else self._spec
+        return validated(self, X, self.image_shape, fitted, min_samples)
 
     def _told(self, untold: tuple[str, ...]) -> dict[str, Any]:
         given = self.get_params(deep=False)

@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, Self
 
 import numpy as np
+import scipy.sparse as sp
 import torch
 from torch import nn
 
@@ -20,6 +21,7 @@ from skdeepclust.training import InputSpec, Unit, default_settings, resolve_devi
 
 _MODULES = ("encoder", "augmentation")
 """Parameters that may be modules."""
+_CSR = ("data", "indices", "indptr")
 
 
 @dataclass(frozen=True)
@@ -71,6 +73,7 @@ class StatefulEstimator(SparseParamsMixin):
     encoder: Any
     device: Any
     network_: ClusterNetwork
+    affinity_matrix_: sp.csr_matrix
     _spec: InputSpec
     _plan: Plan
 
@@ -91,6 +94,7 @@ class StatefulEstimator(SparseParamsMixin):
         state = pack(state)
         if isinstance(state.get("device"), torch.device):
             state["device"] = str(state["device"])
+        n_outputs = None
         if "network_" in state:
             network = self.network_
             state["network_"] = {
@@ -98,8 +102,12 @@ class StatefulEstimator(SparseParamsMixin):
                 for name, value in network.state_dict().items()
             }
             n_outputs = getattr(network.autoencoder.encoder, "n_outputs", None)
-            plan = replace(self._plan, n_outputs=n_outputs)
-            state["_plan"] = pack(vars(plan))
+        if "_plan" in state:
+            state["_plan"] = pack(vars(replace(self._plan, n_outputs=n_outputs)))
+        if "affinity_matrix_" in state:
+            csr = state["affinity_matrix_"]
+            parts = {name: getattr(csr, name) for name in _CSR}
+            state["affinity_matrix_"] = {**parts, "shape": csr.shape}
         if "_spec" in state:
             unit = self._spec.unit
             told = {**vars(self._spec), "unit": None if unit is None else vars(unit)}
@@ -110,16 +118,22 @@ class StatefulEstimator(SparseParamsMixin):
         """Rebuild the network from its arrays, on the device that is there."""
         state = dict(state)
         weights, plan = state.pop("network_", None), state.pop("_plan", None)
-        spec = state.pop("_spec", None)
+        spec, affinity = state.pop("_spec", None), state.pop("affinity_matrix_", None)
         super().__setstate__(state)
         if spec is not None:
             unit = None if spec["unit"] is None else Unit(**spec["unit"])
             # A copy: a loaded file that stays on disk may not be written to.
             offset = np.array(spec["offset"])
             self._spec = InputSpec(**{**spec, "offset": offset, "unit": unit})
+        if affinity is not None:
+            parts = tuple(affinity[name] for name in _CSR)
+            self.affinity_matrix_ = sp.csr_matrix(parts, shape=affinity["shape"])
+            # Of a file of others: indices may point outside.
+            self.affinity_matrix_.check_format(full_check=True)
+        if plan is not None:
+            self._plan = Plan(**plan)
         if weights is None:
             return
-        self._plan = Plan(**plan)
         network = self._plan.rebuild(self._spec.shape)
         network.load_state_dict(
             {name: torch.from_numpy(np.array(value)) for name, value in weights.items()}

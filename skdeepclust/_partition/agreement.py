@@ -163,7 +163,7 @@ class Agreement:
         Half is for the sample's own cluster, half for those of its neighbors in both
         graphs. Samples that are not looked at have no doubts.
         """
-        shares = np.eye(n_clusters, dtype=np.float32)[labels]
+        shares: NDArray[np.float32] = np.eye(n_clusters, dtype=np.float32)[labels]
         place = self.index.cpu().numpy()
         own, graphs = shares[place], self._graphs(h[self.index])
         for graph in graphs:
@@ -171,7 +171,8 @@ class Agreement:
             # Who has no neighbors is not contradicted.
             votes = np.where(n_votes > 0, votes / np.maximum(n_votes, 1e-12), own)
             shares[place] += votes / len(graphs)
-        return shares / shares.sum(axis=1, keepdims=True)
+        shares /= shares.sum(axis=1, keepdims=True)
+        return shares
 
     def _means(self, h: Tensor, labels: NDArray[np.int64]) -> Tensor:
         member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)

@@ -1,7 +1,7 @@
 """Candidate partitions: spectral partitions of each graph at several resolutions."""
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 import scipy.sparse as sp
@@ -18,29 +18,17 @@ PARTS = {1: 10, 2: 3}
 
 @dataclass(frozen=True)
 class Candidate:
-    """A partition and what speaks for it.
+    """A partition and what speaks for it."""
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0 and without gaps.
-    graph : str
-        Name of the graph that it was found or judged in.
-    resolution : float
-        Of the modularity that it was merged and refined by.
-    conductance : float
-        Mean share of a cluster's edge weights that leaves it; small where clusters of
-        any size are well separated.
-    evenness : float
-        Effective number of clusters (the exponential of the entropy of their sizes)
-        over the number that was asked for; 1 for clusters of one size.
-    """
-
-    labels: NDArray[np.int64]
-    graph: str
-    resolution: float
+    labels: NDArray[np.int64]  # (n,), from 0 and without gaps
+    graph: str  # the name of the one that it was found or judged in
+    resolution: float  # of the modularity that it was merged and refined by
     conductance: float
+    """Mean share of a cluster's edge weights that leaves it; small where clusters of
+    any size are well separated."""
     evenness: float
+    """Effective number of clusters (the exponential of the entropy of their sizes) over
+    the number that was asked for; 1 for clusters of one size."""
 
 
 class CandidateSource:
@@ -49,17 +37,6 @@ class CandidateSource:
     The graph is partitioned by its leading eigenvectors into K and into 2 K parts,
     which are merged to K and refined by modularity. Of the two the one with the larger
     modularity is the candidate.
-
-    Parameters
-    ----------
-    name : str
-        Of the graph.
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    n_clusters : int
-        Number of clusters K, at most n_samples.
-    seed : int
-        Seeds the eigensolver, k-means and the refinement.
     """
 
     def __init__(
@@ -71,18 +48,16 @@ class CandidateSource:
         self.seed = seed
         self.at = cache(self._at)
 
-    @property
+    @cached_property
     def parts(self) -> list[NDArray[np.int64]]:
         """Spectral partitions into K and 2 K parts."""
-        if not hasattr(self, "_parts"):
-            n_clusters, seed = self.n_clusters, self.seed
-            most = min(max(PARTS) * n_clusters, self.graph.shape[0])
-            vectors = leading_eigenvectors(self.graph, most, seed=seed)
-            self._parts = [
-                eigenvector_labels(vectors[:, : k * n_clusters], seed=seed, n_init=n)
-                for k, n in PARTS.items()
-            ]
-        return self._parts
+        n_clusters, seed = self.n_clusters, self.seed
+        most = min(max(PARTS) * n_clusters, self.graph.shape[0])
+        vectors = leading_eigenvectors(self.graph, most, seed=seed)
+        return [
+            eigenvector_labels(vectors[:, : k * n_clusters], seed=seed, n_init=n)
+            for k, n in PARTS.items()
+        ]
 
     def _at(self, resolution: float) -> Candidate:
         """Return the candidate of a resolution."""
@@ -92,20 +67,7 @@ class CandidateSource:
         return self.judge(max(refined, key=criterion), resolution)
 
     def judge(self, labels: NDArray[np.int64], resolution: float) -> Candidate:
-        """Judge a partition by this graph.
-
-        Parameters
-        ----------
-        labels : ndarray of shape (n_samples,)
-            Clusters, from 0 and without gaps.
-        resolution : float
-            That it was found at.
-
-        Returns
-        -------
-        Candidate
-            With these labels.
-        """
+        """Judge a partition by this graph."""
         return Candidate(
             labels,
             self.name,
@@ -115,16 +77,5 @@ class CandidateSource:
         )
 
     def link_over_split(self, candidate: Candidate) -> float:
-        """Compare the strongest link of two clusters with the weakest place in one.
-
-        Parameters
-        ----------
-        candidate : Candidate
-            That this graph has judged.
-
-        Returns
-        -------
-        float
-            As `link_over_split` of its labels.
-        """
+        """Compare the strongest link of two clusters with the weakest place in one."""
         return link_over_split(self.graph, candidate.labels, seed=self.seed)

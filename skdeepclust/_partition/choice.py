@@ -50,35 +50,13 @@ def find_clusters(
 
     A candidate of a challenging graph, at any resolution, takes the place of what was
     found so if its clusters are so much better separated that their mean conductance
-    is at most 0.2 of the other's. That is how shapes are found that
-    the voters do not see, such as circles in the plane.
+    is at most 0.2 of the other's. That is how shapes are found that the voters do not
+    see, such as circles in the plane.
 
-    Parameters
-    ----------
-    graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    n_clusters : int
-        Number of clusters K, at most n_samples.
-    seed : int
-        Seeds all of it.
-    resolution : float or "auto", default="auto"
-        A number leaves the choice of a resolution to the caller: 1 pulls clusters to
-        one size, lower ones leave them as the graph has them.
-    level : ndarray of shape (n_samples,), default=None
-        A partition at resolution 1 that is known already; it is judged by the last
-        graph that votes.
-    voting : collection of str, default=()
-        Names of the graphs whose candidates vote; all do if none is named.
-    telling : collection of str, default=()
-        Names of the graphs that tell whether clusters stay even; those that vote if
-        none is named.
-    challenging : collection of str, default=()
-        Names of the graphs that may challenge.
-
-    Returns
-    -------
-    Candidate
-        The partition chosen. Its resolution tells how it was found.
+    A number as `resolution` leaves the choice of sizes to the caller. `level` is a
+    partition at resolution 1 that is known already; it is judged by the last graph that
+    votes. `voting`, `telling` (whether clusters stay even) and `challenging` name
+    graphs; all of them vote, and those that vote tell, if none is named.
     """
     sources = {
         name: CandidateSource(name, graph, n_clusters, seed=seed)
@@ -104,23 +82,9 @@ def find_table_clusters(
     seed: int,
     resolution: float | Literal["auto"] = "auto",
 ) -> Candidate:
-    """Find K clusters in the graphs of a table.
+    """Find K clusters in the graphs of a table, from `table_graphs`.
 
-    Parameters
-    ----------
-    graphs : mapping of str to sparse matrix of shape (n_samples, n_samples)
-        From `table_graphs`. That of cosines and the sum vote, any may challenge.
-    n_clusters : int
-        Number of clusters K, at most n_samples.
-    seed : int
-        Seeds all of it.
-    resolution : float or "auto", default="auto"
-        As for `find_clusters`.
-
-    Returns
-    -------
-    Candidate
-        The partition chosen.
+    That of cosines and the sum vote, any may challenge.
     """
     return find_clusters(
         graphs,
@@ -135,15 +99,7 @@ def find_table_clusters(
 def is_clear(candidate: Candidate) -> bool:
     """Say whether a graph tells where clusters end.
 
-    Parameters
-    ----------
-    candidate : Candidate
-        What was found in it.
-
-    Returns
-    -------
-    bool
-        Whether on average at most 0.15 of the edge weights of a cluster leave it.
+    On average at most 0.15 of the edge weights of a cluster leave it.
     """
     return candidate.conductance <= _UNCLEAR
 
@@ -177,22 +133,10 @@ def _most_agreed(
 def most_agreed(
     partitions: Sequence[NDArray[np.int64]], rows: NDArray[np.floating], *, seed: int
 ) -> int:
-    """Choose among partitions of the same samples the one that agrees with the others.
+    """Return the place of the partition that agrees best with the others.
 
-    Parameters
-    ----------
-    partitions : sequence of ndarray of shape (n_samples,)
-        Clusters, from 0.
-    rows : ndarray of shape (n_samples, n_features)
-        The samples. By a graph of them partitions are weighed: one that has strong
-        links of clusters, or weak places within them, counts less.
-    seed : int
-        Seeds the eigensolver.
-
-    Returns
-    -------
-    int
-        The place of the one with the largest weighted mean adjusted Rand index.
+    By a graph of the rows (n, m) partitions are weighed: one that has strong links of
+    clusters, or weak places within them, counts less.
     """
     graphs = table_graphs(rows)
     graph = graphs[widest(graphs)]
@@ -220,20 +164,7 @@ def _challenged(chosen: Candidate, sources: Sequence[CandidateSource]) -> Candid
 def matched(
     labels: NDArray[np.int64], reference: NDArray[np.int64]
 ) -> NDArray[np.int64]:
-    """Renumber clusters like those of another partition that they overlap.
-
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0.
-    reference : ndarray of shape (n_samples,)
-        Other clusters, from 0.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The same clusters as `labels`.
-    """
+    """Renumber clusters like those of another partition that they overlap."""
     n = int(max(labels.max(), reference.max())) + 1
     overlap = np.zeros((n, n), dtype=np.int64)
     np.add.at(overlap, (labels, reference), 1)

@@ -17,15 +17,7 @@ _NO_SPLIT = 0.01  # added to conductances, which are 0 between pieces of a graph
 def effective_number(labels: NDArray[np.integer]) -> float:
     """Return the exponential of the entropy of the sizes of clusters.
 
-    Parameters
-    ----------
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0.
-
-    Returns
-    -------
-    float
-        From 1 to the number of clusters, which it is where all have one size.
+    It is the number of clusters where all have one size, and lower elsewhere.
     """
     size = np.bincount(labels)
     share = size[size > 0] / len(labels)
@@ -35,19 +27,9 @@ def effective_number(labels: NDArray[np.integer]) -> float:
 def conductances(
     graph: sp.csr_matrix, labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return the share of each cluster's edge weights that leaves it.
+    """Return the share of each cluster's edge weights that leaves it, (K,).
 
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0.
-
-    Returns
-    -------
-    ndarray of shape (n_clusters,)
-        From 0 (nothing leaves) to 1. Their sum is the normalized cut.
+    Their sum is the normalized cut.
     """
     between = weights_between(graph, labels)
     volume = between.sum(axis=1)
@@ -64,21 +46,8 @@ def link_over_split(
     The link of two clusters is the weight between them over the smaller of their
     volumes. The weakest place of a cluster is the smallest conductance of a sweep over
     its second eigenvector, with parts of at least 0.4 n / K samples. A good partition
-    has weak links and no weak places.
-
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0 and without gaps.
-    seed : int
-        Seeds the eigensolver.
-
-    Returns
-    -------
-    float
-        Not negative; above 1 another partition would follow the graph better.
+    has weak links and no weak places. Above 1 another partition would follow the graph
+    better.
     """
     links = links_between(graph, labels)
     n_clusters = len(links)
@@ -93,36 +62,12 @@ def link_over_split(
 def links_between(
     graph: sp.csr_matrix, labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return the weight between two clusters over the smaller of their volumes.
-
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0 and without gaps.
-
-    Returns
-    -------
-    ndarray of shape (n_clusters, n_clusters)
-        Symmetric, with zeros on the diagonal.
-    """
+    """Return the weight between two clusters over the smaller volume, (K, K)."""
     return over_smaller_volume(weights_between(graph, labels))
 
 
 def over_smaller_volume(between: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Divide weights between clusters by the smaller of their volumes.
-
-    Parameters
-    ----------
-    between : ndarray of shape (n_clusters, n_clusters)
-        From `weights_between`.
-
-    Returns
-    -------
-    ndarray of shape (n_clusters, n_clusters)
-        Symmetric, with zeros on the diagonal.
-    """
+    """Divide weights between clusters by the smaller of their volumes."""
     volume = between.sum(axis=1)
     links: NDArray[np.float64] = between / np.maximum(
         np.minimum.outer(volume, volume), _TINY
@@ -134,19 +79,7 @@ def over_smaller_volume(between: NDArray[np.float64]) -> NDArray[np.float64]:
 def best_sweep(graph: sp.csr_matrix, least: int, seed: int) -> float:
     """Return the smallest conductance of a split by the second eigenvector.
 
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    least : int
-        Fewest samples of a part.
-    seed : int
-        Seeds the eigensolver.
-
-    Returns
-    -------
-    float
-        From 0 to 1; 1 where there are too few samples for a split.
+    Parts have at least `least` samples; 1 where there are too few for a split.
     """
     n = graph.shape[0]
     if n < max(2 * least, 4):
@@ -165,19 +98,9 @@ def best_sweep(graph: sp.csr_matrix, least: int, seed: int) -> float:
 def weights_between(
     graph: sp.csr_matrix, labels: NDArray[np.integer]
 ) -> NDArray[np.float64]:
-    """Return the sums of the edge weights between clusters.
+    """Return the sums of the edge weights between clusters, (K, K).
 
-    Parameters
-    ----------
-    graph : scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities.
-    labels : ndarray of shape (n_samples,)
-        Clusters, from 0 and without gaps.
-
-    Returns
-    -------
-    ndarray of shape (n_clusters, n_clusters)
-        Symmetric; on the diagonal twice the weight within.
+    On the diagonal stands twice the weight within.
     """
     nodes = np.arange(len(labels))
     member = sp.csr_matrix((np.ones(len(labels)), (nodes, labels)))

@@ -1,4 +1,4 @@
-"""Graphs of nearest neighbours of the rows of a table."""
+"""Graphs of nearest neighbors of the rows of a table."""
 
 from collections.abc import Mapping
 from typing import Literal
@@ -22,21 +22,7 @@ def locally_scaled_graph(
 
     An edge weighs ``exp(-d_ij^2 / (s_i s_j))``, where s is the distance to the last
     neighbor (Zelnik-Manor and Perona, 2004). Sparse and dense groups then have edges
-    of about the same weight.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        The samples.
-    n_neighbors : int, default=10
-        Neighbors of each sample; all others where there are fewer.
-    metric : {"cosine", "euclidean"}, default="euclidean"
-        Distance. Cosines are those of the centered rows.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        Symmetric affinities, not negative.
+    of about the same weight. Cosines are those of the centered rows.
     """
     # A copy, which is centered in place: rows may be many.
     points = torch.from_numpy(np.array(rows, dtype=np.float64))
@@ -53,24 +39,12 @@ def locally_scaled_graph(
 def table_graphs(
     rows: NDArray[np.floating], n_neighbors: int = N_NEIGHBORS
 ) -> dict[str, sp.csr_matrix]:
-    """Build the graphs in which clusters of a table are sought.
+    """Build the graphs in which clusters of a table are searched.
 
     Euclidean distances are right for a few columns in which groups have a place,
     cosines for embeddings, whose length means little. Data alone seldom tell which
-    they are, so both are built, and their sum.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        The samples.
-    n_neighbors : int, default=10
-        Neighbors of each sample; all others where there are fewer.
-
-    Returns
-    -------
-    dict of str to scipy.sparse.csr_matrix
-        "cosine", "sum" and "euclidean". One column has no angles: it has the last one
-        alone.
+    they are, so both are built, and their sum. One column has no angles: it has a
+    Euclidean graph alone.
     """
     euclidean = locally_scaled_graph(rows, n_neighbors)
     if rows.shape[1] == 1:
@@ -84,50 +58,17 @@ def table_graphs(
 
 
 def widest(graphs: Mapping[str, sp.csr_matrix]) -> str:
-    """Return the name of the graph of a table that holds most neighbors.
-
-    Parameters
-    ----------
-    graphs : mapping of str to scipy.sparse.csr_matrix
-        From `table_graphs`.
-
-    Returns
-    -------
-    str
-        "sum"; "euclidean" of one column.
-    """
+    """Return the name of the graph of a table that holds most neighbors."""
     return "sum" if "sum" in graphs else "euclidean"
 
 
 def sum_of_graphs(*graphs: sp.csr_matrix) -> sp.csr_matrix:
-    """Add graphs of the same nodes so that each of them counts alike.
-
-    Parameters
-    ----------
-    *graphs : scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
-        Symmetric affinities.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
-        The sum of the normalized ones.
-    """
+    """Add graphs of the same nodes so that each of them counts alike."""
     return sp.csr_matrix(sum(normalized(graph) for graph in graphs))
 
 
 def normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:
-    """Divide affinities by the roots of the degrees of both their nodes.
-
-    Parameters
-    ----------
-    affinity : scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
-        Symmetric and not negative.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix of shape (n_nodes, n_nodes)
-        Symmetric; nodes without edges have none.
-    """
+    """Divide affinities by the roots of the degrees of both their nodes."""
     degrees = np.asarray(affinity.sum(axis=1)).ravel()
     root = np.sqrt(np.divide(1, degrees, out=np.zeros_like(degrees), where=degrees > 0))
     scaling = sp.diags(root)

@@ -34,7 +34,7 @@ _APART = 0.4  # strongest link over weakest split of clusters that are clearly a
 _MARGIN = 1.25  # times as much must it be in samples without groups
 _COHERENT = 0.125  # of the weakest place of samples without groups
 _WORTH = 0.4  # of its largest modularity must each further cluster add
-_TRIED = (2, 3, 4, 6, 8, 10)  # numbers of clusters that a reference is cut into
+_TRIED = (2, 3, 4, 6, 8, 10)  # numbers of clusters that references are split into
 _REFERENCES = 3  # of each kind
 _STRUCTURED = 1.17  # times lower is the conductance where there are groups
 _DEVIATIONS = 3  # standard ones of samples without groups that must lie between
@@ -43,39 +43,17 @@ _LEAST_CONDUCTANCE = 1e-3  # so that its logarithm is finite
 
 @dataclass(frozen=True)
 class ClusterCount:
-    """How many clusters were found, and what speaks for it.
-
-    Parameters
-    ----------
-    n_clusters : int
-        The estimate.
-    separation : dict of int to float
-        For each number of clusters 1 minus the strongest link of two clusters over the
-        weakest place within one; 0 where that is not positive.
-    structured : bool
-        Whether the samples fall into groups at all.
-    """
+    """How many clusters were found, and what speaks for it."""
 
     n_clusters: int
     separation: dict[int, float]
-    structured: bool
+    """For each number of clusters 1 minus the strongest link of two clusters over the
+    weakest place within one; 0 where that is not positive."""
+    structured: bool  # whether the samples fall into groups at all
 
 
 def draw_places(n_samples: int, seed: int) -> NDArray[np.int64]:
-    """Draw the samples that are looked at for the whole.
-
-    Parameters
-    ----------
-    n_samples : int
-        Number of samples.
-    seed : int
-        Seeds the draw.
-
-    Returns
-    -------
-    ndarray of shape (min(n_samples, 2000),)
-        Their places, in order.
-    """
+    """Draw the samples that are looked at for the whole."""
     if n_samples <= _MAX_ROWS:
         return np.arange(n_samples)
     rng = np.random.default_rng(seed)
@@ -113,24 +91,6 @@ def count_clusters(
       estimate is `min_clusters`.
 
     Of more than 2,000 rows, that many are drawn; fewer than 8 tell nothing.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        The samples.
-    seed : int
-        Seeds all of it.
-    min_clusters : int, default=1
-        Least estimate.
-    max_clusters : int, default=30
-        Largest estimate; of few rows it is at most a fourth of them.
-    n_neighbors : int, default=10
-        Neighbors of each sample in the graphs.
-
-    Returns
-    -------
-    ClusterCount
-        The estimate.
     """
     if max_clusters < 2:
         return ClusterCount(max_clusters, {}, True)
@@ -167,15 +127,9 @@ def count_clusters(
 
 
 def warn_no_structure(n_clusters: int) -> None:
-    """Say that the samples fall into no groups.
-
-    Parameters
-    ----------
-    n_clusters : int
-        The number that is taken all the same.
-    """
+    """Say that the samples fall into no groups."""
     warnings.warn(
-        "X has no structure that a graph of nearest neighbours shows: samples without "
+        "X has no structure that a graph of nearest neighbors shows: samples without "
         f"groups have clusters that are as well separated. n_clusters={n_clusters} is "
         "taken; scale the columns, choose others, or give n_clusters yourself.",
         ConvergenceWarning,
@@ -204,7 +158,7 @@ def _ratios(
 
 
 def _parts(graph: sp.csr_matrix, counts: range, seed: int) -> NDArray[np.int64]:
-    """Cut a graph into many parts by its leading eigenvectors."""
+    """Partition a graph into many parts by its leading eigenvectors."""
     n_parts = min(_PARTS * counts[-1], graph.shape[0] // 2)
     vectors = leading_eigenvectors(graph, n_parts, seed=seed)
     labels = _gapless(eigenvector_labels(vectors, seed=seed, n_init=1))
@@ -262,7 +216,7 @@ def _split(graph: sp.csr_matrix, seed: int) -> float:
 
 
 class _Splits:
-    """Links and splits of clusters of one graph; a split is sought once."""
+    """Links and splits of clusters of one graph; a split is searched once."""
 
     def __init__(self, graph: sp.csr_matrix, seed: int, least_split: float) -> None:
         self.graph = graph

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -53,7 +54,9 @@ class Context:
         self.network.eval()
         return self.batches.map(self.network)
 
-    def epochs(self, given: int | str, auto: AutoEpochs, batch_size: int) -> int:
+    def epochs(
+        self, given: int | Literal["auto"], auto: AutoEpochs, batch_size: int
+    ) -> int:
         """Return a number of epochs: what is given, or what "auto" stands for."""
         return auto.resolve(given, self.batches, batch_size)
 

@@ -13,14 +13,9 @@ from skdeepclust.training import Rate, Stage
 
 LABEL_SMOOTHING = 0.1  # of cluster numbers as targets
 _PEAK = 3e-3  # of a learning rate that is chosen for another loss
-_OF_RATE = 3  # the head's rate is the learning rate divided by this
+OF_RATE = 3  # the head's rate is the learning rate divided by this
 FINAL = "final_head"
 """Name of the last stage, which trains the head on the final clusters."""
-
-
-def head_rate(learning_rate: float) -> float:
-    """Return the rate at which heads are trained."""
-    return learning_rate / _OF_RATE
 
 
 @dataclass(frozen=True)
@@ -60,9 +55,8 @@ class HeadStage(Stage):
         embedded: Embedded,
         targets: HeadTargets,
     ) -> None:
-        rate = Rate(
-            "learning_rate", head_rate(parameters.learning_rate), context.network.head
-        )
+        head, given = context.network.head, parameters.learning_rate
+        rate = Rate("learning_rate", given, head, divided_by=OF_RATE)
         super().__init__(name, parameters.n_epochs, parameters.batch_size, [rate])
         self.required = name != FINAL
         self.label_smoothing = parameters.label_smoothing

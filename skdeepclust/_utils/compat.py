@@ -24,9 +24,6 @@ except ImportError:
         """Stands in before scikit-learn 1.9, which brought callbacks: has none."""
 
 
-CALLBACKS = "_skl_callbacks"
-"""The attribute that holds an estimator's callbacks."""
-
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -80,33 +77,9 @@ class _NoMetadata:
 
 
 class ClassScorer(_NoMetadata, _Scorer):
-    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it."""
+    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it.
 
-    _DOC = """Score a fitted clusterer by {what}.
-
-    Call it as ``{name}(estimator, X, y)``, or use it as `scoring`.
-
-    Parameters
-    ----------
-    estimator : object
-        A fitted clusterer with `predict`.
-    X : array-like of shape (n_samples, ...)
-        Samples.
-    y : array-like of shape (n_samples,)
-        Classes.
-
-    Returns
-    -------
-    float
-        The score; 1 is the best.
-
-    Examples
-    --------
-    >>> from sklearn.cluster import KMeans
-    >>> from skdeepclust.metrics import {name}
-    >>> X, y = [[0.0], [1.0], [8.0], [9.0]], [1, 1, 0, 0]
-    >>> round({name}(KMeans(2, random_state=0).fit(X), X, y), 3)
-    1.0
+    `what` says in the docstring what `metric` of classes and predictions is.
     """
 
     def __init__(
@@ -114,7 +87,15 @@ class ClassScorer(_NoMetadata, _Scorer):
     ) -> None:
         super().__init__(metric, 1, {}, "predict")
         self._name = name
-        self.__doc__ = self._DOC.format(name=name, what=what)
+        self.__doc__ = _DOC.format(
+            name=name,
+            what=what,
+            more="",
+            needs="`predict`",
+            y="array-like of shape (n_samples,)\n    Classes.",
+            module="metrics",
+            score="1.0",
+        )
 
     def __repr__(self) -> str:
         return self._name
@@ -161,6 +142,57 @@ class ClusterScorer(_NoMetadata, _BaseScorer):
         raise NotImplementedError
 
 
+class FunctionScorer(ClusterScorer):
+    """A scorer without classes by a function of estimator and samples.
+
+    The other arguments are words of its docstring.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        function: Callable[[Any, Any], float],
+        more: str = "",
+        **words: str,
+    ) -> None:
+        self._name, self._function = name, function
+        y = "object, default=None\n    Ignored."
+        self.__doc__ = _DOC.format(name=name, more=more, y=y, **words)
+
+    def __repr__(self) -> str:
+        return self._name
+
+    def _value(self, estimator: Any, X: Any) -> float:
+        return self._function(estimator, X)
+
+
+_DOC = """Score a fitted clusterer by {what}.
+
+{more}Call it as ``{name}(estimator, X, y)``, or use it as `scoring`.
+
+Parameters
+----------
+estimator : object
+    A fitted clusterer with {needs}.
+X : array-like of shape (n_samples, ...)
+    Samples.
+y : {y}
+
+Returns
+-------
+float
+    The score; more is better, and 1 the most.
+
+Examples
+--------
+>>> from sklearn.cluster import KMeans
+>>> from skdeepclust.{module} import {name}
+>>> X, y = [[x] for x in (*range(20), *range(90, 110))], [1] * 20 + [0] * 20
+>>> round({name}(KMeans(2, random_state=0).fit(X), X, y), 3)
+{score}
+"""
+
+
 def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
     """Return the last step of pipelines, frozen estimators and searches in each other.
 
@@ -197,4 +229,4 @@ def eigsh_seed(seed: int) -> dict[str, Any]:
 
 def has_callbacks(estimator: Any) -> bool:
     """Say whether callbacks are set; where there are some, `fit_context` ends them."""
-    return bool(getattr(estimator, CALLBACKS, None))
+    return bool(getattr(estimator, "_skl_callbacks", None))

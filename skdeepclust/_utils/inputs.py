@@ -274,7 +274,7 @@ def check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
                 f"{what}what they show is nearly the same. Make images gray, for "
                 "instance X.mean(axis=0)[None].",
                 UserWarning,
-                stacklevel=5,
+                stacklevel=6,
             )
 
 
@@ -284,7 +284,3 @@ def _is_one_picture(rows: NDArray[Any]) -> bool:
     if not np.isfinite(rows).all() or not rows.std(axis=1).all():
         return False
     return bool(np.corrcoef(rows).min() > _ONE_PICTURE)
-
-
-# TRANSITION
-check_grey = check_gray

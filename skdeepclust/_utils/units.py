@@ -67,7 +67,7 @@ class Unit:
                     f"that were fitted, {self.low:.3g} to {self.high:.3g}: scale X as "
                     "those were.",
                     UserWarning,
-                    stacklevel=5,
+                    stacklevel=6,
                 )
 
     def _hint(self, X: NDArray[Any], low: float, high: float) -> str:

@@ -319,23 +319,16 @@ def _write(ax: Any, place: NDArray[Any], name: Any, color: str) -> Any:
 def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
     from matplotlib.transforms import offset_copy
 
-    place: dict[str, Any] = {
-        "loc": "upper left",
-        "bbox_to_anchor": (1.02, 1),
-        "ncols": -(-len(names) // LEGEND_ROWS),
-    }
-    if inches(ax) < NARROW:
-        width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
-        place = {
-            "loc": "upper center",
-            "bbox_to_anchor": (0.5, 0),
-            # Below the name of the axis, however high the axes are.
-            "bbox_transform": offset_copy(
-                ax.transAxes, ax.figure, y=-22, units="points"
-            ),
-            "ncols": max(1, min(len(names), int(inches(ax) / width))),
-        }
+    narrow = inches(ax) < NARROW
+    width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
+    fitting = max(1, min(len(names), int(inches(ax) / width)))
+    # Below the name of the axis, however high the axes are.
+    below = offset_copy(ax.transAxes, ax.figure, y=-22, units="points")
     return ax.legend(
+        loc="upper center" if narrow else "upper left",
+        bbox_to_anchor=(0.5, 0) if narrow else (1.02, 1),
+        bbox_transform=below if narrow else ax.transAxes,
+        ncols=fitting if narrow else -(-len(names) // LEGEND_ROWS),
         title="cluster",
         fontsize="small",
         markerscale=2,
@@ -343,5 +336,4 @@ def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
         columnspacing=0.8,
         frameon=False,
         borderaxespad=0,
-        **place,
     )

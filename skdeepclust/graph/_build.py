@@ -211,6 +211,6 @@ def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:
     position[alone] = 0
     if len(columns) == 0:
         columns = np.zeros(1, dtype=np.int64)
-    neighbors = columns[position].astype(np.int64)
+    neighbors: NDArray[np.int64] = columns[position].astype(np.int64)
     neighbors[alone] = np.flatnonzero(alone)[:, None]
     return neighbors

@@ -1,4 +1,4 @@
-"""What the graphs share: checks of arguments, and the precision they compute in."""
+"""Shared by the graphs: checks of arguments, and the precision they compute in."""
 
 from collections.abc import Iterable
 from numbers import Integral
@@ -13,12 +13,11 @@ from torch import Tensor
 from skdeepclust._utils.arrays import as_array
 from skdeepclust.losses._checks import _check_rows
 
-# In units of the largest weight; what sums in float32 differ by.
-_ROUNDING = 1e-6
+_ROUNDING = 1e-6  # of the largest weight: what sums in float32 differ by
 
 
 def _check_z(z: Tensor) -> Tensor:
-    """Rows that are finite, without gradient."""
+    """Check embeddings; return them without gradient."""
     _check_rows("z", z)
     if not z.isfinite().all():
         row = int((~z.isfinite()).any(dim=1).nonzero()[0])
@@ -122,8 +121,8 @@ def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, Any]:
 
 
 def _check_symmetry(name: str, weights: sp.csr_matrix, tolerance: float) -> None:
-    # Of a random vector both products differ wherever the matrix is not symmetric, and
-    # they cost far less than the difference of the matrices.
+    # Both products with a random vector differ if the matrix is not symmetric, and cost
+    # far less than the difference of the matrices.
     vector = np.random.default_rng(0).uniform(0.25, 0.75, weights.shape[0])
     if np.abs(weights @ vector - vector @ weights).max() <= tolerance / 20:
         return
@@ -140,7 +139,7 @@ def _check_symmetry(name: str, weights: sp.csr_matrix, tolerance: float) -> None
 def _check_partition(
     name: str, labels: Any, n_nodes: int, *, may_skip: bool = False
 ) -> NDArray[np.int64]:
-    """Return the cluster of each node, from 0; unless they may be, none is empty."""
+    """Return the cluster of each node, from 0; with `may_skip` some may be empty."""
     if isinstance(labels, Tensor):
         labels = as_array(name, labels)
     array = np.asarray(labels)
@@ -149,16 +148,16 @@ def _check_partition(
             f"{name} must have shape ({n_nodes},), one cluster per node; got shape "
             f"{array.shape}: pass the clusters of the nodes of the graphs."
         )
+    hint = f"from 0 by numpy.unique({name}, return_inverse=True)[1]."
     if array.dtype.kind not in "iu":
         raise TypeError(
             f"{name} must hold integers; got dtype {array.dtype}: number the clusters "
-            f"from 0 by numpy.unique({name}, return_inverse=True)[1]."
+            f"{hint}"
         )
     least, most = int(array.min()), int(array.max())
     if least < 0:
         raise ValueError(
-            f"{name} must be at least 0; got {least}: number the clusters from 0 by "
-            f"numpy.unique({name}, return_inverse=True)[1]."
+            f"{name} must be at least 0; got {least}: number the clusters {hint}"
         )
     if most >= n_nodes and may_skip:
         # Empty clusters count for nothing, but would take memory.
@@ -166,12 +165,11 @@ def _check_partition(
     elif not may_skip and len(np.unique(array)) <= most:
         raise ValueError(
             f"{name} must have no gaps; got {len(np.unique(array))} clusters numbered "
-            f"up to {most}: number them from 0 by numpy.unique({name}, "
-            f"return_inverse=True)[1]."
+            f"up to {most}: number them {hint}"
         )
     return array.astype(np.int64, copy=False)
 
 
 def _double(x: Tensor) -> Tensor:
-    """In float64, or in float32 on the one kind of device that has none."""
+    """Return x in float64, or in float32 on the one kind of device without it."""
     return x.to(torch.float32 if x.device.type == "mps" else torch.float64)

@@ -17,25 +17,11 @@ _DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
 def spectral_labels(
     affinity: Any, n_clusters: int, *, seed: int, regularization: float = 0.01
 ) -> NDArray[np.int64]:
-    """Cut a graph into clusters by its leading eigenvectors.
+    """Return the spectral partition of a graph, (n,).
 
-    Parameters
-    ----------
-    affinity : sparse matrix of shape (n_nodes, n_nodes)
-        Symmetric and not negative.
-    n_clusters : int
-        Number of clusters K, at most n_nodes.
-    seed : int
-        Seeds the eigensolver and k-means.
-    regularization : float, default=0.01
-        All nodes are tied to each other by this share of the mean degree. A
-        disconnected graph then needs no special care, and no cluster is spent
-        on a few nodes that hang by a thread.
-
-    Returns
-    -------
-    ndarray of shape (n_nodes,)
-        Cluster of each node.
+    All nodes are tied to each other by `regularization`, a share of the mean degree. A
+    disconnected graph then needs no special care, and no cluster is spent on a few
+    nodes that hang by a thread.
     """
     vectors = leading_eigenvectors(
         affinity, n_clusters, seed=seed, regularization=regularization
@@ -46,22 +32,7 @@ def spectral_labels(
 def eigenvector_labels(
     vectors: NDArray[np.float64], *, seed: int, n_init: int = 10
 ) -> NDArray[np.int64]:
-    """Cut a graph whose leading eigenvectors are known.
-
-    Parameters
-    ----------
-    vectors : ndarray of shape (n_nodes, n_clusters)
-        As many leading eigenvectors as clusters.
-    seed : int
-        Seeds k-means.
-    n_init : int, default=10
-        Starts of k-means.
-
-    Returns
-    -------
-    ndarray of shape (n_nodes,)
-        Cluster of each node.
-    """
+    """Return the spectral partition of a graph from as many eigenvectors, (n, K)."""
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
     rows = vectors / np.maximum(lengths, np.finfo(np.float64).tiny)
     return kmeans_labels(rows, vectors.shape[1], seed=seed, n_init=n_init)
@@ -70,24 +41,7 @@ def eigenvector_labels(
 def leading_eigenvectors(
     affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
 ) -> NDArray[np.float64]:
-    """Return the leading eigenvectors of the normalised adjacency matrix.
-
-    Parameters
-    ----------
-    affinity : sparse matrix of shape (n_nodes, n_nodes)
-        As for `leading_eigenpairs`.
-    n_components : int
-        Number of eigenvectors, at most n_nodes.
-    seed : int
-        Seeds the start of the iteration.
-    regularization : float, default=0.01
-        As for `spectral_labels`.
-
-    Returns
-    -------
-    ndarray of shape (n_nodes, n_components)
-        The eigenvector of the largest eigenvalue first.
-    """
+    """Return the leading eigenvectors of the normalized adjacency matrix, (n, d)."""
     return leading_eigenpairs(
         affinity, n_components, seed=seed, regularization=regularization
     )[1]
@@ -96,29 +50,11 @@ def leading_eigenvectors(
 def leading_eigenpairs(
     affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the leading eigenvalues and vectors of the normalised adjacency matrix.
+    """Return the leading eigenvalues and vectors of the normalized adjacency matrix.
 
     The Lanczos iteration needs products with the sparse matrix alone: no factors of
     it, which fill up, and no n x n matrix. The tie between all nodes has rank one
     and is never formed.
-
-    Parameters
-    ----------
-    affinity : sparse matrix of shape (n_nodes, n_nodes)
-        Symmetric and not negative.
-    n_components : int
-        Number of pairs, at most n_nodes.
-    seed : int
-        Seeds the start of the iteration.
-    regularization : float, default=0.01
-        As for `spectral_labels`.
-
-    Returns
-    -------
-    values : ndarray of shape (n_components,)
-        Largest first; at most 1.
-    vectors : ndarray of shape (n_nodes, n_components)
-        In the same order.
     """
     n = affinity.shape[0]
     degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
@@ -132,8 +68,8 @@ def leading_eigenpairs(
 
         def multiply(x: NDArray[np.float64]) -> NDArray[np.float64]:
             scaled = scale * x.ravel()
-            product: NDArray[np.float64] = affinity @ scaled + tie * scaled.sum()
-            return scale * product
+            product = scale * (affinity @ scaled + tie * scaled.sum())
+            return np.asarray(product, dtype=np.float64)
 
         values, vectors = eigsh(
             LinearOperator((n, n), matvec=multiply, dtype=np.float64),
@@ -155,27 +91,13 @@ def consensus_labels(
     Each sample is described by the clusters that it is in, one column per cluster of
     each partition; the leading singular vectors of that table, at their length, are
     grouped by k-means.
-
-    Parameters
-    ----------
-    partitions : iterable of ndarray of shape (n_samples,)
-        Labels from 0; the numbering of one has nothing to do with another's.
-    n_clusters : int
-        Number of clusters K.
-    seed : int
-        Seeds k-means.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        The consensus.
     """
     columns = [
         sp.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
         for labels in partitions
     ]
     if len(columns) == 1:
-        return columns[0].indices.astype(np.int64)
+        return np.asarray(columns[0].indices, dtype=np.int64)
     table = sp.hstack(columns, format="csr")
     # The table is tall: its right singular vectors come from the small Gram matrix.
     _, vectors = np.linalg.eigh((table.T @ table).toarray())
@@ -185,24 +107,7 @@ def consensus_labels(
 def kmeans_labels(
     rows: NDArray[np.floating], n_clusters: int, *, seed: int, n_init: int = 10
 ) -> NDArray[np.int64]:
-    """Group rows by k-means.
-
-    Parameters
-    ----------
-    rows : ndarray of shape (n_samples, n_features)
-        The rows.
-    n_clusters : int
-        Number of clusters; fewer distinct rows give fewer.
-    seed : int
-        Seeds it.
-    n_init : int, default=10
-        Starts, the best of which is kept.
-
-    Returns
-    -------
-    ndarray of shape (n_samples,)
-        Clusters, from 0 and without gaps.
-    """
+    """Group rows by k-means; labels are without gaps, fewer of fewer distinct rows."""
     n_distinct = len(np.unique(rows, axis=0))
     kmeans = KMeans(min(n_clusters, n_distinct), n_init=n_init, random_state=seed)
     labels: NDArray[np.int64] = np.unique(

@@ -59,17 +59,9 @@ class Modularity:
                 self.graphs.append((share, degrees))
 
     def __call__(self, labels: NDArray[np.integer]) -> float:
-        """Return the modularity of a partition.
+        """Return the modularity of a partition, at most the number of graphs.
 
-        Parameters
-        ----------
-        labels : ndarray of shape (n_nodes,)
-            Clusters, from 0; some numbers may be missing.
-
-        Returns
-        -------
-        float
-            At most the number of graphs.
+        `labels` are the clusters of all nodes, from 0; some numbers may be missing.
         """
         labels = _check_partition("labels", labels, self.n_nodes, may_skip=True)
         member = self._members(labels, int(labels.max()) + 1)

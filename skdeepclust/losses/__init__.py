@@ -15,7 +15,6 @@ single far outlier costs all other samples their precision. Matrix products obey
 caller's ``torch.autocast``: call the losses outside of it, as `fit` does.
 """
 
-from .autoencoding import reconstruction
 from .centers import (
     cluster_balance,
     gaussian_assignment,
@@ -25,7 +24,12 @@ from .centers import (
     weighted_centers,
 )
 from .contrastive import nt_xent, pair_contrastive, view_consistency
-from .graph import cluster_contrastive, neighbor_contrastive, self_expression
+from .graph import (
+    cluster_contrastive,
+    neighbor_contrastive,
+    reconstruction,
+    self_expression,
+)
 
 __all__ = [
     "cluster_balance",

@@ -1,4 +1,4 @@
-"""Shared by the losses: checks of arguments, promotion, rows of length 1."""
+"""Shared by the losses: checks, promotion, rows of length 1, saved gradients."""
 
 from typing import Any
 
@@ -6,12 +6,16 @@ import torch
 from torch import Tensor
 
 
-def _check_floating(name: str, value: Tensor) -> None:
+def _check_tensor(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{name} must be a torch.Tensor; got {type(value).__name__}: convert it "
             f"with torch.as_tensor."
         )
+
+
+def _check_floating(name: str, value: Tensor) -> None:
+    _check_tensor(name, value)
     if not value.is_floating_point():
         raise TypeError(
             f"{name} must hold floating-point numbers; got {value.dtype}: convert it "
@@ -38,11 +42,10 @@ def _check_shape(
         )
 
 
-def _check_centers(h: Tensor, centers: Tensor) -> None:
-    _check_rows("h", h)
-    _check_rows("centers", centers)
-    expected = (centers.shape[0], h.shape[1])
-    _check_shape("centers", centers, expected, "as many columns as h")
+def _check_alike(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
+    _check_rows(name, value)
+    _check_rows(other_name, other)
+    _check_shape(other_name, other, tuple(value.shape), f"the shape of {name}")
 
 
 def _check_positive(name: str, value: float | Tensor) -> None:
@@ -85,13 +88,29 @@ def _unit_rows(x: Tensor) -> Tensor:
     return unit
 
 
-def _saved_gradient(ctx: Any, what: str) -> Tensor:
-    """Return the gradient that the forward pass of a loss saved."""
-    # torch's `once_differentiable` does not notice, and second derivatives are wrong,
-    # wherever the incoming gradient is a constant.
-    if torch.is_grad_enabled():
-        raise RuntimeError(
-            f"{what} cannot be differentiated twice: leave out create_graph=True."
-        )
-    gradient: Tensor = ctx.saved_tensors[0]
-    return gradient
+class _WithGradient(torch.autograd.Function):
+    """A loss of `unit` that `compute` returns together with its gradient.
+
+    `compute` adds to the gradient, zeros at first, or None where none is needed.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, unit: Tensor, compute: Any, what: str) -> Tensor:
+        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
+        loss: Tensor = compute(unit, gradient)
+        if gradient is not None:
+            ctx.save_for_backward(gradient)
+        ctx.what = what
+        return loss
+
+    @staticmethod
+    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
+        # torch's `once_differentiable` does not notice, and second derivatives are
+        # wrong, wherever the incoming gradient is a constant.
+        if torch.is_grad_enabled():
+            hint = "leave out create_graph=True"
+            raise RuntimeError(f"{ctx.what} cannot be differentiated twice: {hint}.")
+        return grad_output * ctx.saved_tensors[0], None, None
+
+
+_with_gradient: Any = _WithGradient.apply  # untyped in torch

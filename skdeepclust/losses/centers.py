@@ -5,13 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ._checks import (
-    _check_centers,
-    _check_positive,
-    _check_rows,
-    _check_shape,
-    _promote,
-)
+from ._checks import _check_positive, _check_rows, _check_shape, _promote
 
 
 def student_t_assignment(
@@ -19,8 +13,8 @@ def student_t_assignment(
 ) -> Tensor:
     """Soft assignment to centers by Student's t-distribution (equation 3.3).
 
-    As in DEC (Xie et al., 2016): with a the degrees of freedom,
-    ``(1 + ||h - mu||^2 / a) ** (-(a + 1) / 2)``, rows normalized to sum to 1.
+    ``(1 + ||h - mu||^2 / a) ** (-(a + 1) / 2)``, rows normalized to sum to 1, as in DEC
+    (Xie et al., 2016).
 
     Parameters
     ----------
@@ -29,23 +23,14 @@ def student_t_assignment(
     centers : torch.Tensor of shape (n_clusters, n_components)
         Cluster centers mu.
     degrees_of_freedom : float, default=1.0
-        Larger values give lighter tails.
+        The a of the equation; larger values give lighter tails.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_clusters)
-        Probabilities.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import student_t_assignment
-    >>> student_t_assignment(torch.tensor([[0.0]]), torch.tensor([[0.0], [2.0]]))
-    tensor([[0.8333, 0.1667]])
     """
-    _check_centers(h, centers)
     _check_positive("degrees_of_freedom", degrees_of_freedom)
-    squared = _squared_distances(*_promote(h, centers))
+    _, squared = _squared_distances(h, centers)
     log_kernel = torch.log1p(squared / degrees_of_freedom)
     return (-(degrees_of_freedom + 1) / 2 * log_kernel).softmax(dim=1).to(h.dtype)
 
@@ -53,8 +38,8 @@ def student_t_assignment(
 def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
     """Width of the clusters: the root mean square of samples around their centers.
 
-    The square root of the mean squared distance to the nearest center, divided by the
-    number of components. It is positive even where every sample lies on a center.
+    The root of the mean squared distance to the nearest center per component. It is
+    positive even where every sample lies on a center.
 
     Parameters
     ----------
@@ -66,19 +51,9 @@ def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
     Returns
     -------
     torch.Tensor of shape ()
-        The scale; differentiable.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import gaussian_scale
-    >>> gaussian_scale(torch.tensor([[1.0], [7.0]]), torch.tensor([[0.0], [8.0]]))
-    tensor(1.)
     """
-    _check_centers(h, centers)
-    wide, wide_centers = _promote(h, centers)
-    nearest = _squared_distances(wide, wide_centers).amin(dim=1)
-    scale = _scale(nearest, wide).to(h.dtype)
+    wide, squared = _squared_distances(h, centers)
+    scale = _scale(squared.amin(dim=1), wide).to(h.dtype)
     return scale.clamp_min(torch.finfo(h.dtype).tiny)
 
 
@@ -88,8 +63,7 @@ def gaussian_assignment(
     """Soft assignment to centers by isotropic Gaussians of one common width.
 
     The softmax over clusters of ``-||h - mu||^2 / (2 scale^2)``; not in the thesis.
-    Unlike `student_t_assignment` it stays sharp in many dimensions, as long as the
-    scale follows the data.
+    Unlike `student_t_assignment` it stays sharp in many dimensions.
 
     Parameters
     ----------
@@ -98,25 +72,13 @@ def gaussian_assignment(
     centers : torch.Tensor of shape (n_clusters, n_components)
         Cluster centers mu.
     scale : float or torch.Tensor of shape (), default=None
-        Standard deviation per coordinate. None takes `gaussian_scale` of the
-        arguments, as a constant: no gradient flows through it.
+        Standard deviation per coordinate. None takes `gaussian_scale` as a constant.
 
     Returns
     -------
     torch.Tensor of shape (n_samples, n_clusters)
-        Probabilities.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import gaussian_assignment
-    >>> h, centers = torch.tensor([[1.0]]), torch.tensor([[0.0], [3.0]])
-    >>> gaussian_assignment(h, centers, scale=1.0)
-    tensor([[0.8176, 0.1824]])
     """
-    _check_centers(h, centers)
-    wide, wide_centers = _promote(h, centers)
-    squared = _squared_distances(wide, wide_centers)
+    wide, squared = _squared_distances(h, centers)
     nearest = squared.detach().amin(dim=1, keepdim=True)
     if scale is None:
         scale = _scale(nearest, wide.detach())
@@ -130,8 +92,7 @@ def gaussian_assignment(
 def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tensor:
     """Squared distances to the centers, weighted by a soft assignment (equation 3.2).
 
-    ``p_ik ||h_i - mu_k||^2`` summed over clusters and averaged over samples, so that
-    it does not grow with the batch.
+    ``p_ik ||h_i - mu_k||^2`` summed over clusters, averaged over samples.
 
     Parameters
     ----------
@@ -140,26 +101,16 @@ def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tens
     centers : torch.Tensor of shape (n_clusters, n_components)
         Cluster centers mu.
     assignment : torch.Tensor of shape (n_samples, n_clusters)
-        Weights p, non-negative; constants, through which no gradient flows.
+        Weights p, non-negative constants: no gradient flows through them.
 
     Returns
     -------
     torch.Tensor of shape ()
-        The loss.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import weighted_center_loss
-    >>> h, centers = torch.tensor([[1.0]]), torch.tensor([[0.0], [3.0]])
-    >>> weighted_center_loss(h, centers, torch.tensor([[0.5, 0.5]]))
-    tensor(2.5000)
     """
-    _check_centers(h, centers)
+    _, squared = _squared_distances(h, centers)
     _check_rows("assignment", assignment)
     expected = (h.shape[0], centers.shape[0])
     _check_shape("assignment", assignment, expected, "(rows of h, rows of centers)")
-    squared = _squared_distances(*_promote(h, centers))
     weights = assignment.detach().to(squared.dtype)
     return (weights * squared).sum(dim=1).mean().to(h.dtype)
 
@@ -180,15 +131,6 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     -------
     torch.Tensor of shape (n_clusters, n_components)
         The centers. A cluster whose weights sum to 0 gets the origin.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import weighted_centers
-    >>> h, p = torch.tensor([[0.0], [4.0]]), torch.tensor([[1.0, 0.0], [3.0, 0.0]])
-    >>> weighted_centers(h, p)
-    tensor([[3.],
-            [0.]])
     """
     _check_rows("h_view", h_view)
     _check_rows("assignment", assignment)
@@ -205,8 +147,8 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     """Divergence of the mean assignment from the desired cluster sizes.
 
     ``sum_k m_k log(m_k / s_k)``, m the mean of y over samples and s the sizes; not in
-    the thesis. Without sizes that is ``log K - H(m)``: 0 when all clusters are equally
-    used, log K when one takes everything.
+    the thesis. Without sizes it is 0 when all clusters are equally used, and log K when
+    one takes everything.
 
     Parameters
     ----------
@@ -219,13 +161,6 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     -------
     torch.Tensor of shape ()
         In nats, at least 0 up to rounding.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import cluster_balance
-    >>> cluster_balance(torch.eye(2))
-    tensor(0.)
     """
     _check_rows("y", y)
     (wide,) = _promote(y)
@@ -247,15 +182,20 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     return balance.to(y.dtype)
 
 
-def _squared_distances(h: Tensor, centers: Tensor) -> Tensor:
-    """Squared Euclidean distances (n_samples, n_clusters), never negative."""
+def _squared_distances(h: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
+    """Return h, at least in float32, and squared distances (n, K), never negative."""
+    _check_rows("h", h)
+    _check_rows("centers", centers)
+    expected = (centers.shape[0], h.shape[1])
+    _check_shape("centers", centers, expected, "as many columns as h")
+    wide, centers = _promote(h, centers)
     # |h|^2 + |c|^2 - 2 h c loses precision when all lie far from the origin.
-    origin = h.detach().mean(dim=0)
-    h, centers = h - origin, centers - origin
+    origin = wide.detach().mean(dim=0)
+    h, centers = wide - origin, centers - origin
     lengths = (h * h).sum(dim=1, keepdim=True) + (centers * centers).sum(dim=1)
     squared = lengths - 2 * h @ centers.T
     # Unlike a clamp this keeps the gradient where rounding went below zero.
-    return squared - squared.detach().clamp_max(0.0)
+    return wide, squared - squared.detach().clamp_max(0.0)
 
 
 def _scale(nearest: Tensor, h: Tensor) -> Tensor:

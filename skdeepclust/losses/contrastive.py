@@ -1,19 +1,20 @@
 """Losses that compare samples by cosine: views of one sample, and pairs of samples."""
 
 from collections.abc import Iterator
-from typing import Any
+from functools import partial
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ._checks import (
+    _check_alike,
     _check_rows,
     _check_shape,
     _check_temperature,
     _promote,
-    _saved_gradient,
     _unit_rows,
+    _with_gradient,
 )
 
 _DENSE_ROWS = 64  # up to here all pairs at once is faster than blocks
@@ -22,12 +23,13 @@ _TILE_ROWS = 384  # four such squares fit into a cache
 _TILE_ROWS_ELSEWHERE = 2048  # on an accelerator, where launches cost more than memory
 _LEAST_TEMPERATURE = 0.025  # exp(1 / t) and exp(-1 / t) are far from float32's limits
 
+_Settings = tuple[float, float, float]  # temperature, positive and negative threshold
+
 
 def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     """One minus the cosine between samples and their augmented views (equation 3.1).
 
-    **Departure from the thesis:** it prints the cosine itself, but its text wants the
-    two to come close, so one minus the cosine is minimized.
+    **Departure from the thesis:** it prints the cosine, which its text wants large.
 
     Parameters
     ----------
@@ -38,17 +40,8 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     -------
     torch.Tensor of shape ()
         Mean over the samples, between 0 and 2.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import view_consistency
-    >>> view_consistency(torch.tensor([[1.0, 0.0]]), torch.tensor([[0.0, 2.0]]))
-    tensor(1.)
     """
-    _check_rows("h", h)
-    _check_rows("h_view", h_view)
-    _check_shape("h_view", h_view, tuple(h.shape), "the shape of h")
+    _check_alike("h", h, "h_view", h_view)
     wide, wide_view = _promote(h, h_view)
     cosine = (_unit_rows(wide) * _unit_rows(wide_view)).sum(dim=1)
     return (1 - cosine).mean().to(h.dtype)
@@ -57,13 +50,13 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
 def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     """Contrast between two views of each sample: NT-Xent (equation 2.9).
 
-    The normalized, temperature-scaled cross-entropy of SimCLR (Chen et al., 2020): each
-    of the 2n views has to find its partner, by cosine, among the 2n - 1 others.
+    The loss of SimCLR (Chen et al., 2020): each of the 2n views has to find its
+    partner, by cosine, among the 2n - 1 others.
 
     Parameters
     ----------
     z_i, z_j : torch.Tensor of shape (n_samples, n_features)
-        Projections of the first and of the second view; row k of both is sample k.
+        Projections of the two views; row k of both is sample k.
     temperature : float, default=0.5
         The t of the equation.
 
@@ -71,17 +64,8 @@ def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     -------
     torch.Tensor of shape ()
         Mean over the 2n anchors.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import nt_xent
-    >>> nt_xent(torch.eye(2), torch.eye(2))
-    tensor(0.2395)
     """
-    _check_rows("z_i", z_i)
-    _check_rows("z_j", z_j)
-    _check_shape("z_j", z_j, tuple(z_i.shape), "the shape of z_i")
+    _check_alike("z_i", z_i, "z_j", z_j)
     _check_temperature(temperature)
     n = z_i.shape[0]
     unit = _unit_rows(torch.cat(_promote(z_i, z_j)))
@@ -112,8 +96,8 @@ def pair_contrastive(
     z : torch.Tensor of shape (n_samples, n_features)
         Outputs of the head.
     similarity : torch.Tensor of shape (n_samples, n_samples) or (n_samples, rank)
-        Pairwise similarities, or a factor U that stands for ``U @ U.T``. A square
-        tensor is always read as similarities. It only selects pairs: no gradient.
+        Similarities of pairs, constants; or a factor U that stands for ``U @ U.T``. A
+        square tensor is read as similarities.
     temperature : float, default=0.5
         The t of the equation.
     positive_threshold, negative_threshold : float, default=0.8, 0.2
@@ -122,14 +106,13 @@ def pair_contrastive(
     Returns
     -------
     torch.Tensor of shape ()
-        Mean over the anchors with neither set empty; 0, with zero gradients, if
-        there is none. It can be negative.
+        Mean over the anchors with neither set empty, which can be negative; 0, with
+        zero gradients, if there is none.
 
     Notes
     -----
-    Beyond 64 samples the loss and its gradient are computed together in blocks of
-    pairs: memory grows with n, not with its square. It then cannot be differentiated
-    twice: `create_graph=True` raises a RuntimeError.
+    Beyond 64 samples memory grows with n, not with its square, and a second derivative
+    raises a RuntimeError.
 
     Examples
     --------
@@ -152,24 +135,19 @@ def pair_contrastive(
         )
     (wide,) = _promote(z)
     unit = _unit_rows(wide)
-    thresholds = (positive_threshold, negative_threshold)
+    pairs = similarity.detach(), (temperature, positive_threshold, negative_threshold)
     if z.shape[0] <= _DENSE_ROWS:
-        loss = _contrast_all(unit, similarity.detach(), temperature, *thresholds)
-    else:
-        tiled = similarity.shape[1] != z.shape[0] and temperature >= _LEAST_TEMPERATURE
-        blocks: Any = (_FactorContrast if tiled else _PairContrast).apply
-        loss = blocks(unit, similarity.detach(), temperature, *thresholds)
+        return _contrast_all(*pairs, unit).to(z.dtype)
+    tiled = similarity.shape[1] != z.shape[0] and temperature >= _LEAST_TEMPERATURE
+    contrast = partial(_contrast_tiles if tiled else _contrast_blocks, *pairs)
+    what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
+    loss: Tensor = _with_gradient(unit, contrast, what)
     return loss.to(z.dtype)
 
 
-def _contrast_all(
-    unit: Tensor,
-    similarity: Tensor,
-    temperature: float,
-    positive_threshold: float,
-    negative_threshold: float,
-) -> Tensor:
+def _contrast_all(similarity: Tensor, settings: _Settings, unit: Tensor) -> Tensor:
     """Compute `pair_contrastive` with all pairs in memory."""
+    temperature, positive_threshold, negative_threshold = settings
     if similarity.shape[0] != similarity.shape[1]:
         (factor,) = _promote(similarity)
         similarity = factor @ factor.T
@@ -189,136 +167,117 @@ def _contrast_all(
     return loss / counted.sum().clamp_min(1)
 
 
-class _PairContrast(torch.autograd.Function):
-    """Loss and gradient of `pair_contrastive` in one pass over blocks of rows.
+def _contrast_blocks(
+    similarity: Tensor, settings: _Settings, unit: Tensor, gradient: Tensor | None
+) -> Tensor:
+    """Compute `pair_contrastive` in one pass over blocks of rows.
 
     A block holds all pairs of its anchors, hence all that their sums need: taking the
     gradient at once saves computing the block again.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any, unit: Tensor, similarity: Tensor, temperature: float, *limits: float
-    ) -> Tensor:
-        positive_threshold, negative_threshold = limits
-        n = unit.shape[0]
-        is_factor = similarity.shape[1] != n
+    temperature, positive_threshold, negative_threshold = settings
+    n = unit.shape[0]
+    is_factor = similarity.shape[1] != n
+    if is_factor:
+        similarity = similarity.to(unit.dtype)
+    losses, n_counted = unit.new_zeros(()), unit.new_zeros(())
+    # Written in place: saves memory, and autocast leaves it in full precision.
+    pairs_buffer = unit.new_empty(_BLOCK_ROWS, n)
+    alike_buffer = torch.empty_like(pairs_buffer)
+    for start in range(0, n, _BLOCK_ROWS):
+        anchors = unit[start : start + _BLOCK_ROWS]
+        rows = slice(start, start + len(anchors))
+        positive, pairs = alike_buffer[: len(anchors)], pairs_buffer[: len(anchors)]
+        alike = similarity[rows]
         if is_factor:
-            similarity = similarity.to(unit.dtype)
-        losses, n_counted = unit.new_zeros(()), unit.new_zeros(())
-        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
-        # Written in place: saves memory, and autocast leaves it in full precision.
-        pairs_buffer = unit.new_empty(_BLOCK_ROWS, n)
-        alike_buffer = torch.empty_like(pairs_buffer)
-        for start in range(0, n, _BLOCK_ROWS):
-            anchors = unit[start : start + _BLOCK_ROWS]
-            rows = slice(start, start + len(anchors))
-            positive, pairs = alike_buffer[: len(anchors)], pairs_buffer[: len(anchors)]
-            alike = similarity[rows]
-            if is_factor:
-                alike = torch.mm(alike, similarity.T, out=positive)
-            others = alike > negative_threshold
-            others.diagonal(start).fill_(True)
-            torch.ge(alike, positive_threshold, out=positive)
-            positive.diagonal(start).zero_()
-            torch.mm(anchors / temperature, unit.T, out=pairs)
-            n_positive = positive.sum(dim=1, keepdim=True)
-            pull = torch.bmm(pairs.unsqueeze(1), positive.unsqueeze(2)).squeeze(2)
-            pairs.masked_fill_(others, -torch.inf)
-            peak = pairs.amax(dim=1, keepdim=True)
-            counted = (n_positive > 0) & (peak > -torch.inf)
-            peak.masked_fill_(peak.isneginf(), 0.0)
-            total = pairs.sub_(peak).exp_().sum(dim=1, keepdim=True)
-            total.masked_fill_(~counted, 1.0)
-            n_positive.clamp_min_(1)
-            loss = peak + total.log() - pull / n_positive
-            losses += loss.masked_fill(~counted, 0.0).sum()
-            n_counted += counted.sum()
-            if gradient is None:
-                continue
-            # Divided by the total this is the derivative with respect to the logits:
-            # softmax over the negatives, minus the share of each positive.
-            pairs.addcmul_(positive, total / n_positive, value=-1)
-            weight = counted / total
-            gradient[rows].addcmul_(torch.mm(pairs, unit), weight)
-            gradient.addmm_(pairs.T, anchors * weight)
-        n_counted.clamp_min_(1)
-        if gradient is not None:
-            ctx.save_for_backward(gradient.div_(n_counted * temperature))
-        return losses / n_counted
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
-        return grad_output * _saved_gradient(ctx, what), None, None, None, None
+            alike = torch.mm(alike, similarity.T, out=positive)
+        others = alike > negative_threshold
+        others.diagonal(start).fill_(True)
+        torch.ge(alike, positive_threshold, out=positive)
+        positive.diagonal(start).zero_()
+        torch.mm(anchors / temperature, unit.T, out=pairs)
+        n_positive = positive.sum(dim=1, keepdim=True)
+        pull = torch.bmm(pairs.unsqueeze(1), positive.unsqueeze(2)).squeeze(2)
+        pairs.masked_fill_(others, -torch.inf)
+        peak = pairs.amax(dim=1, keepdim=True)
+        counted = (n_positive > 0) & (peak > -torch.inf)
+        peak.masked_fill_(peak.isneginf(), 0.0)
+        total = pairs.sub_(peak).exp_().sum(dim=1, keepdim=True)
+        total.masked_fill_(~counted, 1.0)
+        n_positive.clamp_min_(1)
+        loss = peak + total.log() - pull / n_positive
+        losses += loss.masked_fill(~counted, 0.0).sum()
+        n_counted += counted.sum()
+        if gradient is None:
+            continue
+        # Divided by the total this is the derivative with respect to the logits:
+        # softmax over the negatives, minus the share of each positive.
+        pairs.addcmul_(positive, total / n_positive, value=-1)
+        weight = counted / total
+        gradient[rows].addcmul_(torch.mm(pairs, unit), weight)
+        gradient.addmm_(pairs.T, anchors * weight)
+    n_counted.clamp_min_(1)
+    if gradient is not None:
+        gradient.div_(n_counted * temperature)
+    return losses / n_counted
 
 
-class _FactorContrast(torch.autograd.Function):
-    """Loss and gradient of `pair_contrastive` of a factor, in two passes over tiles.
+def _contrast_tiles(
+    factor: Tensor, settings: _Settings, unit: Tensor, gradient: Tensor | None
+) -> Tensor:
+    """Compute `pair_contrastive` of a factor in two passes over tiles.
 
     All is symmetric: a tile above the diagonal serves its rows and its columns. The
     temperature bounds the exponentials, so the peak of a row is not needed.
     """
+    temperature, positive_threshold, negative_threshold = settings
+    n, factor = unit.shape[0], factor.to(unit.dtype)
+    size = min(n, _TILE_ROWS if unit.device.type == "cpu" else _TILE_ROWS_ELSEWHERE)
+    scaled = unit / temperature
+    buffers = unit.new_empty(4, size * size)
+    total, n_positive = unit.new_zeros(n), unit.new_zeros(n)
 
-    @staticmethod
-    def forward(
-        ctx: Any, unit: Tensor, factor: Tensor, temperature: float, *limits: float
-    ) -> Tensor:
-        positive_threshold, negative_threshold = limits
-        n, factor = unit.shape[0], factor.to(unit.dtype)
-        size = _TILE_ROWS if unit.device.type == "cpu" else _TILE_ROWS_ELSEWHERE
-        size = min(n, size)
-        scaled = unit / temperature
-        buffers = unit.new_empty(4, size * size)
-        total, n_positive = unit.new_zeros(n), unit.new_zeros(n)
+    def tiles() -> Iterator[tuple[slice, slice, list[Tensor]]]:
+        """Give masks and logits of each tile, written into the same memory."""
+        for i in range(0, n, size):
+            for j in range(i, n, size):
+                height, width = min(size, n - i), min(size, n - j)
+                rows, columns = slice(i, i + height), slice(j, j + width)
+                tile = [b[: height * width].view(height, width) for b in buffers]
+                positive, negative, pairs, _ = tile
+                torch.mm(factor[rows], factor[columns].T, out=negative)
+                torch.ge(negative, positive_threshold, out=positive)
+                negative.le_(negative_threshold)
+                if i == j:
+                    positive.diagonal().zero_()
+                    negative.diagonal().zero_()
+                torch.mm(scaled[rows], unit[columns].T, out=pairs)
+                yield rows, columns, tile
 
-        def tiles() -> Iterator[tuple[slice, slice, list[Tensor]]]:
-            """Give masks and logits of each tile, written into the same memory."""
-            for i in range(0, n, size):
-                for j in range(i, n, size):
-                    height, width = min(size, n - i), min(size, n - j)
-                    rows, columns = slice(i, i + height), slice(j, j + width)
-                    tile = [b[: height * width].view(height, width) for b in buffers]
-                    positive, negative, pairs, _ = tile
-                    torch.mm(factor[rows], factor[columns].T, out=negative)
-                    torch.ge(negative, positive_threshold, out=positive)
-                    negative.le_(negative_threshold)
-                    if i == j:
-                        positive.diagonal().zero_()
-                        negative.diagonal().zero_()
-                    torch.mm(scaled[rows], unit[columns].T, out=pairs)
-                    yield rows, columns, tile
-
-        for rows, columns, (positive, negative, pairs, _) in tiles():
-            pairs.exp_().mul_(negative)
-            for sums, values in ((total, pairs), (n_positive, positive)):
-                sums[rows] += values.sum(dim=1)
-                if rows != columns:
-                    sums[columns] += values.sum(dim=0)
-        counted = (n_positive > 0) & (total > 0)
-        total.masked_fill_(~counted, 1.0)
-        spread_weight, pull_weight = counted / total, counted / n_positive.clamp_min_(1)
-        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
-        pulled = []
-        for rows, columns, (positive, negative, pairs, weights) in tiles():
-            torch.add(pull_weight[rows, None], pull_weight[columns], out=weights)
-            positive.mul_(weights)
-            share = torch.dot(positive.flatten(), pairs.flatten())
-            # A tile on the diagonal holds each of its pairs twice.
-            pulled.append(share / 2 if rows == columns else share)
-            if gradient is None:
-                continue
-            torch.add(spread_weight[rows, None], spread_weight[columns], out=weights)
-            pairs.exp_().mul_(negative).mul_(weights).sub_(positive)
-            gradient[rows].addmm_(pairs, unit[columns])
+    for rows, columns, (positive, negative, pairs, _) in tiles():
+        pairs.exp_().mul_(negative)
+        for sums, values in ((total, pairs), (n_positive, positive)):
+            sums[rows] += values.sum(dim=1)
             if rows != columns:
-                gradient[columns].addmm_(pairs.T, unit[rows])
-        n_counted = counted.sum().clamp_min(1)
-        if gradient is not None:
-            ctx.save_for_backward(gradient.div_(n_counted * temperature))
-        return (total.log().sum() - torch.stack(pulled).sum()) / n_counted
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor | None, ...]:
-        what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
-        return grad_output * _saved_gradient(ctx, what), None, None, None, None
+                sums[columns] += values.sum(dim=0)
+    counted = (n_positive > 0) & (total > 0)
+    total.masked_fill_(~counted, 1.0)
+    spread_weight, pull_weight = counted / total, counted / n_positive.clamp_min_(1)
+    pulled = []
+    for rows, columns, (positive, negative, pairs, weights) in tiles():
+        torch.add(pull_weight[rows, None], pull_weight[columns], out=weights)
+        positive.mul_(weights)
+        share = torch.dot(positive.flatten(), pairs.flatten())
+        # A tile on the diagonal holds each of its pairs twice.
+        pulled.append(share / 2 if rows == columns else share)
+        if gradient is None:
+            continue
+        torch.add(spread_weight[rows, None], spread_weight[columns], out=weights)
+        pairs.exp_().mul_(negative).mul_(weights).sub_(positive)
+        gradient[rows].addmm_(pairs, unit[columns])
+        if rows != columns:
+            gradient[columns].addmm_(pairs.T, unit[rows])
+    n_counted = counted.sum().clamp_min(1)
+    if gradient is not None:
+        gradient.div_(n_counted * temperature)
+    return (total.log().sum() - torch.stack(pulled).sum()) / n_counted

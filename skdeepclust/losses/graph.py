@@ -1,23 +1,52 @@
-"""Losses that learn a graph between samples, and that contrast along its edges."""
+"""Losses of an autoencoder, of a graph between samples, and along its edges."""
 
+from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from ._checks import (
+    _check_alike,
+    _check_floating,
     _check_positive,
     _check_rows,
     _check_shape,
     _check_temperature,
+    _check_tensor,
     _promote,
-    _saved_gradient,
     _unit_rows,
+    _with_gradient,
 )
 
 _BLOCK_ROWS = 256
+
+
+def reconstruction(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Squared error of a reconstruction: the first term of equation 4.1.
+
+    Summed over the values of a sample, averaged over samples.
+
+    Parameters
+    ----------
+    x, x_hat : torch.Tensor of shape (n_samples, ...)
+        Samples and their reconstructions.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+    """
+    _check_floating("x", x)
+    _check_floating("x_hat", x_hat)
+    if x.ndim < 2 or x.numel() == 0:
+        raise ValueError(
+            f"x must have a row per sample and at least one number in each; got shape "
+            f"{tuple(x.shape)}: reshape it to (n_samples, ...)."
+        )
+    _check_shape("x_hat", x_hat, tuple(x.shape), "the shape of x")
+    wide, wide_hat = _promote(x, x_hat)
+    return ((wide - wide_hat) ** 2).flatten(1).sum(dim=1).mean().to(x.dtype)
 
 
 def neighbor_contrastive(
@@ -34,22 +63,19 @@ def neighbor_contrastive(
     h : torch.Tensor of shape (n_samples, n_features)
         Outputs of the head.
     neighbors : torch.Tensor of integers of shape (n_samples, n_neighbors)
-        Row i has the indices of the neighbors of sample i, from 0: distinct, in any
-        order, never i itself.
+        Rows of h near to each row: distinct, in any order, never the row itself.
     temperature : float, default=0.5
         The t of the equation.
 
     Returns
     -------
     torch.Tensor of shape ()
-        Mean over all samples; 0, with zero gradients, if every other sample is a
-        neighbor. It can be negative.
+        Mean over all samples, which can be negative; 0, with zero gradients, if every
+        other sample is a neighbor.
 
     Notes
     -----
-    The loss and its gradient are computed together in blocks of 256 rows: memory grows
-    with n, not with its square. It cannot be differentiated twice: `create_graph=True`
-    raises a RuntimeError.
+    Memory grows with n, not with its square. A second derivative raises a RuntimeError.
 
     Examples
     --------
@@ -73,8 +99,8 @@ def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tens
     (wide,) = _promote(h)
     if neighbors.shape[1] == h.shape[0] - 1:
         return (0 * wide).sum().to(h.dtype)
-    contrast: Any = _NeighborContrast.apply  # untyped in torch
-    loss: Tensor = contrast(_unit_rows(wide), neighbors, temperature)
+    contrast = partial(_contrast_blocks, neighbors=neighbors, temperature=temperature)
+    loss: Tensor = _with_gradient(_unit_rows(wide), contrast, "neighbor_contrastive")
     return loss.to(h.dtype)
 
 
@@ -88,10 +114,8 @@ def cluster_contrastive(
 
     Parameters
     ----------
-    y : torch.Tensor of shape (n_samples, n_clusters)
-        Soft assignments.
-    y_neighbor : torch.Tensor of shape (n_samples, n_clusters)
-        For each sample the soft assignment y' of a neighbor; in the thesis the
+    y, y_neighbor : torch.Tensor of shape (n_samples, n_clusters)
+        Soft assignments of the samples and of a neighbor of each; in the thesis the
         strongest one.
     temperature : float, default=1.0
         The t of the equation.
@@ -99,19 +123,9 @@ def cluster_contrastive(
     Returns
     -------
     torch.Tensor of shape ()
-        Mean over the clusters, at least 0. An empty cluster has cosine 0 to all and a
-        zero gradient.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import cluster_contrastive
-    >>> cluster_contrastive(torch.eye(2), torch.eye(2))
-    tensor(0.3133)
+        Mean over the clusters, at least 0. An empty cluster has a zero gradient.
     """
-    _check_rows("y", y)
-    _check_rows("y_neighbor", y_neighbor)
-    _check_shape("y_neighbor", y_neighbor, tuple(y.shape), "the shape of y")
+    _check_alike("y", y, "y_neighbor", y_neighbor)
     _check_temperature(temperature)
     wide, wide_neighbor = _promote(y, y_neighbor)
     logits = _unit_rows(wide.T) @ _unit_rows(wide_neighbor.T).T / temperature
@@ -124,17 +138,16 @@ def self_expression(
 ) -> Tensor:
     """Cost of expressing each sample as a combination of the others (equation 4.2).
 
-    ``||C|| + lambda ||Z - C Z||^2`` with samples as rows: row i of C holds the weights
-    of the other samples in the reconstruction of sample i. It is a sum over samples,
-    not a mean.
+    ``||C|| + lambda ||Z - C Z||^2``, summed over samples, which are rows: row i of C
+    holds the weights of the others in the reconstruction of sample i.
 
     Parameters
     ----------
     z : torch.Tensor of shape (n_samples, n_components)
         Embeddings.
     coefficients : torch.Tensor of shape (n_samples, n_samples)
-        The C of the equation. Its constraint ``diag(C) = 0`` is built in: the diagonal
-        counts as zero, whatever it holds, and receives a zero gradient.
+        The C of the equation. Its diagonal counts as zero, whatever it holds, and
+        receives a zero gradient.
     weight : float, default=1.0
         The lambda of the equation, positive.
     norm : {"fro2", "l1"}, default="fro2"
@@ -143,7 +156,6 @@ def self_expression(
     Returns
     -------
     torch.Tensor of shape ()
-        The loss.
 
     Examples
     --------
@@ -171,11 +183,7 @@ def self_expression(
 
 def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
     """Check the neighbors; return them as int64 on the device of h."""
-    if not isinstance(neighbors, Tensor):
-        raise TypeError(
-            f"neighbors must be a torch.Tensor; got {type(neighbors).__name__}: "
-            f"convert it with torch.as_tensor."
-        )
+    _check_tensor("neighbors", neighbors)
     kind = neighbors.dtype
     if kind.is_floating_point or kind.is_complex or kind == torch.bool:
         raise TypeError(
@@ -192,74 +200,65 @@ def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
         )
     indices = neighbors.to(h.device, torch.int64)
     ordered = indices.sort(dim=1).values
-    outside = (ordered[:, 0] < 0) | (ordered[:, -1] >= n)
-    itself = indices == torch.arange(n, device=h.device).unsqueeze(1)
-    repeated = ordered[:, 1:] == ordered[:, :-1]
-    wrong = outside | itself.any(dim=1) | repeated.any(dim=1)
+    wrong = (ordered[:, 0] < 0) | (ordered[:, -1] >= n)
+    wrong |= (indices == torch.arange(n, device=h.device).unsqueeze(1)).any(dim=1)
+    wrong |= (ordered[:, 1:] == ordered[:, :-1]).any(dim=1)
     # The only time that the host waits for the device.
     if wrong.any():
         row = int(wrong.nonzero()[0, 0])
         values = ordered[row].tolist()
-        where = f"in row {row}"
-        if outside[row]:
-            value = values[0] if values[0] < 0 else values[-1]
-            raise ValueError(
-                f"neighbors must lie between 0 and {n - 1}, the rows of h; got {value} "
-                f"{where}: number the samples from 0."
+        outside = [value for value in values if not 0 <= value < n]
+        if outside:
+            fault = (
+                f"lie between 0 and {n - 1}, the rows of h; got {outside[0]} in row "
+                f"{row}: number the samples from 0"
             )
-        if row in values:
-            raise ValueError(
-                f"neighbors must be other samples; got {row} {where}, the sample "
-                f"itself: leave it out."
+        elif row in values:
+            fault = (
+                f"be other samples; got {row} in row {row}, the sample itself: leave "
+                "it out"
             )
-        value = next(a for a, b in pairwise(values) if a == b)
-        raise ValueError(
-            f"neighbors must be distinct within a row; got {value} more than once "
-            f"{where}: keep it once."
-        )
+        else:
+            twice = next(a for a, b in pairwise(values) if a == b)
+            fault = (
+                f"be distinct within a row; got {twice} more than once in row {row}: "
+                "keep it once"
+            )
+        raise ValueError(f"neighbors must {fault}.")
     return indices
 
 
-class _NeighborContrast(torch.autograd.Function):
-    """Loss and gradient of `neighbor_contrastive` in one pass over blocks of rows.
+def _contrast_blocks(
+    unit: Tensor, gradient: Tensor | None, *, neighbors: Tensor, temperature: float
+) -> Tensor:
+    """Compute `neighbor_contrastive` in one pass over blocks of rows.
 
     A block holds all pairs of its anchors, hence all that their softmax needs: taking
     the gradient at once saves computing the block again.
     """
-
-    @staticmethod
-    def forward(
-        ctx: Any, unit: Tensor, neighbors: Tensor, temperature: float
-    ) -> Tensor:
-        n, k = neighbors.shape
-        losses = unit.new_empty(n)
-        gradient = torch.zeros_like(unit) if ctx.needs_input_grad[0] else None
-        buffer = unit.new_empty(min(n, _BLOCK_ROWS), n)
-        for start in range(0, n, _BLOCK_ROWS):
-            anchors = unit[start : start + _BLOCK_ROWS]
-            rows = slice(start, start + len(anchors))
-            positive = neighbors[rows]
-            # Written in place: saves memory, and autocast leaves it in full precision.
-            pairs = torch.mm(anchors / temperature, unit.T, out=buffer[: len(anchors)])
-            pull = pairs.gather(1, positive).mean(dim=1)
-            pairs.scatter_(1, positive, -torch.inf)
-            pairs.diagonal(start).fill_(-torch.inf)
-            peak = pairs.amax(dim=1, keepdim=True)
-            total = pairs.sub_(peak).exp_().sum(dim=1, keepdim=True)
-            losses[rows] = (peak + total.log()).squeeze(1) - pull
-            if gradient is None:
-                continue
-            # Divided by the total this is the derivative with respect to the logits:
-            # softmax over the negatives, -1 / k for the neighbors, 0 for itself.
-            pairs.scatter_(1, positive, (-total / k).expand(-1, k))
-            own = torch.mm(pairs, unit, out=torch.empty_like(anchors))
-            gradient[rows].addcdiv_(own, total)
-            gradient.addmm_(pairs.T, anchors / total)
-        if gradient is not None:
-            ctx.save_for_backward(gradient.div_(n * temperature))
-        return losses.mean()
-
-    @staticmethod
-    def backward(ctx: Any, grad_output: Tensor) -> tuple[Tensor, None, None]:
-        gradient = _saved_gradient(ctx, "neighbor_contrastive")
-        return grad_output * gradient, None, None
+    n, k = neighbors.shape
+    losses = unit.new_empty(n)
+    buffer = unit.new_empty(min(n, _BLOCK_ROWS), n)
+    for start in range(0, n, _BLOCK_ROWS):
+        anchors = unit[start : start + _BLOCK_ROWS]
+        rows = slice(start, start + len(anchors))
+        positive = neighbors[rows]
+        # Written in place: saves memory, and autocast leaves it in full precision.
+        pairs = torch.mm(anchors / temperature, unit.T, out=buffer[: len(anchors)])
+        pull = pairs.gather(1, positive).mean(dim=1)
+        pairs.scatter_(1, positive, -torch.inf)
+        pairs.diagonal(start).fill_(-torch.inf)
+        peak = pairs.amax(dim=1, keepdim=True)
+        total = pairs.sub_(peak).exp_().sum(dim=1, keepdim=True)
+        losses[rows] = (peak + total.log()).squeeze(1) - pull
+        if gradient is None:
+            continue
+        # Divided by the total this is the derivative with respect to the logits:
+        # softmax over the negatives, -1 / k for the neighbors, 0 for itself.
+        pairs.scatter_(1, positive, (-total / k).expand(-1, k))
+        own = torch.mm(pairs, unit, out=torch.empty_like(anchors))
+        gradient[rows].addcdiv_(own, total)
+        gradient.addmm_(pairs.T, anchors / total)
+    if gradient is not None:
+        gradient.div_(n * temperature)
+    return losses.mean()

@@ -12,7 +12,12 @@ from sklearn.metrics import adjusted_rand_score, silhouette_score
 from sklearn.utils import check_array
 
 from skdeepclust._base.clusterer import BaseDeepClusterer
-from skdeepclust._utils.compat import ClusterScorer, check_methods, last_step
+from skdeepclust._utils.compat import (
+    ClusterScorer,
+    FunctionScorer,
+    check_methods,
+    last_step,
+)
 from skdeepclust._utils.labels import number_labels
 from skdeepclust.graph._checks import _check_count
 from skdeepclust.views import make_views
@@ -20,60 +25,26 @@ from skdeepclust.views import make_views
 _SILHOUETTE_SAMPLES = 5_000
 
 
-class _SilhouetteScorer(ClusterScorer):
-    """Score a fitted clusterer by the silhouette of its clusters.
-
-    The silhouette is that of the predicted clusters in the embedding, as from
-    `transform`, of at most 5,000 samples, the same in every call. Clusters of other
-    packages' estimators are scored in the space of the samples that `predict` gets.
-    Call it as ``silhouette_scorer(estimator, X)``, or use it as `scoring`.
-
-    Parameters
-    ----------
-    estimator : object
-        A fitted clusterer with `predict`, or a pipeline that ends with one.
-    X : array-like of shape (n_samples, ...)
-        Samples.
-    y : object, default=None
-        Ignored.
-
-    Returns
-    -------
-    float
-        The mean silhouette, between -1 and 1; -1 if all samples are in one cluster.
-
-    Examples
-    --------
-    >>> from sklearn.cluster import KMeans
-    >>> from skdeepclust.model_selection import silhouette_scorer
-    >>> X = [[0.0], [1.0], [8.0], [9.0]]
-    >>> round(silhouette_scorer(KMeans(2, random_state=0).fit(X), X), 3)
-    0.875
-    """
-
-    def __repr__(self) -> str:
-        return "silhouette_scorer"
-
-    def _value(self, estimator: Any, X: Any) -> float:
-        model, X = _scored(estimator, X)
-        labels = _predicted(model, X)
-        embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
-        rows = check_array(
-            embedding,
-            accept_sparse="csr",
-            dtype=[np.float64, np.float32],
-            input_name="X",
-        )
-        if len(labels) > _SILHOUETTE_SAMPLES:
-            rng = np.random.default_rng(0)
-            drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
-            rows, labels = rows[drawn], labels[drawn]
-        n_clusters = len(np.unique(labels))
-        if n_clusters == 1:
-            return -1.0
-        if n_clusters == len(labels):
-            return 0.0  # that of a sample alone in its cluster, by definition
-        return float(silhouette_score(rows, labels))
+def _silhouette(estimator: Any, X: Any) -> float:
+    model, X = _scored(estimator, X)
+    labels = _predicted(model, X)
+    embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
+    rows = check_array(
+        embedding,
+        accept_sparse="csr",
+        dtype=[np.float64, np.float32],
+        input_name="X",
+    )
+    if len(labels) > _SILHOUETTE_SAMPLES:
+        rng = np.random.default_rng(0)
+        drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
+        rows, labels = rows[drawn], labels[drawn]
+    n_clusters = len(np.unique(labels))
+    if n_clusters == 1:
+        return -1.0
+    if n_clusters == len(labels):
+        return 0.0  # that of a sample alone in its cluster, by definition
+    return float(silhouette_score(rows, labels))
 
 
 @dataclass(frozen=True)
@@ -167,40 +138,33 @@ class StabilityScorer(ClusterScorer):
         return float(np.mean(agreements))
 
 
-class _DefaultStabilityScorer(StabilityScorer):
-    """Score a fitted clusterer by a `StabilityScorer` with its defaults.
+_WORDS = {
+    "needs": "`predict`, or a pipeline that ends with one",
+    "module": "model_selection",
+}
+silhouette_scorer = FunctionScorer(
+    "silhouette_scorer",
+    _silhouette,
+    """The silhouette is that of the predicted clusters in the embedding, as from
+`transform`, of at most 5,000 samples, the same in every call. Clusters of other
+packages' estimators are scored in the space of the samples that `predict` gets. A
+single cluster scores -1.
 
-    Call it as ``stability_scorer(estimator, X)``, or use it as `scoring`.
+""",
+    what="the mean silhouette of its clusters",
+    score="0.922",
+    **_WORDS,
+)
+stability_scorer = FunctionScorer(
+    "stability_scorer",
+    StabilityScorer(),
+    what="a `StabilityScorer` with its defaults",
+    score="1.0",
+    **_WORDS,
+)
 
-    Parameters
-    ----------
-    estimator : object
-        A fitted clusterer with `predict`, or a pipeline that ends with one.
-    X : array-like of shape (n_samples, ...)
-        Samples.
-    y : object, default=None
-        Ignored.
-
-    Returns
-    -------
-    float
-        The mean agreement, at most 1, and about 0 by chance.
-
-    Examples
-    --------
-    >>> from sklearn.cluster import KMeans
-    >>> from skdeepclust.model_selection import stability_scorer
-    >>> X = [[0.0], [1.0], [8.0], [9.0]]
-    >>> stability_scorer(KMeans(2, random_state=0).fit(X), X)
-    1.0
-    """
-
-    def __repr__(self) -> str:
-        return "stability_scorer"
-
-
-silhouette_scorer = _SilhouetteScorer()
-stability_scorer = _DefaultStabilityScorer()
+# Doctest does not find made docstrings.
+__test__ = {s.__name__: s.__doc__ for s in (silhouette_scorer, stability_scorer)}
 
 
 def _scored(estimator: Any, X: Any) -> tuple[Any, Any]:

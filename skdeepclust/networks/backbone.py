@@ -105,17 +105,10 @@ class ResNet18(nn.Module):
                 nn.init.zeros_(part.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Compute the features of a batch.
+        """Return features of shape (n_samples, 512), never negative.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, n_channels, height, width)
-            The batch. Images may have any size.
-
-        Returns
-        -------
-        features : Tensor of shape (n_samples, 512)
-            The mean of the last layer over the image, never negative.
+        They are means of the last layer over images of any size, of shape (n_samples,
+        n_channels, height, width).
         """
         h = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
         h = self.layer4(self.layer3(self.layer2(self.layer1(h))))

@@ -14,7 +14,7 @@ from skdeepclust._base.clusterer import BaseDeepClusterer
 from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, WEIGHT
 from skdeepclust._stages.centers import CenterParameters
 from skdeepclust._stages.context import Context
-from skdeepclust._stages.head import LABEL_SMOOTHING, HeadParameters, head_rate
+from skdeepclust._stages.head import LABEL_SMOOTHING, HeadParameters
 from skdeepclust._stages.pretraining import PretrainingCache
 from skdeepclust._utils.compat import Interval, StrOptions
 from skdeepclust.self_paced._stages import PairParameters, Parameters, train
@@ -361,7 +361,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
                 n_epochs=context.epochs(self.contrastive_epochs, _CONTRASTIVE, size),
                 batch_size=size,
                 learning_rate=_STAGE_2 if isinstance(rate, str) else rate,
-                head_learning_rate=head_rate(self.learning_rate),
+                pretrain_learning_rate=self.learning_rate,
                 temperature=self.temperature,
                 similarity=self.pair_similarity,
                 positive_threshold=self.positive_threshold,

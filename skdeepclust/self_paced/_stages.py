@@ -16,6 +16,7 @@ from skdeepclust._stages.centers import CenterParameters, CenterStage, Start, fi
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.head import (
     FINAL,
+    OF_RATE,
     FinalTargets,
     HeadParameters,
     HeadStage,
@@ -40,7 +41,7 @@ class PairParameters:
     n_epochs: int
     batch_size: int
     learning_rate: float  # of the encoder
-    head_learning_rate: float
+    pretrain_learning_rate: float  # three times that of the head
     temperature: float
     similarity: Similarity
     positive_threshold: float
@@ -179,7 +180,12 @@ class PairStage(Stage):
                 parameters.learning_rate,
                 network.autoencoder.encoder,
             ),
-            Rate("learning_rate", parameters.head_learning_rate, network.head),
+            Rate(
+                "learning_rate",
+                parameters.pretrain_learning_rate,
+                network.head,
+                divided_by=OF_RATE,
+            ),
         ]
         super().__init__(
             "contrastive", parameters.n_epochs, parameters.batch_size, rates
@@ -272,7 +278,7 @@ class EndToEndStage(Stage):
             max(centers.n_epochs, pairs.n_epochs),
             pairs.batch_size,
             [
-                Rate(center_rate.name, center_rate.value, network.autoencoder),
+                Rate(center_rate.name, center_rate.given, network.autoencoder),
                 head_rate,
             ],
         )

@@ -225,15 +225,17 @@ class FileCheckpoint(Checkpoint):
     def _read(self, path: Path) -> dict[str, Any]:
         hint = "To train from the beginning, delete it."
         try:
-            # torch.load does not look at the checksums.
+            # torch.load does not look at the checksums, and reads no entry that has
+            # the attribute of a folder, but takes memory as it is.
             with zipfile.ZipFile(path) as archive:
-                damaged = archive.testzip()
+                folders = [p.filename for p in archive.filelist if p.external_attr]
+                damaged = archive.testzip() or next(iter(folders), None)
             if damaged:
                 raise ValueError(f"the part {damaged} is damaged")
             content: dict[str, Any] = torch.load(
                 path, map_location="cpu", weights_only=True
             )
-            theirs = content["fingerprint"]
+            theirs = dict(content["fingerprint"])
             content["seeds"], content["place"], content["learned"]
         except Exception as error:
             raise ValueError(

@@ -79,8 +79,8 @@ class SingleProcess:
         """Say in all processes whether `flag` is set in any of them."""
         return flag
 
-    def check(self, described: dict[str, str], n_samples: int, batch_size: int) -> None:
-        """Refuse a fit whose parameters and data, `described`, differ by process.
+    def check(self, hashes: dict[str, str], n_samples: int, batch_size: int) -> None:
+        """Refuse a fit whose parameters and data, hashed by name, differ by process.
 
         Also one whose shares would be too small.
         """
@@ -184,7 +184,7 @@ class Group(SingleProcess):
         dist.all_reduce(flags)
         return bool(flags)
 
-    def check(self, described: dict[str, str], n_samples: int, batch_size: int) -> None:
+    def check(self, hashes: dict[str, str], n_samples: int, batch_size: int) -> None:
         """Compare with the first process, and count."""
         n, least = self.n_processes, _EACH * self.n_processes
         if min(n_samples, batch_size) < least:
@@ -194,17 +194,18 @@ class Group(SingleProcess):
                 "more of a batch: start fewer processes."
             )
         everywhere: list[Any] = [None] * n
-        dist.all_gather_object(everywhere, described)
+        dist.all_gather_object(everywhere, hashes)
         differ = [
-            f"{name} (process 0: {value}, process {rank}: {other.get(name)})"
+            f"{name} (process {rank})"
             for rank, other in enumerate(everywhere)
             for name, value in everywhere[0].items()
             if other.get(name) != value
         ]
         if differ:
             raise ValueError(
-                "fit must be called alike in every process of the group, but they "
-                f"differ in {', '.join(differ)}."
+                "fit must be called alike in every process of the group, but these "
+                f"differ from process 0: {', '.join(differ)}. Pass the same data and "
+                "parameters in all of them."
             )
 
 

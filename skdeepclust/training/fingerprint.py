@@ -1,15 +1,19 @@
 """What tells one fit from another: hashes of its data and its parameters."""
 
+import hashlib
 from collections.abc import Mapping
 from os import PathLike, fspath
 from typing import Any
 
 import joblib
 import numpy as np
+import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import nn
 
 from skdeepclust.networks.packing import packed
+
+_ROWS = 4096
 
 
 def fingerprint(
@@ -20,7 +24,16 @@ def fingerprint(
     Equal for equal values in all processes. Functions are told apart by their names.
     """
     hashes = {name: hashed(value) for name, value in parameters.items()}
-    return {**hashes, "X": hashed([X, X.dtype.str, *shape])}
+    return {**hashes, "X": hashed([_digest(X), X.dtype.str, *shape])}
+
+
+def _digest(X: NDArray[Any]) -> str:
+    """Return the hash of samples, in whichever order they lie in memory."""
+    digest = hashlib.sha256()
+    for start in range(0, len(X), _ROWS):
+        # In parts, since each is copied where its memory is not in order.
+        digest.update(X[start : start + _ROWS].tobytes())
+    return digest.hexdigest()
 
 
 def hashed(value: Any) -> str:
@@ -38,8 +51,11 @@ def _plain(value: Any) -> Any:
     """Return what is hashed: equal numbers and sequences, whatever holds them."""
     if isinstance(value, nn.Module):
         return [_name_of(value), packed(value)]
-    if isinstance(value, np.generic):
-        return value.item()
+    if isinstance(value, np.generic | np.ndarray) and value.ndim < 2:
+        return value.tolist()
+    if sp.issparse(value):
+        csr = sp.csr_matrix(value)
+        return [csr.shape, csr.data, csr.indices, csr.indptr]
     if isinstance(value, PathLike):
         return fspath(value)
     if isinstance(value, list | tuple):

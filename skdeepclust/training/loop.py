@@ -117,10 +117,11 @@ class Training:
             stage.load_state_dict(self._ended.get(stage.name, {}))
             return stage
         start = self._place if number == self._place.stage else Place(number)
-        fault = self._run_epochs(stage, start) if stage.n_epochs > 0 else ""
-        if fault:
-            self._report(stage, fault)
-        stage.end()
+        if stage.n_epochs > 0:
+            fault = self._run_epochs(stage, start)
+            if fault:
+                self._report(stage, fault)
+            stage.end()
         self._ended[stage.name] = stage.state_dict()
         self.checkpoint.stage_end(Place(self._n_done), self.state_dict)
         return stage
@@ -167,7 +168,7 @@ class Training:
     # ------------------------------------------------------------------------- epochs
 
     def _report(self, stage: Stage, fault: str) -> None:
-        rates = " and ".join(f"{rate.name}={rate.value:g}" for rate in stage.rates)
+        rates = " and ".join(f"{rate.name}={rate.given:g}" for rate in stage.rates)
         message = f"Stage {stage.name!r} with {rates} {fault}"
         hint = (
             "lower the rate, scale X, or look for NaN in an encoder or augmentation of "

@@ -54,12 +54,13 @@ class AutoEpochs:
 class Rate:
     """Weights that Adam updates, and the estimator's parameter that sets their rate."""
 
-    def __init__(self, name: str, value: float, *parts: nn.Module) -> None:
+    def __init__(
+        self, name: str, given: float, *parts: nn.Module, divided_by: float = 1.0
+    ) -> None:
         self.name = name
-        self.value = value
-        self.weights: list[nn.Parameter] = [
-            w for part in parts for w in part.parameters()
-        ]
+        self.given = given
+        self.value = given / divided_by
+        self.weights = [weight for part in parts for weight in part.parameters()]
 
 
 class Stage:

@@ -291,19 +291,10 @@ class ImageViews:
                 raise ValueError(f"{name} must be finite and >= 0, got {value}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one random view of each image.
+        """Return one random view of each image, by draws of `generator`.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, channels, height, width)
-            Images, values in [0, 1].
-        generator : torch.Generator
-            Source of the draws.
-
-        Returns
-        -------
-        view : Tensor of shape (n_samples, channels, height, width)
-            The views; the input itself where every strength is zero.
+        It is of shape (n_samples, channels, height, width) like `x`, and is `x` itself
+        where every strength is zero.
         """
         if x.dtype in (torch.float16, torch.bfloat16):
             # Too coarse to tell the positions of pixels apart.

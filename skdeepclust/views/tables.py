@@ -87,19 +87,9 @@ class TableViews:
             raise ValueError(f"fill must be 'swap' or 'zero', got {self.fill!r}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one random view of each row.
+        """Return one random view of each row of `x`, by draws of `generator`.
 
-        Parameters
-        ----------
-        x : Tensor of shape (n_samples, n_features)
-            The batch.
-        generator : torch.Generator
-            Source of the draws.
-
-        Returns
-        -------
-        view : Tensor of shape (n_samples, n_features)
-            The views; the input itself where both strengths are zero.
+        It is `x` itself, (n_samples, n_features), where both strengths are zero.
         """
         if self.mask:
             x = mask_features(x, generator, self.mask, fill=self.fill)
