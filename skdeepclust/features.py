@@ -16,16 +16,14 @@ from sklearn.base import (
 from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
+from skdeepclust._utils import inputs
 from skdeepclust._utils.compat import Interval, StrOptions, fit_context
-from skdeepclust._utils.inputs import check_columns, check_gray, check_new
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.networks.packing import packed
 from skdeepclust.training import (
-    as_rows,
     block_rows,
     resolve_device,
-    sample_shape,
     telling_memory,
     without_autocast,
 )
@@ -40,8 +38,8 @@ class FeatureExtractor(
     """Features computed by a torch module, as a transformer of scikit-learn.
 
     A copy of the module runs in float32, in evaluation mode and without gradients,
-    batch by batch on the device. Nothing is learned from the data, and the module
-    itself never changes.
+    batch by batch. Nothing is learned, and the module itself never changes. Read more,
+    also on weights from a file, in the :ref:`User Guide <features>`.
 
     Parameters
     ----------
@@ -59,8 +57,8 @@ class FeatureExtractor(
     output : "auto" or callable, default="auto"
         Maps what the module returns for a batch to a tensor of shape (batch_size,
         n_outputs). "auto" averages a tensor of shape (batch_size, channels, height,
-        width) over height and width, and flattens others. A callable can pick one of
-        several tensors, or flatten instead; it can be pickled unless it is a lambda.
+        width) over height and width, and flattens others. A callable may pick one of
+        several tensors; a lambda cannot be pickled.
 
     Attributes
     ----------
@@ -69,19 +67,12 @@ class FeatureExtractor(
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if `X` has names that are all strings.
 
-    See Also
-    --------
-    skdeepclust.networks.ResNet18 : A module to begin with.
-    skdeepclust.networks.load_weights : Gives it weights from a file.
-
     Notes
     -----
-    A pickle holds the weights as NumPy arrays, whatever the device. So does the hash
-    by which joblib finds cached results: in a pipeline with ``memory``, features are
-    computed once for each module and data. Traced or scripted modules are kept as
-    ``torch.jit.save`` writes them; a copy of one counts as another module.
-    Parametrizations, such as weight normalization, cannot be pickled or hashed: remove
-    them first (`torch.nn.utils.parametrize.remove_parametrizations`).
+    A pickle holds the weights as NumPy arrays, by which joblib's hash knows the module:
+    a pipeline with ``memory`` computes features once. Copies of traced or scripted
+    modules count as others. Parametrizations, such as weight normalization, cannot be
+    pickled: call `torch.nn.utils.parametrize.remove_parametrizations` first.
 
     Examples
     --------
@@ -147,9 +138,8 @@ class FeatureExtractor(
 
         Parameters
         ----------
-        X : array-like or torch.Tensor of shape (n_samples, n_features), \
-                (n_samples, height, width) or (n_samples, channels, height, width)
-            The data. Values of type uint8 are divided by 255, others are not.
+        X : array-like or torch.Tensor
+            As for `fit`. Values of type uint8 are divided by 255, others are not.
 
         Returns
         -------
@@ -160,20 +150,22 @@ class FeatureExtractor(
         return self._extract(X, shape)
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[NDArray[Any], tuple[int, ...]]:
-        rows = as_rows(X, image_shape=self.image_shape)
+        rows = inputs.as_rows(X, image_shape=self.image_shape)
         fitted = None if reset else getattr(self, "_shape", None)
         if fitted is None:
-            check_gray(rows, self.image_shape)
+            inputs.check_gray(rows, self.image_shape)
         else:
-            check_new(rows, fitted, rows.n_dims)
+            inputs.check_new(rows, fitted, rows.n_dims)
         try:
             validated = validate_data(
                 self, rows.values, reset=reset, dtype=[np.float64, np.float32, np.uint8]
             )
         except (TypeError, ValueError) as error:
-            check_columns(X, error)
+            inputs.check_columns(X, error)
             raise
-        shape = fitted or sample_shape(validated.shape[1], rows.shape, self.image_shape)
+        shape = fitted or inputs.sample_shape(
+            validated.shape[1], rows.shape, self.image_shape
+        )
         return rows.in_order(validated), shape
 
     def _extract(
@@ -205,45 +197,43 @@ class FeatureExtractor(
                     batch /= 255
                 features.append(self._run(module, batch)[: len(rows)].detach().cpu())
         table: NDArray[Any] = torch.cat(features).numpy()
-        self._check_finite(table)
+        bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"module {type(self.module).__name__} gives NaN or infinity for "
+                f"{len(bad)} of {len(table)} samples, the first at index {bad[0]}; "
+                "check its weights, and that X is scaled as what it was trained on."
+            )
         return table
 
     def _run(self, module: nn.Module, batch: Tensor) -> Tensor:
-        name, given = type(self.module).__name__, tuple(batch.shape)
+        name, given = f"module {type(self.module).__name__}", tuple(batch.shape)
+        hint = "output, a callable from what the module returns to a tensor"
         try:
             output = module(batch)
         except Exception as error:
             if is_out_of_memory(error):
                 raise
             raise ValueError(
-                f"module {name} fails on a batch of shape {given}: {error}"
+                f"{name} fails on a batch of shape {given}: {error}"
             ) from error
         if callable(self.output):
             output = self.output(output)
         if not isinstance(output, Tensor) or not output.is_floating_point():
             got = output.dtype if isinstance(output, Tensor) else type(output).__name__
             raise TypeError(
-                f"module {name} must give a tensor of floats, got {got}; choose one "
-                "with output, a callable from what the module returns to a tensor."
+                f"{name} must give a tensor of floats, got {got}; choose one with "
+                f"{hint}."
             )
         if self.output == "auto" and output.ndim > 2:
             output = output.mean((2, 3)) if output.ndim == 4 else output.flatten(1)
         if output.ndim != 2 or len(output) != len(batch) or not output.shape[1]:
             raise ValueError(
-                f"module {name} must map a batch of shape {given} to one of shape "
+                f"{name} must map a batch of shape {given} to one of shape "
                 f"({len(batch)}, n_outputs), got {tuple(output.shape)}; change it with "
-                "output, a callable from what the module returns to a tensor."
+                f"{hint}."
             )
         return output.float()
-
-    def _check_finite(self, features: NDArray[Any]) -> None:
-        bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-        if len(bad):
-            raise ValueError(
-                f"module {type(self.module).__name__} gives NaN or infinity for "
-                f"{len(bad)} of {len(features)} samples, the first at index {bad[0]}; "
-                "check its weights, and that X is scaled as what it was trained on."
-            )
 
     def __getstate__(self) -> dict[str, Any]:
         # The module's weights as NumPy arrays.

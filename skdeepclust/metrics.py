@@ -3,10 +3,11 @@
 Labels are array-likes of shape (n_samples,): lists, arrays, tensors or columns of
 frames, of numbers, strings or whatever else can be sorted. Noise, often -1, is a label
 like any other. Labels of several types raise a TypeError; missing, empty or 2-D labels
-raise a ValueError.
+raise a ValueError. Equations are those of R. Xing, "Research on Deep Clustering
+Algorithm Based on Contrastive Learning", master's thesis, Shanxi University of Finance
+& Economics, 2023.
 """
 
-from numbers import Integral
 from typing import Any, Literal
 
 import numpy as np
@@ -23,6 +24,7 @@ from skdeepclust._utils.labels import (
     number_labels,
     to_numpy,
 )
+from skdeepclust.graph._checks import _check_count
 
 __all__ = [
     "accuracy_scorer",
@@ -41,8 +43,8 @@ _AVERAGES = ("max", "min", "geometric", "arithmetic")
 def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     """Fraction of samples in the right class under the best map of clusters to classes.
 
-    The map is one-to-one (equation 3.9 of [1]_). There may be more clusters than
-    classes, or fewer: samples of an unmatched cluster or class count as wrong.
+    The map is one-to-one (equation 3.9). There may be more clusters than classes, or
+    fewer: samples of an unmatched cluster or class count as wrong.
 
     Parameters
     ----------
@@ -55,11 +57,6 @@ def clustering_accuracy(y_true: ArrayLike, y_pred: ArrayLike) -> float:
     -------
     float
         The accuracy, above 0 and at most 1.
-
-    References
-    ----------
-    .. [1] R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive
-       Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
 
     Examples
     --------
@@ -80,8 +77,8 @@ def normalized_mutual_info(
 ) -> float:
     """Mutual information of classes and clusters, normalized by their entropies.
 
-    The thesis divides by the larger entropy (equation 3.10 of [1]_), scikit-learn by
-    default by their mean. The scores differ, so report which average was used.
+    The thesis divides by the larger entropy (equation 3.10), scikit-learn by default by
+    their mean. The scores differ, so report which average was used.
 
     Parameters
     ----------
@@ -96,11 +93,6 @@ def normalized_mutual_info(
     -------
     float
         The score, between 0 and 1.
-
-    References
-    ----------
-    .. [1] R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive
-       Learning", master's thesis, Shanxi University of Finance & Economics, 2023.
 
     Examples
     --------
@@ -144,9 +136,8 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
     >>> align_labels([0, 0, 1, 1], [1, 1, 0, 2])
     array([0, 0, 1, 2])
     """
-    (classes, y_class), (clusters, y_cluster) = check_labels(
-        y_true=y_true, y_pred=y_pred
-    )
+    numbered = check_labels(y_true=y_true, y_pred=y_pred)
+    (classes, y_class), (clusters, y_cluster) = numbered
     if classes.dtype.kind not in "iu":
         raise ValueError(
             f"y_true must hold integers; got dtype {classes.dtype}: encode the classes "
@@ -160,9 +151,9 @@ def align_labels(y_true: ArrayLike, y_pred: ArrayLike) -> NDArray[Any]:
     largest = int(classes[-1])
     if largest + n_new > np.iinfo(np.int64).max:
         raise ValueError(
-            f"y_true holds the class {largest}, which with {n_new} clusters "
-            f"to be numbered after it is too large for int64: encode the classes with "
-            f"sklearn.preprocessing.LabelEncoder."
+            f"y_true holds the class {largest}, which with {n_new} clusters to be "
+            "numbered after it is too large for int64: encode the classes with "
+            "sklearn.preprocessing.LabelEncoder."
         )
     names = np.empty(len(clusters), dtype=np.int64)
     names[matched_clusters] = classes[matched_classes]
@@ -176,9 +167,9 @@ def neighbor_modularity(
 ) -> float:
     """Modularity of a clustering on the nearest-neighbor graph of an embedding.
 
-    A score without known classes: Newman's modularity [1]_, the fraction of edges
-    within clusters minus what random edges between vertices of the same degrees would
-    give. Two samples share an edge where one is among the other's nearest neighbors.
+    A score without known classes: the fraction of edges within clusters minus what
+    random edges between vertices of the same degrees would give (M. E. J. Newman, PNAS
+    103 (23), 2006). Nearest neighbors, one of the other or both, share an edge.
 
     Parameters
     ----------
@@ -195,36 +186,23 @@ def neighbor_modularity(
     float
         The modularity, at least -0.5 and below 1; 0 for a single cluster.
 
-    References
-    ----------
-    .. [1] M. E. J. Newman, "Modularity and community structure in networks", PNAS
-       103 (23), 2006.
-
     Examples
     --------
     >>> from skdeepclust.metrics import neighbor_modularity
     >>> neighbor_modularity([[0.0], [1.0], [8.0], [9.0]], [0, 0, 1, 1], n_neighbors=1)
     0.5
     """
-    embedding = check_array(
-        to_numpy("embedding", embedding),
-        dtype=np.float64,
-        ensure_min_samples=2,
-        input_name="embedding",
-    )
+    given, name = to_numpy("embedding", embedding), "embedding"
+    rows = check_array(given, dtype=float, ensure_min_samples=2, input_name=name)
     _, clusters = number_labels("labels", labels)
-    check_lengths(embedding=embedding, labels=clusters)
-    if not isinstance(n_neighbors, Integral) or n_neighbors < 1:
-        raise ValueError(
-            f"n_neighbors must be a positive integer; got {n_neighbors!r}: pass 1 or "
-            f"more."
-        )
+    check_lengths(embedding=rows, labels=clusters)
+    n_neighbors = min(_check_count("n_neighbors", n_neighbors), len(clusters) - 1)
     # With many columns scikit-learn computes |a|^2 + |b|^2 - 2 a b, which loses its
     # decimals far from the origin.
-    embedding = embedding / (np.abs(embedding).max() or 1.0)
-    embedding -= embedding.mean(axis=0)
-    embedding /= np.abs(embedding).max() or 1.0
-    graph = kneighbors_graph(embedding, min(int(n_neighbors), len(clusters) - 1))
+    rows = rows / (np.abs(rows).max() or 1.0)
+    rows -= rows.mean(axis=0)
+    rows /= np.abs(rows).max() or 1.0
+    graph = kneighbors_graph(rows, n_neighbors)
     graph = graph.maximum(graph.T).tocoo()
     # Every edge is stored in both directions, so `ends` counts it twice, as 2 m does.
     ends = graph.nnz
@@ -246,11 +224,8 @@ def _modularity(estimator: Any, X: Any) -> float:
 accuracy_scorer = ClassScorer(
     "accuracy_scorer", clustering_accuracy, "`clustering_accuracy`"
 )
-nmi_scorer = ClassScorer(
-    "nmi_scorer",
-    normalized_mutual_info,
-    "`normalized_mutual_info`, by the larger entropy",
-)
+_NMI = "`normalized_mutual_info`, by the larger entropy"
+nmi_scorer = ClassScorer("nmi_scorer", normalized_mutual_info, _NMI)
 ari_scorer = ClassScorer("ari_scorer", _adjusted_rand, "the adjusted Rand index")
 modularity_scorer = FunctionScorer(
     "modularity_scorer",

@@ -1,12 +1,14 @@
 """Small data, small models and small helpers that every test file may use."""
 
 import random
+from functools import partial
 
 import numpy as np
 import pytest
 import torch
 from sklearn.datasets import load_digits, make_blobs
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from skdeepclust import (
     DeepSubspaceClustering,
@@ -47,8 +49,24 @@ FEW = {
     "tiny_subspace": {"pretrain_epochs": 4},
 }
 """The same, by the fixture that makes the estimator."""
-ALL = [*FEW]
+CLASSES = {
+    "tiny": (SelfPacedContrastiveClustering, TINY),
+    "tiny_graph": (GraphContrastiveClustering, TINY_GRAPH),
+    "tiny_subspace": (DeepSubspaceClustering, TINY_SUBSPACE),
+}
+ALL = [*CLASSES]
 PREDICTING = ["tiny", "tiny_graph"]
+
+
+def estimator(kind, n_clusters=3, **parameters):
+    """Make an estimator that fits in well under a second."""
+    cls, tiny = CLASSES[kind]
+    return cls(n_clusters, **{**tiny, **parameters})
+
+
+def few_epochs(kind, **parameters):
+    """Make one that fits in less, and not well."""
+    return estimator(kind, **{**FEW[kind], **parameters})
 
 
 def assert_same_fit(model, other):
@@ -97,41 +115,54 @@ def assert_a_center_for_each_cluster(model, X, n_clusters):
         np.testing.assert_allclose(centers[k], mean, atol=1e-6)
 
 
+class Steps:
+    """Counts the optimizer's steps, and raises before one of them."""
+
+    left = None
+    count = 0
+
+    def __call__(self, optimizer, arguments, keywords):
+        if self.left == 0:
+            raise self.error
+        self.count += 1
+        if self.left is not None:
+            self.left -= 1
+
+    def fit(self, model, X, left=None, error=None):
+        """Fit; return the steps that were taken, if it comes to its end."""
+        self.left, self.error, self.count = left, error or KeyboardInterrupt(), 0
+        try:
+            model.fit(X)
+        finally:
+            self.left = None
+        return self.count
+
+
 @pytest.fixture
 def tiny():
-    """Make an estimator that fits in well under a second."""
-
-    def make(n_clusters=3, **parameters):
-        return SelfPacedContrastiveClustering(n_clusters, **{**TINY, **parameters})
-
-    return make
+    return partial(estimator, "tiny")
 
 
 @pytest.fixture
 def tiny_graph():
-    """Make a graph estimator that fits in about a second."""
-
-    def make(n_clusters=3, **parameters):
-        return GraphContrastiveClustering(n_clusters, **{**TINY_GRAPH, **parameters})
-
-    return make
+    return partial(estimator, "tiny_graph")
 
 
 @pytest.fixture
 def tiny_subspace():
-    """Make a subspace estimator that fits in well under a second."""
-
-    def make(n_clusters=3, **parameters):
-        return DeepSubspaceClustering(n_clusters, **{**TINY_SUBSPACE, **parameters})
-
-    return make
+    return partial(estimator, "tiny_subspace")
 
 
 @pytest.fixture
 def make(request):
     """Make the estimator that the test is parametrized by, of few epochs."""
-    make, few = request.getfixturevalue(request.param), FEW[request.param]
-    return lambda **parameters: make(**{**few, **parameters})
+    return partial(few_epochs, request.param)
+
+
+@pytest.fixture
+def quick():
+    """Make one that asks no graphs either, which takes most of the time."""
+    return partial(few_epochs, "tiny", resolution=None)
 
 
 @pytest.fixture(scope="session")
@@ -149,3 +180,11 @@ def images():
     X = (digits.images[:150] * 15).astype(np.uint8)
     X.setflags(write=False)
     return X, digits.target[:150]
+
+
+@pytest.fixture
+def steps():
+    steps = Steps()
+    hook = register_optimizer_step_pre_hook(steps)
+    yield steps
+    hook.remove()

@@ -19,11 +19,11 @@ import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
-from conftest import ALL, PREDICTING, Drawing, assert_same_fit
+from conftest import ALL, PREDICTING, Drawing, assert_same_fit, estimator
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
+from test_callbacks import Spy
 from torch import nn
-from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from skdeepclust.training import fingerprint
 from skdeepclust.views import ImageViews, TableViews
@@ -39,17 +39,20 @@ FEW = {
 }
 
 
+def few(kind, **given):
+    """Make one of the estimators, of few epochs."""
+    return estimator(kind, **{**FEW[kind], **given})
+
+
 @pytest.fixture
 def make(request):
-    """Make one of the estimators, of few epochs."""
-    make, few = request.getfixturevalue(request.param), FEW[request.param]
-    return lambda **parameters: make(**{**few, **parameters})
+    return partial(few, request.param)
 
 
 @pytest.fixture
-def quick(tiny):
-    """Make an estimator that asks no graphs, which takes most of the time."""
-    return lambda **given: tiny(**{**FEW["tiny"], "resolution": None, **given})
+def quick():
+    """Make one that asks no graphs, which takes most of the time."""
+    return partial(few, "tiny", resolution=None)
 
 
 @pytest.fixture
@@ -70,37 +73,6 @@ def clock(monkeypatch, seconds):
 def every_epoch(monkeypatch):
     """Have each epoch written, for it takes a minute."""
     clock(monkeypatch, 60.0)
-
-
-class Steps:
-    """Counts the optimizer's steps, and raises before one of them."""
-
-    left = None
-    count = 0
-
-    def __call__(self, optimizer, arguments, keywords):
-        if self.left == 0:
-            raise self.error
-        self.count += 1
-        if self.left is not None:
-            self.left -= 1
-
-    def fit(self, model, X, left=None, error=None):
-        """Fit; return the steps that were taken, if it comes to its end."""
-        self.left, self.error, self.count = left, error or KeyboardInterrupt(), 0
-        try:
-            model.fit(X)
-        finally:
-            self.left = None
-        return self.count
-
-
-@pytest.fixture
-def steps():
-    steps = Steps()
-    hook = register_optimizer_step_pre_hook(steps)
-    yield steps
-    hook.remove()
 
 
 def interrupt(steps, model, X, left, error=None):
@@ -420,23 +392,12 @@ def test_training_that_stops_being_finite_removes_its_checkpoint(quick, images, 
 
 def test_callbacks_hear_of_what_is_still_trained(quick, blobs, folder, steps):
     pytest.importorskip("sklearn.callback")
-    told = []
-
-    class Callback:
-        def setup(self, estimator, context):
-            pass
-
-        teardown = on_fit_task_begin = setup
-
-        def on_fit_task_end(self, estimator, context):
-            told.append(context.task_name)
-
     X, _ = blobs
     plain = quick().fit(X)
     interrupt(steps, quick(checkpoint_dir=folder), X, 8)
-    model = quick(checkpoint_dir=folder).set_callbacks(Callback()).fit(X)
-    assert told.count("epoch") == len(plain.history_) - 8
-    assert told[-1] == "fit"
+    spy = Spy()
+    model = quick(checkpoint_dir=folder).set_callbacks(spy).fit(X)
+    assert len(spy.epochs()) == len(plain.history_) - 8
     assert model.history_ == plain.history_
 
 

@@ -14,15 +14,16 @@ from skdeepclust import (
 pytestmark = pytest.mark.no_cover
 
 
-# Some hundred fits: as few steps as still find clusters that are far apart.
-FEW = {"pretrain_epochs": 10, "head_epochs": 30, "head_learning_rate": 1e-2}
+# Some hundred fits: as few steps, and as short a search for clusters, as still find
+# clusters that are far apart.
+FEW = {"pretrain_epochs": 4, "head_epochs": 20, "resolution": 1.0}
 
 
 @parametrize_with_checks(
     [
-        SelfPacedContrastiveClustering(**{**TINY, **FEW, "center_epochs": 5}),
-        GraphContrastiveClustering(**{**TINY_GRAPH, **FEW, "joint_epochs": 5}),
-        DeepSubspaceClustering(**{**TINY_SUBSPACE, "pretrain_epochs": 10}),
+        SelfPacedContrastiveClustering(**{**TINY, **FEW, "center_epochs": 2}),
+        GraphContrastiveClustering(**{**TINY_GRAPH, **FEW, "joint_epochs": 2}),
+        DeepSubspaceClustering(**{**TINY_SUBSPACE, "pretrain_epochs": 4}),
     ]
 )
 def test_check_estimator_tiny(estimator, check):

@@ -4,6 +4,7 @@ import multiprocessing
 import pickle
 import threading
 import warnings
+from functools import cache
 
 import joblib
 import numpy as np
@@ -18,13 +19,13 @@ from torch import nn
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust.features import FeatureExtractor
-from skdeepclust._utils.random import seeded_globals
+from skdeepclust.networks import Frozen
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 DIGITS = load_digits(n_class=3).images[:150]
 ROWS = np.random.default_rng(0).normal(1000, 3, size=(80, 6))
-FEW = {"pretrain_epochs": 1, "head_epochs": 2}
+FEW = {"pretrain_epochs": 1, "head_epochs": 2, "resolution": None}
 
 
 def fitted(X, cls=SelfPacedContrastiveClustering, **parameters):
@@ -46,25 +47,36 @@ MODELS = {
     "table": (ROWS, {}),
     "table, reconstructed": (ROWS, {"augmentation": None}),
     "own encoder": (ROWS, {"encoder": encoder(), "n_components": 4}),
-    "frozen encoder": (ROWS, {"encoder": encoder(), "encoder_trainable": False}),
+    "frozen encoder": (ROWS, {"encoder": Frozen(encoder())}),
     "bfloat16": (ROWS, {"precision": "bfloat16"}),
     "graph": (ROWS, {"cls": GraphContrastiveClustering}),
 }
 
 
-@pytest.mark.parametrize("name", MODELS)
-def test_the_module_is_the_model(name):
+@cache
+def prepared(name):
+    """Return a model, samples as a tensor, and their probabilities."""
     X, parameters = MODELS[name]
     model = fitted(X, **parameters)
-    module = model.to_module()
     x = torch.from_numpy(np.asarray(X, dtype=np.float32))
-    expected = model.predict_proba(x.numpy())
+    return model, x, model.predict_proba(x.numpy())
+
+
+def assert_agrees(function, x, expected):
+    """It takes any number of samples."""
+    for n in (1, 2, 7, len(x)):
+        found = np.asarray(function(x[:n]))
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_the_module_is_the_model(name):
+    model, x, expected = prepared(name)
+    module = model.to_module()
     before = pickle.dumps(model)
     with torch.no_grad():
-        for n in (1, 2, len(x)):
-            found = module(x[:n])
-            assert found.dtype == torch.float32
-            np.testing.assert_allclose(found.numpy(), expected[:n], rtol=0, atol=1e-5)
+        assert_agrees(module, x, expected)
         flat = module(x.flatten(1))
     np.testing.assert_allclose(flat.numpy(), expected, rtol=0, atol=1e-5)
     assert not module.training
@@ -82,15 +94,11 @@ def test_there_is_no_module_before_a_fit():
 @pytest.mark.no_cover
 @pytest.mark.parametrize("name", ["images", "table", "own encoder", "graph"])
 def test_the_module_can_be_exported(name):
-    X, parameters = MODELS[name]
-    model = fitted(X, **parameters)
-    x = torch.from_numpy(np.asarray(X, dtype=np.float32))
+    model, x, expected = prepared(name)
     sizes = ({0: torch.export.Dim("n")},)
     program = torch.export.export(model.to_module(), (x[:4],), dynamic_shapes=sizes)
-    expected = model.predict_proba(x.numpy())
-    for n in (1, 7, len(x)):
-        found = program.module()(x[:n]).detach().numpy()
-        np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-5)
+    with torch.no_grad():
+        assert_agrees(program.module(), x, expected)
 
 
 @pytest.mark.no_cover
@@ -99,19 +107,14 @@ def test_the_module_can_be_exported(name):
 def test_the_module_runs_in_onnx(name):
     pytest.importorskip("onnxscript", reason="the extra onnx is not installed")
     runtime = pytest.importorskip("onnxruntime")
-    X, parameters = MODELS[name]
-    model = fitted(X, **parameters)
-    x = torch.from_numpy(np.asarray(X, dtype=np.float32))
+    model, x, expected = prepared(name)
     sizes = ({0: torch.export.Dim("n")},)
     program = torch.onnx.export(
         model.to_module(), (x[:4],), dynamo=True, dynamic_shapes=sizes, verbose=False
     )
     session = runtime.InferenceSession(program.model_proto.SerializeToString())
     (given,) = session.get_inputs()
-    expected = model.predict_proba(x.numpy())
-    for n in (1, 7, len(x)):
-        (found,) = session.run(None, {given.name: x[:n].numpy()})
-        np.testing.assert_allclose(found, expected[:n], rtol=0, atol=1e-5)
+    assert_agrees(lambda x: session.run(None, {given.name: x.numpy()})[0], x, expected)
 
 
 # ------------------------------------------------------------------------ row by row
@@ -245,7 +248,7 @@ STARTED, GO_ON = threading.Event(), threading.Event()
 
 @pytest.fixture
 def training():
-    """Train an encoder of one's own in another thread, meanwhile."""
+    """Train an encoder of your own in another thread, meanwhile."""
     STARTED.clear()
     GO_ON.clear()
     thread = threading.Thread(target=fitted, args=(ROWS,), kwargs={"encoder": Slow()})
@@ -268,7 +271,7 @@ def test_unpickling_does_not_wait_for_an_encoder_that_trains(given, request):
 
     def load():
         loaded = pickle.loads(content)
-        # One's own encoder may draw: its predictions take their turn.
+        # An encoder of your own may draw: its predictions take their turn.
         if not given:
             np.testing.assert_array_equal(loaded.predict(ROWS), model.labels_)
         done.set()
@@ -278,10 +281,10 @@ def test_unpickling_does_not_wait_for_an_encoder_that_trains(given, request):
 
 
 def _load(content, queue):
-    # To compute after a fork is for torch to allow; to wait for another thread's scope
-    # would be for ever.
-    with seeded_globals(0, torch.device("cpu")):
-        queue.put(pickle.loads(content).labels_)
+    # To compute after a fork is for torch to allow; to wait for another thread, which
+    # drew from the global generators, would be for ever.
+    FeatureExtractor(nn.Identity()).transform(ROWS[:2])
+    queue.put(pickle.loads(content).labels_)
 
 
 @pytest.mark.no_cover
@@ -350,7 +353,7 @@ def test_results_can_be_changed_in_place():
     "cls", [SelfPacedContrastiveClustering, GraphContrastiveClustering]
 )
 def test_each_stage_of_a_history_has_a_name_of_its_own(cls):
-    model = fitted(ROWS, cls)
+    model = fitted(ROWS, cls, resolution="auto")
     stages = [row["stage"] for row in model.history_]
     changes = [b for a, b in zip(["", *stages], stages, strict=False) if a != b]
     assert len(changes) == len({*changes}) >= 4

@@ -1,22 +1,34 @@
 """The same seed gives the same, and nobody else's random numbers change."""
 
-import hashlib
+import copy
 import os
 import pickle
 import random
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
-from threading import Barrier, Event
 
+import joblib
 import numpy as np
 import pytest
 import torch
+from conftest import (
+    ALL,
+    PREDICTING,
+    Drawing,
+    assert_same_fit,
+    draw,
+    few_epochs,
+    noisy,
+)
 from threadpoolctl import threadpool_info, threadpool_limits
 from torch import nn
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from skdeepclust._utils.threads import one_thread
 from skdeepclust.features import FeatureExtractor
 
 pytestmark = [
@@ -25,33 +37,24 @@ pytestmark = [
     pytest.mark.no_cover,
 ]
 
-FEW = {
-    "tiny": {"pretrain_epochs": 4, "center_epochs": 2, "head_epochs": 2},
-    "tiny_graph": {"pretrain_epochs": 4, "head_epochs": 9, "joint_epochs": 2},
-    "tiny_subspace": {"pretrain_epochs": 4},
-}
-predicting = pytest.mark.parametrize("make", ["tiny", "tiny_graph"], indirect=True)
+MODELS = {name: few_epochs(name) for name in ALL}
+MODELS["tiny"].set_params(n_init=2)  # two runs, which are on one thread
+all_models = pytest.mark.parametrize("name", ALL)
+predicting = pytest.mark.parametrize("make", PREDICTING, indirect=True)
 
 
-@pytest.fixture(params=FEW)
-def make(request):
-    """Make one of the estimators, of few epochs."""
-    make, few = request.getfixturevalue(request.param), FEW[request.param]
-    return lambda **parameters: make(**{**few, **parameters})
+def learn(X):
+    """Fit each model, and hash what it is then, with all that it has learned."""
+    models = {name: copy.copy(model).fit(X) for name, model in MODELS.items()}
+    for name in PREDICTING:
+        models[name].predict(X)
+    return {name: joblib.hash(model) for name, model in models.items()}
 
 
-def digest(model):
-    """Tell by a few characters what was learnt."""
-    arrays = model.labels_, model.embedding_
-    learnt = [array.tobytes() for array in arrays], model.history_
-    return hashlib.sha256(repr(learnt).encode()).hexdigest()
-
-
-def assert_same(model, other):
-    state, other_state = model.__getstate__(), other.__getstate__()
-    for name in state:
-        if name.endswith("_"):
-            np.testing.assert_equal(state[name], other_state[name], err_msg=name)
+@pytest.fixture(scope="module")
+def expected(blobs):
+    """What was learned at first."""
+    return {name: copy.copy(model).fit(blobs[0]) for name, model in MODELS.items()}
 
 
 def states():
@@ -65,41 +68,23 @@ def assert_untouched(before):
     assert torch.equal(tensor, before[-1])
 
 
-def draw(shape):
-    """Draw from every global generator."""
-    noise = torch.randn(shape) + random.random()
-    return noise + torch.from_numpy(np.random.standard_normal(shape)).float()  # noqa: NPY002
-
-
-class Drawing(nn.Module):
-    """Draws even when it is not trained."""
-
-    def __init__(self):
-        super().__init__()
-        self.linear = nn.Linear(6, 4)
-
-    def forward(self, x):
-        return self.linear(x) + 0.01 * draw((len(x), 4))
-
-
-def noisy(batch):
-    return batch + 0.1 * draw(batch.shape)
-
-
 # ------------------------------------------------------------------- the same seed
 
 
-def test_same_seed_same_fit_whatever_the_global_generators(make, blobs):
+@all_models
+def test_same_seed_same_fit_whatever_the_global_generators(name, blobs, expected):
     X, _ = blobs
-    before = states()
-    first = make().fit(X)
-    assert_untouched(before)
     draw((3,))
-    assert_same(make().fit(X), first)
+    before = states()
+    model = copy.copy(MODELS[name]).fit(X)
+    assert_untouched(before)
+    assert_same_fit(model, expected[name])
     # So does a refit of what was pickled when it was fitted.
-    assert_same(pickle.loads(pickle.dumps(first)).fit(X), first)
+    again = pickle.loads(pickle.dumps(model)).fit(X)
+    assert_same_fit(again, expected[name])
 
 
+@pytest.mark.parametrize("make", ALL, indirect=True)
 def test_code_that_draws_is_reproducible_and_draws_for_itself(make, blobs):
     X, _ = blobs
     model = make(encoder=Drawing())
@@ -115,13 +100,16 @@ def test_code_that_draws_is_reproducible_and_draws_for_itself(make, blobs):
 @predicting
 def test_prediction_with_code_that_draws(make, blobs):
     X, _ = blobs
-    model = make(encoder=Drawing()).fit(X)
-    expected = model.predict_proba(X)
+    model = make(encoder=Drawing(), resolution=None).fit(X)
+    expected, embedded = model.predict_proba(X), model.transform(X)
     draw((3,))
     before = states()
     np.testing.assert_array_equal(model.predict_proba(X), expected)
-    for method in (model.predict, model.transform, model.score):
+    for method in (model.predict, model.score):
         method(X)
+    # The fitted module is seeded, whatever the parameter is by now.
+    model.set_params(encoder="mlp")
+    np.testing.assert_array_equal(model.transform(X), embedded)
     pickle.loads(pickle.dumps(model))
     assert_untouched(before)
 
@@ -140,17 +128,13 @@ def test_features_with_code_that_draws(blobs):
 @predicting
 def test_rows_may_come_in_any_order(make, images):
     X, _ = images
-    model = make(encoder="mlp").fit(X)
+    model = make(encoder="mlp", resolution=None).fit(X)
     order = np.random.default_rng(0).permutation(len(X))
     for method in (model.predict, model.predict_proba, model.transform):
         np.testing.assert_array_equal(method(X[order]), method(X)[order])
 
 
 # -------------------------------------------------------------------- other processes
-
-
-def learn(make, X):
-    return "\n".join(digest(make(kind).fit(X)) for kind in FEW)
 
 
 PROGRAM = """
@@ -164,30 +148,15 @@ class NoSocket(socket.socket):
 socket.socket = NoSocket
 sys.path.insert(0, sys.argv[1])
 
-import conftest
 import numpy as np
-import test_determinism as tests
-import skdeepclust
+import test_determinism
 import skdeepclust.display, skdeepclust.features, skdeepclust.model_selection
 
-CLASSES = {
-    "tiny": (skdeepclust.SelfPacedContrastiveClustering, conftest.TINY),
-    "tiny_graph": (skdeepclust.GraphContrastiveClustering, conftest.TINY_GRAPH),
-    "tiny_subspace": (skdeepclust.DeepSubspaceClustering, conftest.TINY_SUBSPACE),
-}
-
-def make(kind):
-    estimator, parameters = CLASSES[kind]
-    return estimator(3, **{**parameters, **tests.FEW[kind]})
-
-X = np.load(sys.argv[2])
-print(tests.learn(make, X))
-for kind in ("tiny", "tiny_graph"):
-    make(kind).fit(X).predict(X)
+print(test_determinism.learn(np.load(sys.argv[2])))
 """
 
 
-def test_another_process_without_network_learns_the_same(request, blobs, tmp_path):
+def test_another_process_without_network_learns_the_same(blobs, expected, tmp_path):
     X, _ = blobs
     np.save(tmp_path / "X.npy", X)
     here = Path(__file__).parent
@@ -199,164 +168,79 @@ def test_another_process_without_network_learns_the_same(request, blobs, tmp_pat
         check=False,
     )
     assert done.returncode == 0, done.stderr
-
-    def make(kind):
-        return request.getfixturevalue(kind)(**FEW[kind])
-
-    assert done.stdout.strip() == learn(make, X)
+    hashes = {name: joblib.hash(model) for name, model in expected.items()}
+    assert done.stdout.strip() == str(hashes)
 
 
 # ------------------------------------------------------------------------- threads
 
 
-def test_estimators_fitted_in_threads_do_not_disturb_each_other(
-    tiny, tiny_graph, tiny_subspace, blobs
-):
+def test_estimators_fitted_in_threads_do_not_disturb_each_other(quick, blobs):
     X, _ = blobs
-
-    encoder = Drawing()
-
-    def models():
-        return [
-            tiny(**FEW["tiny"]),
-            tiny_graph(**FEW["tiny_graph"]),
-            tiny_subspace(**FEW["tiny_subspace"]),
-            # Draws from the global generators all the time.
-            tiny(encoder=encoder, augmentation=noisy, **FEW["tiny"]),
-            tiny(encoder=encoder, augmentation=noisy, **FEW["tiny"]),
-        ]
-
-    serial = [model.fit(X) for model in models()]
-    unfitted = models()
+    # Draws from the global generators all the time.
+    drawing = quick(encoder=Drawing(), augmentation=noisy)
+    models = [*MODELS.values(), drawing, drawing]
+    serial = [copy.copy(model).fit(X) for model in models]
+    unfitted = [copy.copy(model) for model in models]
     before = states()
     with ThreadPoolExecutor(5) as pool:
         fitted = [*pool.map(lambda model: model.fit(X), unfitted)]
     assert_untouched(before)
     for model, other in zip(fitted, serial, strict=True):
-        assert_same(model, other)
+        assert_same_fit(model, other)
 
 
-def test_overlapping_scopes_of_one_thread_put_back_what_was_found():
+def test_runs_in_two_threads_put_back_the_numbers_of_threads(quick, blobs):
     def n_threads(api=""):
         libraries = [p for p in threadpool_info() if api in p["internal_api"]]
         return [torch.get_num_threads(), *(p["num_threads"] for p in libraries)]
 
-    together = Barrier(2)
-    first_is_out, found = Event(), []
+    together, first_is_out, found = threading.Barrier(2), threading.Event(), []
+    here = threading.local()
+
+    def look(*arguments):
+        """Have both fits begin, and the first end, before the second goes on."""
+        if here.steps == 0:
+            together.wait(60)
+            if not here.is_first:
+                first_is_out.wait(60)
+        found.append(n_threads())
+        here.steps += 1
 
     def work(is_first):
         # OpenMP counts for each thread.
         threadpool_limits(2)
         torch.set_num_threads(2)
         before = n_threads("openmp")
-        together.wait()
-        with one_thread():
-            together.wait()
-            found.append(n_threads())
-            if not is_first:
-                first_is_out.wait()
-                found.append(n_threads())
+        here.is_first, here.steps = is_first, 0
+        quick(n_init=2).fit(blobs[0])
+        assert here.steps > 0
         after = n_threads("openmp")
         first_is_out.set()
         assert after == before
 
-    with threadpool_limits(2):
-        torch.set_num_threads(2)
-        before = n_threads()
-        assert before[0] == max(before) == 2
-        with ThreadPoolExecutor(2) as pool:
-            [*pool.map(work, [True, False])]
-        assert max(map(max, found)) == 1
-        assert n_threads() == before
-        with ThreadPoolExecutor(1) as pool:
-            # In a thread that is new.
-            assert pool.submit(torch.get_num_threads).result() == 2
+    hook = register_optimizer_step_pre_hook(look)
+    try:
+        with threadpool_limits(2):
+            torch.set_num_threads(2)
+            before = n_threads()
+            assert before[0] == max(before) == 2
+            with ThreadPoolExecutor(2) as pool:
+                [*pool.map(work, [True, False])]
+            assert max(map(max, found)) == 1
+            assert n_threads() == before
+            with ThreadPoolExecutor(1) as pool:
+                # In a thread that is new.
+                assert pool.submit(torch.get_num_threads).result() == 2
+    finally:
         torch.set_num_threads(1)
-
-
-@pytest.mark.parametrize("default", [torch.float64, torch.float16])
-def test_default_type_of_torch_changes_no_digit(make, blobs, default):
-    expected = make().fit(blobs[0])
-    torch.set_default_dtype(default)
-    try:
-        model = make().fit(blobs[0])
-        again = pickle.loads(pickle.dumps(model))
-        assert torch.get_default_dtype() == default
-    finally:
-        torch.set_default_dtype(torch.float32)
-    assert_same(model, expected)
-    assert_same(again, expected)
-    if hasattr(model, "network_"):
-        assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
-
-
-def test_default_device_of_torch_changes_no_digit(make, blobs):
-    X, _ = blobs
-    expected = make().fit(X)
-    features = FeatureExtractor(nn.Identity()).fit_transform(X)
-    # Stands for a GPU: whatever is made there by mistake is no good here.
-    with torch.device("meta"):
-        model = make().fit(X)
-        again = pickle.loads(pickle.dumps(model))
-        extracted = FeatureExtractor(nn.Identity()).fit_transform(X)
-        assert_same(model, expected)
-        assert_same(again, expected)
-    np.testing.assert_array_equal(extracted, features)
-
-
-@pytest.mark.parametrize("make", ["tiny"], indirect=True)
-def test_default_type_of_torch_may_be_another_for_modules_and_workers(make, blobs):
-    module = nn.Linear(6, 4)
-    expected = FeatureExtractor(module).fit_transform(blobs[0])
-    torch.set_default_dtype(torch.float64)
-    try:
-        make(encoder=module).fit(blobs[0])
-        extracted = FeatureExtractor(module).fit_transform(blobs[0])
-        one, two = (make(n_init=2, n_jobs=n_jobs).fit(blobs[0]) for n_jobs in (1, 2))
-    finally:
-        torch.set_default_dtype(torch.float32)
-    np.testing.assert_array_equal(extracted, expected)
-    assert_same(one, two)
-
-
-@pytest.mark.parametrize("encoder", ["mlp", nn.Linear(6, 4)], ids=["mlp", "module"])
-def test_autocast_of_the_caller_changes_no_digit(make, blobs, encoder):
-    def fitted():
-        model = make(encoder=encoder, n_init=2).fit(blobs[0])
-        return model, model.transform(blobs[0]) if hasattr(model, "transform") else 0
-
-    expected, embedded = fitted()
-    with torch.autocast("cpu", torch.bfloat16):
-        model, other = fitted()
-        again = pickle.loads(pickle.dumps(model))
-    assert_same(model, expected)
-    assert_same(again, expected)
-    np.testing.assert_array_equal(other, embedded)
-
-
-@predicting
-def test_fitted_module_is_seeded_whatever_encoder_is_now(make, blobs):
-    model = make(encoder=Drawing()).fit(blobs[0])
-    embedded = model.transform(blobs[0])
-    before = states()
-    model.set_params(encoder="mlp")
-    np.testing.assert_array_equal(model.transform(blobs[0]), embedded)
-    assert_untouched(before)
-
-
-@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
-def test_modes_of_torch_change_no_digit(make, blobs, mode):
-    expected = make(n_init=2).fit(blobs[0])
-    with mode():
-        model = make(n_init=2).fit(blobs[0])
-    assert_same(model, expected)
+        hook.remove()
 
 
 @pytest.mark.parametrize("encoder", ["mlp", Drawing()], ids=["mlp", "drawing"])
-@pytest.mark.parametrize("make", ["tiny"], indirect=True)
-def test_threads_predict_the_same(make, blobs, encoder):
+def test_threads_predict_the_same(quick, blobs, encoder):
     X, _ = blobs
-    model = make(encoder=encoder).fit(X)
+    model = quick(encoder=encoder).fit(X)
     starts = [i % 20 for i in range(64)]
     serial = [model.predict_proba(X[start:]) for start in starts]
     before = states()
@@ -366,4 +250,70 @@ def test_threads_predict_the_same(make, blobs, encoder):
     assert_untouched(before)
     for one, other in zip(parallel, serial, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert len({digest(copied) for copied in copies}) == 1
+    for copied in copies:
+        assert_same_fit(copied, model)
+
+
+# ----------------------------------------------------------------- settings of torch
+
+
+@contextmanager
+def default_type(dtype):
+    torch.set_default_dtype(dtype)
+    try:
+        yield
+        assert torch.get_default_dtype() == dtype
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+SETTINGS = {
+    "float64": partial(default_type, torch.float64),
+    "float16": partial(default_type, torch.float16),
+    # Stands for a GPU: whatever is made there by mistake is no good here.
+    "device": partial(torch.device, "meta"),
+    "autocast": partial(torch.autocast, "cpu", torch.bfloat16),
+    "no_grad": torch.no_grad,
+    "inference_mode": torch.inference_mode,
+}
+
+
+@pytest.mark.parametrize("setting", SETTINGS)
+@all_models
+def test_settings_of_torch_change_no_bit(name, blobs, expected, setting):
+    X, _ = blobs
+    features = FeatureExtractor(nn.Identity()).fit_transform(X)
+    with SETTINGS[setting]():
+        model = copy.copy(MODELS[name]).fit(X)
+        again = pickle.loads(pickle.dumps(model))
+        extracted = FeatureExtractor(nn.Identity()).fit_transform(X)
+        assert_same_fit(model, expected[name])
+        assert_same_fit(again, expected[name])
+        if name in PREDICTING:
+            embedded = model.transform(X)
+    np.testing.assert_array_equal(extracted, features)
+    if name in PREDICTING:
+        assert {p.dtype for p in model.network_.parameters()} == {torch.float32}
+        np.testing.assert_array_equal(embedded, expected[name].transform(X))
+
+
+@pytest.mark.parametrize("setting", ["float64", "autocast"])
+def test_settings_of_torch_change_no_bit_of_modules(quick, blobs, setting):
+    X, _ = blobs
+    module = nn.Linear(6, 4)
+    model = quick(encoder=module, n_init=2).fit(X)
+    embedded = model.transform(X)
+    features = FeatureExtractor(module).fit_transform(X)
+    with SETTINGS[setting]():
+        other = quick(encoder=module, n_init=2).fit(X)
+        np.testing.assert_array_equal(other.transform(X), embedded)
+        extracted = FeatureExtractor(module).fit_transform(X)
+    assert_same_fit(other, model)
+    np.testing.assert_array_equal(extracted, features)
+
+
+@pytest.mark.xdist_group("workers")
+def test_default_type_of_torch_changes_no_bit_in_workers(blobs, expected):
+    with SETTINGS["float64"]():
+        model = copy.copy(MODELS["tiny"]).set_params(n_jobs=2).fit(blobs[0])
+    assert_same_fit(model.set_params(n_jobs=None), expected["tiny"])

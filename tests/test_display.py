@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 import warnings
+from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
@@ -138,9 +139,25 @@ def test_from_estimator_needs_a_fitted_estimator(cls, images):
 
 
 @pytest.mark.parametrize("cls", DISPLAYS)
-def test_from_estimator_passes_its_options_on(cls):
+def test_options_of_plot_are_typed_and_documented_wherever_a_display_is_made(cls):
+    # In the signature they are **options, which type checkers and editors look up.
     others = set(inspect.signature(cls.plot).parameters) - {"self"}
-    assert others <= set(inspect.signature(cls.from_estimator).parameters)
+    makers = [n for n in vars(cls) if n.startswith("from_")]
+    assert len(makers) == 2
+    model = KMeans(2).fit([[0.0], [1.0]])
+    model.history_ = make_history()
+    known = {"estimator": model, "history": model.history_}
+    for name in makers:
+        maker = getattr(cls, name)
+        (options,) = get_args(get_type_hints(maker)["options"])
+        assert options.__optional_keys__ == others
+        documented = maker.__doc__.split("**options\n")[1].split("Returns\n")[0]
+        assert others <= set(re.findall(r"`(\w+)`", documented))
+        inputs = inspect.signature(maker).parameters.values()
+        inputs = [p.name for p in inputs if p.kind == p.POSITIONAL_OR_KEYWORD]
+        arguments = [known.get(n) for n in inputs]
+        with pytest.raises(TypeError, match="unexpected keyword argument 'colour'"):
+            maker(*arguments, colour="red")
 
 
 def in_search(estimator, X):

@@ -1,6 +1,7 @@
 """Every public object has a numpydoc docstring that matches its signature."""
 
 import inspect
+import re
 
 import pytest
 from numpydoc.validate import validate
@@ -49,14 +50,21 @@ OBJECTS = [
 ]
 
 
+# Titles of the groups of an estimator's parameters: to numpydoc, parameters.
+GROUPS = [
+    "Set these first",
+    "Data and network",
+    "Algorithm",
+    "Optimization",
+    "Running",
+]
+
+
 def faults(name):
     """Return what numpydoc finds wrong, but for matters of taste."""
-    return [
-        (code, message)
-        for code, message in validate(name)["errors"]
-        # The title of a group of parameters, which has no description.
-        if code not in TASTE and not message.startswith('Parameter "**')
-    ]
+    title = re.compile(rf'Parameter "\**({"|".join(GROUPS)})\**" has no')
+    errors = validate(name)["errors"]
+    return [e for e in errors if e[0] not in TASTE and not title.match(e[1])]
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -1,6 +1,7 @@
 """Each row of doc/user_guide/faults.rst: what goes wrong, and what happens then."""
 
 import copy
+import logging
 import re
 import warnings
 from pathlib import Path
@@ -16,8 +17,6 @@ from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils.validation import check_is_fitted
 from torch import nn
-
-from skdeepclust.training import loop
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:.*clusters are empty"),
@@ -270,7 +269,9 @@ def test_values_next_to_zero(make):
 
 @fault("Duplicates")
 def test_duplicates(make):
-    labels = assert_fits(make(), np.repeat(GOOD[:4], 4, axis=0)).labels_
+    X = np.repeat(GOOD[:4], 4, axis=0)
+    X[:, 2] = 5.0
+    labels = assert_fits(make(), X).labels_
     assert all(len({*copies}) == 1 for copies in labels.reshape(4, 4))
 
 
@@ -495,7 +496,7 @@ def test_a_learning_rate_never_ends_in_labels_of_an_untrained_head(
 ):
     X, y = blobs
     model = make(pretraining=pretraining, pretrain_epochs=20, head_epochs=30)
-    model.set_params(head_learning_rate=1e-2, learning_rate=rate)
+    model.set_params(learning_rate=rate)
     told = ""
     try:
         labels = model.fit_predict(X)
@@ -534,15 +535,15 @@ def test_encoder_without_weights_to_train(fitted, pretraining):
     fitted.set_params(
         encoder=nn.Linear(6, 4).requires_grad_(False), pretraining=pretraining
     )
-    match = r"requires_grad is False.*2 parameters.*encoder_trainable=False"
+    match = r"requires_grad is False.*2 parameters.*encoder=Frozen\(module\)"
     assert_refused(fitted, GOOD, ValueError, match)
-    # A layer of one's own after it is enough, as is a decoder to train.
+    # A layer of our own after it is enough, as is a decoder to train.
     fitted.set_params(n_components=3).fit(GOOD)
     fitted.set_params(encoder=nn.Flatten(), n_components=None)
     if pretraining == "reconstruction":
         fitted.fit(GOOD)
     else:
-        match = "encoder has no weights, .*reconstruction.*encoder_trainable=False"
+        match = r"encoder has no weights, .*reconstruction.*encoder=Frozen\(module\)"
         assert_refused(fitted, GOOD, ValueError, match)
 
 
@@ -580,12 +581,15 @@ def test_no_epoch_that_is_finite_after_a_fit(make):
     assert np.isfinite(model.embedding_).all()
 
 
-@pytest.mark.parametrize("init", ["neighbors", "kmeans"])
-def test_encoder_that_gives_nan_without_pretraining(tiny, init):
+@pytest.mark.parametrize("n_epochs", [0, 2])
+@pytest.mark.parametrize("resolution", ["auto", None])
+def test_encoder_that_gives_nan_in_pretraining_or_without_it(
+    tiny, resolution, n_epochs
+):
     encoder = Encoder(lambda h: h * torch.nan, -1)
-    model = tiny(encoder=encoder, init=init, pretrain_epochs=0, center_epochs=0)
+    model = tiny(encoder=encoder, resolution=resolution, center_epochs=0)
     with pytest.raises(ValueError, match="NaN in an encoder"):
-        model.set_params(pretrain_epochs=2).fit(GOOD)
+        model.set_params(pretrain_epochs=n_epochs).fit(GOOD)
 
 
 @fault("An encoder of which the output changes its size")
@@ -645,39 +649,58 @@ def test_out_of_memory(fitted, allocate):
     assert torch.equal(torch.get_rng_state(), before)
 
 
-STAGES = [
-    (kind, number)
-    for kind, stages in test_callbacks.STAGES.items()
-    for number in range(len(stages))
-]
+@pytest.fixture
+def at_epochs():
+    """Have a function called at the end of each epoch, by the line that is logged."""
+    logger, handler = logging.getLogger("skdeepclust"), logging.Handler()
+
+    def listen(function):
+        handler.emit = lambda record: function(*record.args[:3])
+
+    level = logger.level
+    logger.addHandler(handler)
+    yield listen
+    logger.removeHandler(handler)
+    logger.setLevel(level)
+
+
+STAGES = test_callbacks.STAGES
+EACH_STAGE = [(kind, stage) for kind in STAGES for stage in STAGES[kind]]
 
 
 @fault("An interruption (Ctrl+C)")
-@pytest.mark.parametrize(("make", "number"), STAGES, indirect=["make"])
-def test_interruption_in_each_stage(fitted, number, monkeypatch):
+@pytest.mark.parametrize(("make", "stage"), EACH_STAGE, indirect=["make"])
+def test_interruption_in_each_stage(fitted, at_epochs, stage):
     begun = []
-    run_epoch = loop._run_epoch
 
-    def run(stage, *arguments):
-        if not begun or begun[-1] is not stage:
-            begun.append(stage)
-        if len(begun) > number:
+    def interrupt(name, epoch, n_epochs):
+        begun.append(name)
+        if name == stage:
             raise KeyboardInterrupt
-        return run_epoch(stage, *arguments)
 
-    monkeypatch.setattr(loop, "_run_epoch", run)
+    at_epochs(interrupt)
     with pytest.raises(KeyboardInterrupt):
-        fitted.fit(GOOD)
-    assert len(begun) == number + 1
+        fitted.set_params(verbose=2).fit(GOOD)
+    assert begun.count(stage) == 1
     assert_unfitted(fitted)
 
 
 @fault("An interruption after the last stage")
-def test_interruption_after_the_last_stage(fitted, monkeypatch):
-    def interrupt(*arguments):
-        raise KeyboardInterrupt
+def test_interruption_after_the_last_stage(fitted, at_epochs, request):
+    last = STAGES[request.node.callspec.params["make"]][-1]
+    ended = False
 
-    monkeypatch.setattr(type(fitted), "_keep", interrupt)
+    def note(name, epoch, n_epochs):
+        nonlocal ended
+        ended = name == last and epoch == n_epochs
+
+    def interrupt(h):
+        if ended:
+            raise KeyboardInterrupt
+        return h
+
+    at_epochs(note)
+    fitted.set_params(encoder=Encoder(interrupt, after=-1), verbose=2)
     with pytest.raises(KeyboardInterrupt):
         fitted.fit(GOOD)
     assert_unfitted(fitted)

@@ -8,6 +8,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from sklearn.datasets import load_digits
 
 from skdeepclust import (
@@ -16,7 +17,7 @@ from skdeepclust import (
     SelfPacedContrastiveClustering,
 )
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import loop
+from skdeepclust.training import Training
 from skdeepclust.views import ImageViews
 
 pytestmark = [
@@ -38,23 +39,23 @@ SELF_PACED = {
 }
 SUBSPACE = {"pretrain_epochs": 2, "joint_epochs": 2}
 SUBSPACE |= {"random_state": 0, "device": "cuda"}
-COLOURS = ImageViews(
-    crop=(0.5, 1), flip=True, jitter=0.4, saturation=0.4, hue=0.1, grey=0.2, blur=0.5
+COLORS = ImageViews(
+    crop=(0.5, 1), flip=True, jitter=0.4, saturation=0.4, hue=0.1, gray=0.2, blur=0.5
 )
 MODELS = {
     "graph": GraphContrastiveClustering(10, **GRAPH),
-    "graph, reconstruction": GraphContrastiveClustering(
-        10, pretraining="reconstruction", denoising=0.1, **GRAPH
+    "graph, denoising": GraphContrastiveClustering(
+        10, pretraining="denoising", **GRAPH
     ),
     "graph, updated": GraphContrastiveClustering(
         10, graph_update_interval=1, encoder="mlp", **GRAPH
     ),
     "self-paced": SelfPacedContrastiveClustering(10, **SELF_PACED),
-    "self-paced, joint": SelfPacedContrastiveClustering(
-        10, training="joint", pair_similarity="centered_cosine", **SELF_PACED
+    "self-paced, end to end": SelfPacedContrastiveClustering(
+        10, end_to_end=True, pair_similarity="centered_cosine", **SELF_PACED
     ),
     "self-paced, student_t": SelfPacedContrastiveClustering(
-        10, assignment="student_t", pretraining="reconstruction", **SELF_PACED
+        10, degrees_of_freedom=1.0, pretraining="reconstruction", **SELF_PACED
     ),
     "bfloat16": GraphContrastiveClustering(10, precision="bfloat16", **GRAPH),
     "subspace": DeepSubspaceClustering(10, **SUBSPACE),
@@ -70,7 +71,7 @@ def digits():
 @pytest.fixture
 def steps_never_wait(monkeypatch):
     """Let whatever waits for the device within an epoch's steps fail."""
-    run_epoch = loop._run_epoch
+    run_epoch = Training._run_epoch
 
     def watched(*arguments):
         torch.cuda.set_sync_debug_mode("error")
@@ -79,7 +80,7 @@ def steps_never_wait(monkeypatch):
         finally:
             torch.cuda.set_sync_debug_mode("default")
 
-    monkeypatch.setattr(loop, "_run_epoch", watched)
+    monkeypatch.setattr(Training, "_run_epoch", watched)
 
 
 @pytest.mark.usefixtures("steps_never_wait")
@@ -91,10 +92,10 @@ def test_no_step_waits_for_the_device(name, digits):
 
 
 @pytest.mark.usefixtures("steps_never_wait")
-def test_no_step_of_a_resnet_on_colours_waits(digits):
+def test_no_step_of_a_resnet_on_colors_waits(digits):
     X = np.repeat(digits[0], 3, axis=1)
     model = GraphContrastiveClustering(
-        10, encoder="resnet18", augmentation=COLOURS, precision="bfloat16", **GRAPH
+        10, encoder="resnet18", augmentation=COLORS, precision="bfloat16", **GRAPH
     ).fit(X)
     assert model.network_.autoencoder.encoder[0].conv1.weight.is_cuda
 
@@ -122,26 +123,25 @@ def test_the_gpu_finds_what_the_cpu_finds(name, digits):
 
 
 @pytest.mark.parametrize("name", ["graph", "self-paced"])
-def test_an_interrupted_fit_goes_on(name, digits, tmp_path):
-    X = digits[0]
-    expected = MODELS[name].fit_predict(X)
-    calls, run_epoch = [], loop._run_epoch
+def test_an_interrupted_fit_goes_on(name, digits, tmp_path, steps):
+    X, model = digits[0], clone(MODELS[name])
+    n_steps = steps.fit(model, X)
+    expected = model.labels_
+    model.set_params(checkpoint_dir=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        steps.fit(model, X, n_steps // 2)
+    assert steps.fit(model, X) < n_steps
+    np.testing.assert_array_equal(model.labels_, expected)
 
-    def cut_off(*arguments):
-        calls.append(arguments)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return run_epoch(*arguments)
 
-    model = MODELS[name].set_params(checkpoint_dir=tmp_path)
-    try:
-        with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(loop, "_run_epoch", cut_off)
-            with pytest.raises(KeyboardInterrupt):
-                model.fit(X)
-        np.testing.assert_array_equal(model.fit_predict(X), expected)
-    finally:
-        model.set_params(checkpoint_dir=None)
+@pytest.mark.parametrize("name", ["graph", "self-paced"])
+def test_pretraining_that_was_kept_goes_on(name, digits, tmp_path, steps):
+    X, model = digits[0], clone(MODELS[name])
+    expected = model.fit(X).embedding_
+    model.set_params(memory=tmp_path)
+    n_steps = steps.fit(model, X)
+    assert steps.fit(model, X) < n_steps
+    np.testing.assert_array_equal(model.embedding_, expected)
 
 
 def test_a_model_of_a_gpu_loads_without_one(digits):
@@ -152,10 +152,3 @@ def test_a_model_of_a_gpu_loads_without_one(digits):
     other = pickle.loads(pickle.dumps(model.set_params(device="cuda:99")))
     assert all(weight.device.type == "cpu" for weight in other.network_.parameters())
     np.testing.assert_allclose(other.predict_proba(X), expected, atol=1e-2)
-
-
-def test_compiled(digits):
-    # Its digits are its own: what is fused rounds otherwise.
-    pytest.importorskip("triton", reason="what compiles for a GPU")
-    model = GraphContrastiveClustering(10, compile=True, **GRAPH).fit(digits[0])
-    assert model.labels_.shape == (400,)

@@ -135,6 +135,17 @@ def test_each_form_of_images_is_the_same_data(form, tmp_path):
     assert found[0] == found[1]
 
 
+def test_tensors_of_any_kind_are_what_they_hold(of_unit):
+    images = torch.from_numpy(UNIT)
+    rows = images[:, 0]
+    of_rows = MAKERS["self_paced"]().fit(rows)
+    for model, X in ((of_unit, images), (of_rows, rows)):
+        for given in (X.bfloat16(), X.clone().requires_grad_()):
+            expected = model.transform(given.detach().float().numpy())
+            for form in (given, [*given], tuple(given)):
+                np.testing.assert_array_equal(model.transform(form), expected)
+
+
 def test_reversed_rows_have_reversed_features():
     extractor = FeatureExtractor(torch.nn.Linear(64, 3), image_shape=None)
     rows = UNIT.reshape(60, -1)
@@ -307,6 +318,42 @@ def test_series_are_not_images(name, shape):
     assert model.n_features_in_ == np.prod(shape[1:])
 
 
+class Noting(torch.nn.Module):
+    """Notes the shape of the samples that it is given."""
+
+    shape = None
+
+    def __init__(self):
+        super().__init__()
+        self.linear = torch.nn.Linear(64, 4)
+
+    def forward(self, x):
+        Noting.shape = x.shape[1:]
+        return self.linear(x.flatten(1))
+
+
+def test_image_shape_settles_what_rows_are():
+    def shape(X, image_shape):
+        MAKERS["self_paced"](image_shape=image_shape, encoder=Noting()).fit(X)
+        return Noting.shape
+
+    rows = UNIT.reshape(60, -1)
+    assert shape(rows, None) == (64,)
+    assert shape(rows, (8, 8)) == shape(UNIT, [8, 8]) == (1, 8, 8)
+    last = UNIT.reshape(60, 4, 8, 2)
+    assert shape(last, (4, 8, 2)) == (4, 8, 2)
+    for other in (None, (2, 4, 8), (4, 8)):
+        with pytest.raises(ValueError, match="moveaxis"):
+            shape(last, other)
+    for wrong in ((8.9, 8), ("8", "8"), (np.nan, 8), [[8, 8]], (0, 8), (64,)):
+        with pytest.raises(ValueError, match=r"must be .* integers of at least 1"):
+            shape(rows, wrong)
+    with pytest.raises(ValueError, match=r"12 values per image.*64 features"):
+        shape(rows, (3, 4))
+    with pytest.raises(ValueError, match=r"\(1, 4, 16\) differs.*\(1, 8, 8\)"):
+        shape(UNIT, (4, 16))
+
+
 # --------------------------------------------------------------------------- refused
 
 
@@ -347,6 +394,8 @@ NO_ARRAYS = {
         TypeError,
         r"LazyFrame.*X.collect\(\)",
     ),
+    "five axes": (UNIT.reshape(60, 1, 2, 4, 8), ValueError, "dim 5"),
+    "masked": (np.ma.masked_equal(UNIT, 0), ValueError, "masked"),
     "path": (Path("images"), TypeError, "'images'.* is text.*load"),
     "name": ("images.npy", TypeError, "'images.npy' is text.*load"),
     "paths": (["a.png", "b.png"], ValueError, "'a.png'.*np.asarray.*TfidfVectorizer"),

@@ -1,13 +1,17 @@
 """Data that stay where they are: in a file, or in a tensor."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
+from conftest import QUICK
+from torch import nn
 
-from skdeepclust._utils.units import parts_of
-from skdeepclust.training import Batches, InputSpec, as_rows
+from skdeepclust.training import InputSpec
 
-CPU = torch.device("cpu")
+FEW = {**QUICK, "head_epochs": 2, "contrastive_epochs": 1}
+FLAT = {**FEW, "encoder": "mlp", "batch_size": 20}
 
 
 def on_disk(path, X):
@@ -17,51 +21,48 @@ def on_disk(path, X):
     return np.memmap(path, X.dtype, "r", shape=X.shape)
 
 
-@pytest.fixture
-def mapped(request, blobs, images, tmp_path):
-    """Give data in memory, and in a file."""
+@pytest.mark.filterwarnings("ignore:.*clusters are empty")
+@pytest.mark.parametrize("kind", ["table", "float32", "uint8", "unit"])
+def test_a_file_is_fitted_as_what_is_in_memory(tiny, blobs, images, tmp_path, kind):
     X = {
         "table": blobs[0],
         "float32": blobs[0].astype(np.float32),
         "uint8": images[0],
         "unit": (images[0] / 16).astype(np.float32),
-    }[request.param]
-    return X, on_disk(tmp_path / "X.dat", X)
-
-
-@pytest.mark.parametrize("mapped", ["table", "float32", "uint8", "unit"], indirect=True)
-def test_batches_of_a_file_are_those_of_memory(mapped):
-    both = []
-    for X in mapped:
-        rows, shape = as_rows(X)[:2]
-        spec = InputSpec.from_data(rows, shape or (rows.shape[1],))
-        both.append(Batches(rows, spec, CPU))
-    inside, outside = both
-    assert isinstance(inside.data, torch.Tensor)
-    assert np.shares_memory(outside.data, mapped[1])
-    assert len(inside) == len(outside) == len(mapped[0])
-    index = torch.tensor([3, 100, 3])
-    torch.testing.assert_close(outside.take(index), inside.take(index), rtol=0, atol=0)
-    everything = [batches.map(lambda x: x.flatten(1)) for batches in both]
-    torch.testing.assert_close(*everything, rtol=0, atol=0)
-
-
-@pytest.mark.parametrize("mapped", ["float32", "uint8"], indirect=True)
-def test_fit_reads_a_file_batch_by_batch(tiny, mapped, monkeypatch):
-    X, file = mapped
-    read = []
-    store = InputSpec.store
-    few = {"pretrain_epochs": 2, "center_epochs": 2, "batch_size": 20}
-    inside = tiny(encoder="mlp", **few).fit(X)
-    monkeypatch.setattr(
-        InputSpec, "store", lambda self, X: read.append(len(X)) or store(self, X)
-    )
-    outside = tiny(encoder="mlp", **few).fit(file)
-    assert min(read) <= 25
+    }[kind]
+    file = on_disk(tmp_path / "X.dat", X)
+    inside, outside = tiny(**FLAT).fit(X), tiny(**FLAT).fit(file)
     np.testing.assert_array_equal(outside.embedding_, inside.embedding_)
+    np.testing.assert_array_equal(outside.labels_, inside.labels_)
     np.testing.assert_array_equal(outside.predict(file), inside.labels_)
 
 
+class Shades(nn.Module):
+    """A small encoder of large images."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(3 * 4, 4)
+
+    def forward(self, x):
+        return self.linear(nn.functional.adaptive_avg_pool2d(x, 2).flatten(1))
+
+
+@pytest.mark.filterwarnings("ignore:.*clusters are empty")
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_a_file_is_read_batch_by_batch(tiny, tmp_path, dtype):
+    X = np.random.default_rng(0).integers(255, size=(300, 3, 64, 64), dtype=np.uint8)
+    file = on_disk(tmp_path / "X.dat", X.astype(dtype))
+    model = tiny(encoder=Shades(), batch_size=8, resolution=None, **FEW)
+    tracemalloc.start()
+    before = tracemalloc.get_traced_memory()[0]
+    model.fit(file).predict(file)
+    peak = tracemalloc.get_traced_memory()[1] - before
+    tracemalloc.stop()
+    assert peak < file.nbytes / 2
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 @pytest.mark.parametrize(
     "X",
     [
@@ -70,17 +71,26 @@ def test_fit_reads_a_file_batch_by_batch(tiny, mapped, monkeypatch):
     ],
     ids=["uint8", "unit"],
 )
-def test_tensor_of_images_is_not_copied(tiny, X):
-    batches = Batches(*tiny()._validate(X, reset=True), CPU)
-    assert batches.data.data_ptr() == X.data_ptr()
+def test_a_tensor_of_images_is_not_copied(tiny, X):
+    """What is written to it while it is fitted is seen."""
+    seen = []
+
+    def darken(batch):
+        seen.append(batch.clone())
+        X.zero_()
+        return batch
+
+    tiny(augmentation=darken, resolution=None, **FLAT).fit(X)
+    assert seen[0].any()
+    assert not seen[-1].any()
 
 
-def test_table_in_blocks_is_scaled_as_a_whole(blobs, monkeypatch):
-    X = blobs[0].astype(np.float32)
-    whole = InputSpec.from_data(X, (6,))
-    stored = whole.store(X)
-    monkeypatch.setattr(parts_of, "__defaults__", (100,))
-    blocks = InputSpec.from_data(X, (6,))
-    np.testing.assert_allclose(blocks.offset, whole.offset, rtol=1e-12)
-    assert blocks.scale == pytest.approx(whole.scale, rel=1e-12)
-    assert torch.equal(whole.store(X), stored)
+def test_a_large_table_is_scaled_as_a_whole():
+    """Of more values than are brought to float64 at once, 2**23."""
+    X = np.random.default_rng(0).normal(3, 2, size=(2_200, 4_000)).astype(np.float32)
+    spec = InputSpec.from_data(X, (4_000,))
+    mean, variance = X.mean(0, dtype=np.float64), X.var(0, dtype=np.float64)
+    np.testing.assert_allclose(spec.offset, mean, rtol=1e-12)
+    assert spec.scale == pytest.approx(np.sqrt(variance.mean()), rel=1e-12)
+    expected = ((X - spec.offset) / spec.scale).astype(np.float32)
+    np.testing.assert_array_equal(spec.store(X), expected)

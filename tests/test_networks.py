@@ -10,7 +10,7 @@ from skdeepclust.networks import (
     ClusterHead,
     ClusterNetwork,
     Frozen,
-    ProjectionHead,
+    GraphHead,
     build_autoencoder,
 )
 
@@ -278,13 +278,13 @@ def test_cluster_head_returns_logits(hidden, generator):
     assert len(head.hidden) == 3 * len(hidden)
 
 
-@pytest.mark.parametrize("batch_norm", [False, True])
-def test_projection_head_shapes(batch_norm, generator):
-    head = ProjectionHead(5, 11, 6, batch_norm=batch_norm)
+def test_graph_head_shares_its_hidden_layer(generator):
+    head = GraphHead(5, 4)
     h = torch.randn((9, 5), generator=generator)
-    assert head(h).shape == (9, 6)
-    assert head.hidden(h).shape == (9, 11)
-    assert any(isinstance(m, nn.BatchNorm1d) for m in head.modules()) == batch_norm
+    z, logits = head.both(h)
+    assert z.shape == (9, 128)
+    assert logits.shape == (9, 4)
+    assert torch.equal(head(h), logits)
 
 
 @pytest.mark.parametrize("n_channels", [1, 3])

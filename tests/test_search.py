@@ -28,17 +28,17 @@ FEW = {
         "pretrain_epochs": 4,
         "center_epochs": 2,
         "head_epochs": 20,
-        "init": "kmeans",
+        "resolution": None,
     },
     "tiny_graph": {
         "pretrain_epochs": 4,
         "head_epochs": 20,
         "joint_epochs": 4,
-        "init": "kmeans",
+        "resolution": None,
     },
 }
 GRIDS = {
-    "tiny": {"temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]},
+    "tiny": {"pretext_temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]},
     "tiny_graph": {
         "instance_temperature": [0.2, 1.0],
         "n_neighbors": [3, 8],
@@ -121,7 +121,7 @@ def test_search_without_classes(estimator, kind, blobs):
 def test_search_scores_by_modularity_unless_told_otherwise(tiny, blobs):
     X, _ = blobs
     model = tiny(**FEW["tiny"])
-    search = GridSearchCV(model, {"temperature": [0.2]}, cv=2).fit(X)
+    search = GridSearchCV(model, {"pretext_temperature": [0.2]}, cv=2).fit(X)
     assert search.score(X) == modularity_scorer(search.best_estimator_, X)
 
 
@@ -155,7 +155,7 @@ def one_thread():
 
 
 def six_candidates(tiny, **options):
-    grid = {"temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]}
+    grid = {"pretext_temperature": [0.2, 0.5, 1.0], "n_clusters": [3, 4]}
     scoring = {"accuracy": accuracy_scorer, "silhouette": silhouette_scorer}
     model = tiny(**FEW["tiny"])
     return GridSearchCV(model, grid, scoring=scoring, refit=False, cv=2, **options)

@@ -7,7 +7,6 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skdeepclust._utils.inputs import as_rows, sample_shape
 from skdeepclust.training import (
     Batches,
     InputSpec,
@@ -172,19 +171,29 @@ def test_training_non_finite_keeps_last_good_epoch(bad):
 
 
 @pytest.mark.filterwarnings("ignore:.*clusters are empty")
-@pytest.mark.parametrize("name", ["tiny", "tiny_graph"])
-def test_training_steps_never_wait_for_the_device(name, request, monkeypatch, images):
-    X, count, run_epoch = images[0], CountWaits(), Training._run_epoch
-
-    def counted(*arguments):
-        with count:
-            return run_epoch(*arguments)
-
-    monkeypatch.setattr(Training, "_run_epoch", counted)
-    model = request.getfixturevalue(name)(pretrain_epochs=2, head_epochs=2).fit(X)
-    assert {row["stage"] for row in model.history_} > {"pretraining", "head"}
-    assert count.n_steps >= len(model.history_)
-    assert count.n_waits == 0
+@pytest.mark.parametrize(
+    ("make", "parameters"),
+    [
+        ("tiny", {}),
+        ("tiny", {"end_to_end": True, "pair_similarity": "cosine"}),
+        ("tiny", {"augmentation": None, "pretraining": "denoising"}),
+        ("tiny_graph", {"graph": "knn", "graph_update_interval": 1}),
+        ("tiny_subspace", {}),
+    ],
+    indirect=["make"],
+)
+def test_training_steps_never_wait_for_the_device(make, parameters, images):
+    model = make(encoder="mlp", **parameters)
+    if "resolution" in model.get_params():
+        model.set_params(resolution=None)
+    n_waits = []
+    for n_batches in (2, 5):
+        with CountWaits() as count:
+            model.set_params(batch_size=150 // n_batches).fit(images[0])
+        assert count.n_steps >= n_batches * len(model.history_)
+        n_waits.append(count.n_waits)
+    # Between epochs, however many steps are in them.
+    assert n_waits[0] == n_waits[1]
 
 
 def test_resolve_device_names_those_there_are():
@@ -297,50 +306,6 @@ def test_batches_read_only_uint8_is_copied():
     batches = Batches(X, InputSpec.from_data(X, (1, 2, 2)), CPU)
     batches.data[0] = 1
     assert not X.any()
-
-
-def test_as_rows_flattens_images_and_tensors():
-    rows, shape = as_rows(np.zeros((5, 4, 3)))[:2]
-    assert rows.shape == (5, 12)
-    assert shape == (1, 4, 3)
-    rows, shape = as_rows(torch.zeros(5, 2, 4, 3, dtype=torch.bfloat16))[:2]
-    assert rows.shape == (5, 24)
-    assert rows.dtype == np.float32
-    assert shape == (2, 4, 3)
-    assert as_rows([[1, 2]])[:2] == ([[1, 2]], None)
-    image = torch.rand(4, 3)
-    for given in (image.bfloat16(), image.clone().requires_grad_()):
-        rows, shape = as_rows([given, given])[:2]
-        np.testing.assert_array_equal(rows[1], given.detach().float().ravel())
-        assert shape == (1, 4, 3)
-        rows, shape = as_rows((given[0], given[1]))[:2]
-        np.testing.assert_array_equal(rows, given[:2].detach().float())
-        assert shape is None
-    rows, shape = as_rows(np.zeros((5, 8, 16, 4)), image_shape=[8, 16, 4])[:2]
-    assert rows.shape == (5, 8 * 16 * 4)
-    assert shape == (8, 16, 4)
-    for other in (None, (4, 8, 16), (8, 16)):
-        with pytest.raises(ValueError, match="moveaxis"):
-            as_rows(np.zeros((5, 8, 16, 4)), image_shape=other)
-    with pytest.raises(ValueError, match="dim 5"):
-        as_rows(np.zeros((1, 1, 1, 1, 1)))
-    with pytest.raises(ValueError, match="masked"):
-        as_rows(np.ma.masked_equal([[1, 2]], 2))
-
-
-def test_sample_shape_settles_and_refuses():
-    assert sample_shape(12, None, None) == (12,)
-    assert sample_shape(12, None, (3, 4)) == (1, 3, 4)
-    assert sample_shape(12, (1, 3, 4), (3, 4)) == (1, 3, 4)
-    for wrong in ((8.9, 8), ("8", "8"), (float("nan"), 8), [[8, 8]], (0, 8), (8,)):
-        with pytest.raises(ValueError, match=r"integers of at least 1"):
-            sample_shape(64, None, wrong)
-    with pytest.raises(ValueError, match=r"12 values per image.*13 features"):
-        sample_shape(13, None, (3, 4))
-    with pytest.raises(ValueError, match=r"\(1, 3, 4\) differs.*\(1, 4, 3\)"):
-        sample_shape(12, (1, 4, 3), (3, 4))
-    with pytest.raises(ValueError, match="must be"):
-        sample_shape(12, None, (12,))
 
 
 @pytest.mark.parametrize("kind", ["cuda", "cpu"])

@@ -4,16 +4,12 @@ import io
 import itertools
 import logging
 import re
-import subprocess
-import sys
 from contextlib import contextmanager, redirect_stderr
-from functools import partial
 
 import pytest
-import torch
-from torch import nn
+from test_callbacks import Spy
 
-from skdeepclust.training import History, Observer, Rate, Stage, Training
+from skdeepclust.training import History, Stage
 
 # Fits of an epoch a stage may leave clusters empty.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -24,12 +20,13 @@ LINE = re.compile(r"(\S.*?)  epoch (\d+)/(\d+)  (loss \S+.*)  (\d+) s left")
 def unconfigured():
     """Logging as it is in a fresh interpreter: pytest has handlers of its own."""
     own, root = logging.getLogger("skdeepclust"), logging.getLogger()
-    level, own_handlers, root_handlers = own.level, own.handlers, root.handlers
+    kept = own.level, own.handlers, own.propagate, root.handlers
     own.handlers, root.handlers = [], []
+    own.setLevel(logging.NOTSET)
     try:
-        yield
+        yield own, root
     finally:
-        own.handlers, root.handlers = own_handlers, root_handlers
+        level, own.handlers, own.propagate, root.handlers = kept
         own.setLevel(level)
 
 
@@ -108,50 +105,17 @@ def test_verbose_of_two_shows_every_epoch(tiny, blobs, caplog):
     assert not caplog.records
 
 
-class Impatient(Observer):
-    """Ends each stage at an epoch of its own."""
-
-    def stage_begin(self, stage, n_epochs):
-        self.last = {"first": 7, "second": 40, "third": 17}[stage.name]
-
-    def epoch_end(self, epoch, values):
-        return epoch == self.last
-
-
-class Fit(Stage):
-    """Lowers the weight of a layer."""
-
-    def __init__(self, name, layer):
-        super().__init__(name, 40, 8, [Rate("learning_rate", 0.1, layer)])
-        self.layer = layer
-
-    def step(self, index):
-        return {"loss": self.layer.weight.square().sum()}
-
-
-def test_verbose_shows_the_last_epoch_of_a_stage_that_ends_early(caplog):
-    layer = nn.Linear(1, 1)
-    training = Training(
-        layer,
-        8,
-        generator=torch.Generator().manual_seed(0),
-        history=History(verbose=1),
-        observers=[Impatient()],
-    )
+def test_verbose_shows_the_last_epoch_of_a_stage_that_ends_early(tiny, blobs, caplog):
+    pytest.importorskip("sklearn.callback", reason="scikit-learn 1.9 brought callbacks")
+    stages = ["pretraining", "center", "head", "contrastive", "final_head"]
+    last = dict(zip(stages, [7, 1, 17, 20, 20], strict=True))
+    epochs = ("pretrain_epochs", "center_epochs", "head_epochs", "contrastive_epochs")
+    model = tiny(verbose=1, **dict.fromkeys(epochs, 20))
+    model.set_callbacks(Spy(*last.items()))
     with caplog.at_level(logging.INFO, logger="skdeepclust"):
-        training.begin(3)
-        for name in ("first", "second", "third"):
-            training.run(partial(Fit, name, layer))
-    lines = shown(caplog)
-    ended = 0
-    trained = itertools.groupby(training.history.rows, lambda row: row["stage"])
-    told = itertools.groupby(lines, lambda line: line[0])
-    for (stage, rows), (name, group) in zip(trained, told, strict=True):
-        n_trained, last = [*rows][-1]["epoch"], [*group][-1]
-        assert (name, last[1]) == (stage, n_trained)
-        assert last[-1] == 0
-        ended += n_trained < last[2]
-    assert ended == 2
+        model.fit(blobs[0])
+    told = {stage: (epoch, left) for stage, epoch, *_, left in shown(caplog)}
+    assert told == {stage: (epoch, 0) for stage, epoch in last.items()}
     assert epochs_shown(caplog, 1, 100, ends_after=33) == [1, 10, 20, 30, 33]
     assert epochs_shown(caplog, 1, 100, ends_after=30) == [1, 10, 20, 30]
 
@@ -201,33 +165,27 @@ def test_verbose_does_without_a_stream(tiny, blobs, missing):
 
 
 def test_verbose_lines_come_once_wherever_logging_is_configured():
-    script = (
-        "import logging, sys\n"
-        "from skdeepclust.training import History, Stage\n"
-        "def line(name):\n"
-        "    history = History(verbose=1)\n"
-        "    history.stage_begin(Stage(name, 1, 1, []), 1)\n"
-        "    history.epoch_end(1, {'loss': 0.5})\n"
-        "    history.stage_end()\n"
-        "line('first')\n"
-        "line('second')\n"
-        "root, own = logging.getLogger(), logging.getLogger('skdeepclust')\n"
-        "root.addHandler(logging.NullHandler())\n"
-        "line('beside none')\n"
-        "logging.basicConfig(format='%(message)s', force=True)\n"
-        "line('root')\n"
-        "root.handlers[0].setLevel('WARNING')\n"
-        "line('beside warnings')\n"
-        "root.handlers[0].setLevel('INFO')\n"
-        "own.propagate = False\n"
-        "line('alone')\n"
-        "own.addHandler(logging.StreamHandler())\n"
-        "line('own')\n"
-    )
-    run = [sys.executable, "-c", script]
-    lines = subprocess.run(run, capture_output=True, text=True, check=True).stderr
-    names = ["first", "second", "beside none", "root", "beside warnings"]
-    expected = [
-        f"{name}  epoch 1/1  loss 0.5  0 s left" for name in [*names, "alone", "own"]
-    ]
-    assert lines.splitlines() == expected
+    def line(name):
+        history = History(verbose=1)
+        history.stage_begin(Stage(name, 1, 1, []), 1)
+        history.epoch_end(1, {"loss": 0.5})
+        history.stage_end()
+        names.append(name)
+
+    names, stream = [], io.StringIO()
+    with unconfigured() as (own, root), redirect_stderr(stream):
+        line("first")
+        line("second")
+        root.addHandler(logging.NullHandler())
+        line("beside none")
+        logging.basicConfig(format="%(message)s", force=True)
+        line("root")
+        root.handlers[0].setLevel("WARNING")
+        line("beside warnings")
+        root.handlers[0].setLevel("INFO")
+        own.propagate = False
+        line("alone")
+        own.addHandler(logging.StreamHandler())
+        line("own")
+    expected = [f"{name}  epoch 1/1  loss 0.5  0 s left" for name in names]
+    assert stream.getvalue().splitlines() == expected

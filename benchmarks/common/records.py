@@ -105,17 +105,23 @@ def agree(old, new):
     return {name: new.get(name) for name in old} == old
 
 
-def is_current(record):
-    """Return whether a record has the parameters that its fit would have today."""
-    if record.get("method") not in METHODS or "parameters" not in record:
-        return True  # not of a fit with parameters of ours
+def todays_fit(record):
+    """Return the parameters that a fit would have today, None if it has none."""
     try:
         estimator = METHODS[record["method"]].estimator(
             record["n_clusters"], 0, record.get("overrides")
         )
     except TypeError:  # a parameter that is no more
-        return False
-    return agree(record["parameters"], describe(estimator))
+        return None
+    return describe(estimator)
+
+
+def is_current(record):
+    """Return whether a record has the parameters that its fit would have today."""
+    if record.get("method") not in METHODS or "parameters" not in record:
+        return True  # not of a fit with parameters of ours
+    today = todays_fit(record)
+    return today is not None and agree(record["parameters"], today)
 
 
 # ------------------------------------------------------------------------------ files
@@ -182,14 +188,18 @@ class Command:
     def put(self, options, records):
         """Put records into the file, in the place of older ones that they supersede.
 
-        Those are the same in `key`, or in all of it but the seed and are no longer
-        current: they must not enter the same mean. The file is read again first, for
-        another run may have written to it meanwhile.
+        Those are the same in `key`; or in all of it but the seed and no longer current,
+        for they must not enter the same mean; or of parameters that are no more. The
+        file is read again first, for another run may have written to it meanwhile.
         """
 
         def superseded(old, new):
-            other = [name for name in self.key if old[name] != new[name]]
-            return not other or (other == ["seed"] and not is_current(old))
+            other = {name for name in self.key if old[name] != new[name]}
+            if is_current(old) or not other:
+                return not other
+            if other == {"seed"}:
+                return True
+            return other <= {"overrides", "seed"} and todays_fit(old) is None
 
         old = read_records(options.results)
         kept = [one for one in old if not any(superseded(one, new) for new in records)]

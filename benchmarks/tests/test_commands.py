@@ -314,7 +314,8 @@ def test_the_speed_of_a_device_is_a_table(paths, monkeypatch):
     images, target = load_digits().images[:60, None] / 16, np.arange(60) % 3
     monkeypatch.setattr(gpu, "stored", lambda name: (images, target))
     for title, estimator in gpu.ESTIMATORS.items():
-        short = partial(estimator, pretrain_epochs=1, head_epochs=1)
+        names = [n for n in estimator().get_params() if n.endswith("_epochs")]
+        short = partial(estimator, **dict.fromkeys(names, 1))
         monkeypatch.setitem(gpu.ESTIMATORS, title, short)
     gpu.main(["--device", "cpu", "--fits", "digits", "--seeds", "0", *paths])
     assert "self-paced, digits, seed 0" in Path(paths[3]).read_text()

@@ -69,6 +69,12 @@ def test_records_supersede_those_that_are_older(tmp_path):
     assert put(fit("ours", 0, parameters={"tol": 1}))[-1] == (0, 0.5)
     # Another seed with parameters of today: the older must not enter its mean.
     assert put(fit("ours", 1, 0.9))[-2:] == [(0, 0.7), (1, 0.9)]
+    selection = Command("", "", ("dataset", "method", "overrides", "seed"), list)
+    Options.results = tmp_path / "others.json"
+    for overrides in ({"no_more": 1}, {"batch_size": 1}, {"batch_size": 2}):
+        selection.put(Options, [fit("ours", 0, overrides=overrides)])
+    left = [r["overrides"] for r in json.loads(Options.results.read_text())]
+    assert left == [{"batch_size": 1}, {"batch_size": 2}]
 
 
 def test_parameters_that_came_since_leave_a_record_current():

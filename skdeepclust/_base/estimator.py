@@ -49,14 +49,12 @@ from skdeepclust._utils.compat import (
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
-    NOWHERE,
     AutoEpochs,
     Batches,
     Checkpoint,
-    FileCheckpoint,
+    Group,
     InputSpec,
     Observer,
-    SingleProcess,
     Task,
     Training,
     current_group,
@@ -347,17 +345,17 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
         X: NDArray[Any],
         shape: tuple[int, ...],
         device: torch.device,
-        group: SingleProcess,
+        group: Group,
     ) -> Checkpoint:
         if self.checkpoint_dir is None:
-            return NOWHERE
+            return Checkpoint()
         # What does not change what is learned may be other when a fit is resumed.
         told = {**self._told(_UNTOLD), "device": str(device)}
         if group.n_processes > 1:
             told["processes"] = group.n_processes
         if self._continues():
             told["fitted network"] = self.network_
-        return FileCheckpoint.within(
+        return Checkpoint.within(
             Path(self.checkpoint_dir).absolute(),
             fingerprint(told, X, shape),
             group,

@@ -20,10 +20,10 @@ from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training import (
     Batches,
     Checkpoint,
+    Group,
     History,
     InputSpec,
     Observer,
-    SingleProcess,
     Task,
     Training,
     default_settings,
@@ -60,7 +60,7 @@ class Job:
     X: NDArray[Any]
     spec: InputSpec
     device: torch.device
-    group: SingleProcess
+    group: Group
     plan: Plan
     augmentation: Augmentation
     batch_size: int

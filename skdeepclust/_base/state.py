@@ -47,14 +47,13 @@ class Plan:
             self.hidden_layer_sizes,
             n_outputs=self.n_outputs,
         )
-        d, n_clusters = autoencoder.n_components, self.n_clusters
+        head: ClusterHead | GraphHead
         if self.head == "graph":
-            return self._network(autoencoder, GraphHead(d, n_clusters))
-        # A head that is not used has no hidden layers.
-        hidden = () if self.head == "none" else (128, 128, 128)
-        return self._network(autoencoder, ClusterHead(d, n_clusters, hidden))
-
-    def _network(self, autoencoder: Any, head: Any) -> ClusterNetwork:
+            head = GraphHead(autoencoder.n_components, self.n_clusters)
+        else:
+            # A head that is not used has no hidden layers.
+            hidden = () if self.head == "none" else (128, 128, 128)
+            head = ClusterHead(autoencoder.n_components, self.n_clusters, hidden)
         return ClusterNetwork(autoencoder, head, self.unit_norm, self.precision)
 
     def rebuild(self, shape: tuple[int, ...]) -> ClusterNetwork:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import AutoEpochs, Batches, SingleProcess
+from skdeepclust.training import AutoEpochs, Batches, Group
 from skdeepclust.views import Views
 
 Embedded = Callable[[], Tensor]
@@ -32,7 +32,7 @@ class Context:
     """Whether the network comes from an earlier fit, by `warm_start`."""
 
     @property
-    def group(self) -> SingleProcess:
+    def group(self) -> Group:
         """The processes that train together."""
         return self.batches.group
 

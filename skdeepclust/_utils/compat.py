@@ -27,20 +27,16 @@ except ImportError:
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def fit_context(*, prefer_skip_nested_validation: bool) -> Callable[[_Method], _Method]:
-    """Decorate `fit` as scikit-learn does, keeping its type."""
-    decorate: Callable[[_Method], _Method] = _fit_context(
-        prefer_skip_nested_validation=prefer_skip_nested_validation
-    )
-    return decorate
+# The decorator of `fit`, typed to keep the type of what it decorates.
+fit_context: Callable[..., Callable[[_Method], _Method]] = _fit_context
 
 
 class SparseParamsMixin(BaseEstimator):
     """Shows parameters that are sparse matrices in a notebook."""
 
     def _get_params_html(self, *args: Any, **kwargs: Any) -> Any:
-        # scikit-learn 1.9 asks whether each value is that of the signature, and SciPy
-        # raises an error when a matrix is compared with text.
+        # scikit-learn 1.9 compares each value with that of the signature, which is an
+        # error in SciPy where the one is a matrix and the other text.
         params = self.get_params(deep=False)
         matrices = {name: value for name, value in params.items() if issparse(value)}
         if not matrices:
@@ -49,121 +45,6 @@ class SparseParamsMixin(BaseEstimator):
         shown = others._get_params_html(*args, **kwargs)
         shown.update(matrices)
         return shown
-
-
-class _NoMetadata:
-    """A scorer that takes no metadata, and so never changes."""
-
-    @property
-    def __name__(self) -> str:
-        # scikit-learn's displays name callables by it.
-        return repr(self)
-
-    def set_score_request(self, **kwargs: Any) -> Self:
-        """Return the scorer unchanged; a TypeError if metadata is requested."""
-        asked = [k for k, alias in kwargs.items() if alias not in (None, False)]
-        if asked:
-            raise TypeError(
-                f"{self!r} takes no metadata; got a request for {', '.join(asked)}: "
-                f"leave it out."
-            )
-        return self
-
-    def _get_metadata_request(self) -> MetadataRequest:
-        return MetadataRequest(owner=self)
-
-    def _accept_sample_weight(self) -> bool:
-        return False
-
-
-class ClassScorer(_NoMetadata, _Scorer):
-    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it.
-
-    `what` says in the docstring what `metric` of classes and predictions is.
-    """
-
-    def __init__(
-        self, name: str, metric: Callable[[Any, Any], float], what: str
-    ) -> None:
-        super().__init__(metric, 1, {}, "predict")
-        self._name = name
-        self.__doc__ = _DOC.format(
-            name=name,
-            what=what,
-            more="",
-            needs="`predict`",
-            y="array-like of shape (n_samples,)\n    Classes.",
-            module="metrics",
-            score="1.0",
-        )
-
-    def __repr__(self) -> str:
-        return self._name
-
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Score a fitted clusterer."""
-        return float(super().__call__(estimator, X, y))
-
-    def _score(
-        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
-    ) -> float:
-        if y_true is None:
-            raise ValueError(
-                "y must hold the classes of X; got None: pass y, or score without "
-                "classes by modularity_scorer."
-            )
-        check_methods(estimator, "predict")
-        if not hasattr(estimator, "__sklearn_tags__"):
-            # Of another package; scikit-learn would ask what kind it is.
-            return float(self._score_func(y_true, estimator.predict(X)))
-        return float(super()._score(method_caller, estimator, X, y_true))
-
-
-class ClusterScorer(_NoMetadata, _BaseScorer):
-    """A scorer of fitted clusterers without classes; subclasses define `_value`."""
-
-    # With several scorers scikit-learn asks each for this, to predict only once.
-    _response_method = "predict"
-
-    # That of scikit-learn takes a metric of classes and predictions.
-    def __init__(self) -> None:
-        pass
-
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Score a fitted clusterer; `y` is ignored."""
-        return self._value(estimator, X)
-
-    def _score(
-        self, method_caller: Any, estimator: Any, X: Any, y_true: Any = None
-    ) -> float:
-        return self._value(estimator, X)
-
-    def _value(self, estimator: Any, X: Any) -> float:
-        raise NotImplementedError
-
-
-class FunctionScorer(ClusterScorer):
-    """A scorer without classes by a function of estimator and samples.
-
-    The other arguments are words of its docstring.
-    """
-
-    def __init__(
-        self,
-        name: str,
-        function: Callable[[Any, Any], float],
-        more: str = "",
-        **words: str,
-    ) -> None:
-        self._name, self._function = name, function
-        y = "object, default=None\n    Ignored."
-        self.__doc__ = _DOC.format(name=name, more=more, y=y, **words)
-
-    def __repr__(self) -> str:
-        return self._name
-
-    def _value(self, estimator: Any, X: Any) -> float:
-        return self._function(estimator, X)
 
 
 _DOC = """Score a fitted clusterer by {what}.
@@ -191,6 +72,88 @@ Examples
 >>> round({name}(KMeans(2, random_state=0).fit(X), X, y), 3)
 {score}
 """
+
+
+class _NoMetadata:
+    """A scorer that takes no metadata, and so never changes."""
+
+    _name: str
+
+    def __repr__(self) -> str:
+        return self._name
+
+    # scikit-learn's displays name callables by it.
+    __name__ = property(repr)
+
+    def set_score_request(self, **kwargs: Any) -> Self:
+        """Return the scorer unchanged; a TypeError if metadata is requested."""
+        asked = [k for k, alias in kwargs.items() if alias not in (None, False)]
+        if asked:
+            raise TypeError(
+                f"{self!r} takes no metadata; got a request for {', '.join(asked)}: "
+                "leave it out."
+            )
+        return self
+
+    def _get_metadata_request(self) -> MetadataRequest:
+        return MetadataRequest(owner=self)
+
+    def _accept_sample_weight(self) -> bool:
+        return False
+
+
+class ClassScorer(_NoMetadata, _Scorer):
+    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it."""
+
+    def __init__(
+        self, name: str, metric: Callable[[Any, Any], float], what: str
+    ) -> None:
+        super().__init__(metric, 1, {}, "predict")
+        self._name = name
+        words = {"more": "", "needs": "`predict`", "module": "metrics", "score": "1.0"}
+        y = "array-like of shape (n_samples,)\n    Classes."
+        self.__doc__ = _DOC.format(name=name, what=what, y=y, **words)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer."""
+        return float(super().__call__(estimator, X, y))
+
+    def _score(self, caller: Any, estimator: Any, X: Any, y: Any = None) -> float:
+        if y is None:
+            raise ValueError(
+                "y must hold the classes of X; got None: pass y, or score without "
+                "classes by modularity_scorer."
+            )
+        check_methods(estimator, "predict")
+        if not hasattr(estimator, "__sklearn_tags__"):
+            # Of another package; scikit-learn would ask what kind it is.
+            return float(self._score_func(y, estimator.predict(X)))
+        return float(super()._score(caller, estimator, X, y))
+
+
+class ClusterScorer(_NoMetadata, _BaseScorer):
+    """A scorer of fitted clusterers without classes; subclasses define `__call__`."""
+
+    # With several scorers scikit-learn asks each for this, to predict only once.
+    _response_method = "predict"
+
+    def _score(self, caller: Any, estimator: Any, X: Any, y: Any = None) -> float:
+        return float(self(estimator, X))
+
+
+class FunctionScorer(ClusterScorer):
+    """A scorer without classes by a function; `words` are those of its docstring."""
+
+    def __init__(
+        self, name: str, function: Callable[[Any, Any], float], **words: str
+    ) -> None:
+        self._name, self._function = name, function
+        words = {"more": "", "y": "object, default=None\n    Ignored.", **words}
+        self.__doc__ = _DOC.format(name=name, **words)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer; `y` is ignored."""
+        return self._function(estimator, X)
 
 
 def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:

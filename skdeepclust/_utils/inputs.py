@@ -24,35 +24,28 @@ class Rows(NamedTuple):
     values: Any  # For scikit-learn to validate. Images are flattened.
     shape: tuple[int, ...] | None  # (channels, height, width), None for a table.
     n_dims: int = 2  # Of the array that was given.
-    # Where images lie on disk with their axes in another order, which axis comes when;
-    # then the rows are in that order, too.
+    # The order of the axes, as of the rows, of images that lie on disk in another one.
     axes: tuple[int, ...] | None = None
 
     def in_order(self, validated: NDArray[Any]) -> NDArray[Any]:
         """Return validated rows (n, n_values) in the order of their shape.
 
-        Images that lie on disk in another order keep their axes (n, *shape): to flatten
-        them would be to read them all.
+        Images on disk keep their axes: to flatten them would be to read them all.
         """
-        if self.axes is None:
+        if self.axes is None or self.shape is None:
             return validated
-        assert self.shape is not None
         stored = validated.reshape(-1, *(self.shape[axis] for axis in self.axes))
-        back = (0, *(1 + self.axes.index(axis) for axis in range(3)))
-        images = stored.transpose(back)
-        if is_on_disk(images):
-            return images
-        return images.reshape(len(images), -1)
+        images = stored.transpose(0, *(1 + self.axes.index(axis) for axis in range(3)))
+        return images if is_on_disk(images) else images.reshape(len(images), -1)
 
 
 def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
     """Flatten images to rows, and bring all kinds of arrays to NumPy.
 
     `X` is a table, which is left for scikit-learn to validate, or images of shape
-    (n, height, width) or (n, channels, height, width): arrays of NumPy, torch, h5py,
-    zarr, xarray or of any library that keeps to the array API, frames, nested lists, or
-    a list of images. Images of just the shape `image_shape` are taken whatever they
-    look like. What cannot be used raises a TypeError or ValueError.
+    (n, height, width) or (n, channels, height, width): an array of any library, a
+    frame, nested lists or a list of images. Images of just the shape `image_shape` are
+    taken whatever they look like.
     """
     _refuse(X)
     if isinstance(X, torch.Tensor):
@@ -91,15 +84,11 @@ def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
 
 def _has_channels_last(shape: tuple[int, ...]) -> bool:
     """Say whether (height, width, channels) is the better reading of a shape."""
-    first, second, last = shape
-    if last >= min(first, second):
-        return False
-
-    def ratio(a: int, b: int) -> float:
-        return max(a, b) / max(1, min(a, b))
-
+    *sides, last = shape
     # The sides of an image are of about one length.
-    return last <= 4 or ratio(first, second) < ratio(second, last)
+    return last < min(sides) and (
+        last <= 4 or max(sides) / min(sides) < sides[1] / last
+    )
 
 
 def _as_numpy(X: Any) -> NDArray[Any]:
@@ -167,9 +156,8 @@ def check_columns(X: Any, error: Exception) -> None:
     """Raise scikit-learn's `error` again with the columns that are no numbers."""
     told = str(error)
     nested = "setting an array element" in told
-    if not nested and not any(
-        sign in told for sign in ("could not convert", "DType", "dtype", "datetime")
-    ):
+    signs = ("could not convert", "DType", "dtype", "datetime")
+    if not nested and not any(sign in told for sign in signs):
         return
     names = []
     if hasattr(X, "dtypes") and hasattr(X, "columns"):
@@ -239,10 +227,10 @@ def check_gray(rows: Rows, image_shape: Sequence[int] | None) -> None:
 
 
 def check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
-    """Refuse new data that are one image, not several, or images of another shape.
+    """Refuse one image in place of several, and images of another shape than `fitted`.
 
-    `fitted` is the shape of one fitted sample, `n_dims` counts the fitted array's axes.
-    Warn if three gray images look like the channels of one color image.
+    `n_dims` counts the fitted array's axes. Warn if three gray images look like the
+    channels of one color image.
     """
     if len(fitted) != 3:
         return

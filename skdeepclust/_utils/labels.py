@@ -18,15 +18,15 @@ Numbered = tuple[NDArray[Any], NDArray[np.intp]]
 
 def check_labels(**labels: Any) -> list[Numbered]:
     """Check labels of the same samples, by their names in messages, and number them."""
-    numbered = [number_labels(name, value) for name, value in labels.items()]
-    if 0 in (len(numbers) for _, numbers in numbered):
+    numbered = {name: number_labels(name, value) for name, value in labels.items()}
+    columns = {name: numbers for name, (_, numbers) in numbered.items()}
+    if not all(map(len, columns.values())):
         raise ValueError(
             f"{' and '.join(labels)} must hold at least one label; got none: pass one "
-            f"label per sample."
+            "label per sample."
         )
-    columns = (numbers for _, numbers in numbered)
-    check_lengths(**dict(zip(labels, columns, strict=True)))
-    return numbered
+    check_lengths(**columns)
+    return [*numbered.values()]
 
 
 def number_labels(name: str, labels: Any) -> Numbered:

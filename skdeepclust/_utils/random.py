@@ -63,11 +63,16 @@ def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
             np.random.set_state(numpy_state)  # noqa: NPY002
 
 
+def draw_seed(generator: torch.Generator) -> int:
+    """Draw a seed for NumPy and scikit-learn, from 0 and below 2**31 - 1."""
+    device = generator.device
+    return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
+
+
 def global_states(device: torch.device) -> dict[str, Any]:
     """Return the states of what `seeded_globals` seeds: tensors, arrays, numbers."""
-    version, numbers, gauss = random.getstate()
     states: dict[str, Any] = {
-        "python": (version, np.array(numbers, dtype=np.int64), gauss),
+        "python": random.getstate(),
         "numpy": np.random.get_state(legacy=False),  # noqa: NPY002
         "torch": torch.get_rng_state(),
     }
@@ -78,8 +83,7 @@ def global_states(device: torch.device) -> dict[str, Any]:
 
 def set_global_states(states: dict[str, Any], device: torch.device) -> None:
     """Put back what `global_states` has returned."""
-    version, numbers, gauss = states["python"]
-    random.setstate((version, tuple(numbers.tolist()), gauss))
+    random.setstate(states["python"])
     np.random.set_state(states["numpy"])  # noqa: NPY002
     torch.set_rng_state(states["torch"])
     if device.type == "cuda":

@@ -3,7 +3,8 @@
 import os
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -12,21 +13,15 @@ from threadpoolctl import ThreadpoolController  # comes with scikit-learn
 Found = TypeVar("Found")
 
 
+@dataclass(eq=False)
 class SharedSetting(Generic[Found]):
-    """A process-wide setting that is changed as long as any thread is in its scope.
+    """A process-wide setting that is changed as long as any thread is in its scope."""
 
-    `find` returns what is set before the first thread enters. `enter` and `leave` are
-    called for each thread with that value; `leave` also hears whether the thread is the
-    last one, which puts everything back.
-    """
+    find: Callable[[], Found]  # What is set before the first thread enters.
+    enter: Callable[[Found], None]  # Called for each thread with what was found.
+    leave: Callable[[Found, bool], None]  # Also hears whether the thread is the last.
 
-    def __init__(
-        self,
-        find: Callable[[], Found],
-        enter: Callable[[Found], None],
-        leave: Callable[[Found, bool], None],
-    ) -> None:
-        self._find, self._enter, self._leave = find, enter, leave
+    def __post_init__(self) -> None:
         self._reset()
         if hasattr(os, "register_at_fork"):  # not on Windows
             os.register_at_fork(after_in_child=self._reset)
@@ -43,15 +38,15 @@ class SharedSetting(Generic[Found]):
         within = self._within
         with within.lock:
             if within.n_threads == 0:
-                within.found = self._find()
-            self._enter(within.found)
+                within.found = self.find()
+            self.enter(within.found)
             within.n_threads += 1
         try:
             yield
         finally:
             with within.lock:
                 within.n_threads -= 1
-                self._leave(within.found, within.n_threads == 0)
+                self.leave(within.found, within.n_threads == 0)
 
 
 class _Within(Generic[Found]):
@@ -70,13 +65,12 @@ _Numbers = tuple[int, list[tuple[Any, int]]]
 
 
 def _find_numbers() -> _Numbers:
-    n_threads = torch.get_num_threads()
     libraries = ThreadpoolController().lib_controllers
-    return n_threads, [(library, library.num_threads) for library in libraries]
+    numbers = [(library, library.num_threads) for library in libraries]
+    return torch.get_num_threads(), numbers
 
 
-def _set_numbers(numbers: _Numbers) -> None:
-    n_threads, libraries = numbers
+def _set_numbers(n_threads: int, libraries: list[tuple[Any, int]]) -> None:
     torch.set_num_threads(n_threads)
     for library, number in libraries:
         # Newer threadpoolctl lets only the thread that came first set some of them.
@@ -85,13 +79,9 @@ def _set_numbers(numbers: _Numbers) -> None:
         library.set_num_threads(number)
 
 
-def _set_one(found: _Numbers) -> None:
-    _set_numbers((1, [(library, 1) for library, _ in found[1]]))
-
-
 def _put_numbers_back(found: _Numbers, is_last: bool) -> None:
     if is_last:
-        _set_numbers(found)
+        _set_numbers(*found)
         return
     # OpenMP counts for each thread, so that each one puts it back for itself.
     for library, number in found[1]:
@@ -99,9 +89,9 @@ def _put_numbers_back(found: _Numbers, is_last: bool) -> None:
             library.set_num_threads(number)
 
 
-_THREADS = SharedSetting(_find_numbers, _set_one, _put_numbers_back)
-
-
-def one_thread() -> AbstractContextManager[None]:
-    """Return a scope that computes on one thread, which several threads may be in."""
-    return _THREADS.scope()
+one_thread = SharedSetting(
+    _find_numbers,
+    lambda found: _set_numbers(1, [(library, 1) for library, _ in found[1]]),
+    _put_numbers_back,
+).scope
+"""Return a scope that computes on one thread, which several threads may be in."""

@@ -41,9 +41,8 @@ class Unit:
     def check(self, X: NDArray[Any]) -> None:
         """Refuse new images in another unit, and warn where they may be.
 
-        X is all that is given at once. A single image may be nearly black, and black is
-        0 in most units: what is dark is told from what is scaled by whole numbers, and
-        by negative ones.
+        A single image may be nearly black, and black is 0 in most units: what is dark
+        is told from what is scaled by whole numbers, and by negative ones.
         """
         low, high = float(X.min()), float(X.max())
         hint = self._hint(X, low, high)

@@ -1,7 +1,7 @@
 """The affinity matrix, its rows and columns sorted by cluster."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -9,22 +9,18 @@ from scipy import sparse
 
 from skdeepclust.graph._checks import _check_count
 
-from ._checks import (
-    INK,
-    as_numpy,
-    check_axes,
-    check_finite,
-    check_labels,
-    check_matplotlib,
-    fitted_step,
-    fitted_value,
-    is_noise,
-    name_cluster,
-    name_ticks,
-)
+from . import _shared as shared
 
 RANGE = 300  # weights below 1/300 of the largest share the faintest color
 LINE = 0.12  # inches, height of a name
+
+
+class _Options(TypedDict, total=False):
+    # Those of `plot`.
+    ax: Any
+    cmap: Any
+    colorbar: bool
+    im_kwargs: dict[str, Any] | None
 
 
 @dataclass(eq=False, repr=False)
@@ -32,10 +28,9 @@ class AffinityDisplay:
     """The affinity matrix, its rows and columns sorted by cluster.
 
     Weights are summed over bins, so that any number of samples can be drawn. A good
-    partition has its weight in the squares along the diagonal.
-
-    Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
-    stored as attributes. Read more in the :ref:`User Guide <pictures>`.
+    partition has its weight in the squares along the diagonal. Make the display by
+    :meth:`from_estimator` or :meth:`from_predictions`; all parameters are stored as
+    attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -46,7 +41,7 @@ class AffinityDisplay:
     names : ndarray of shape (n_clusters,), default=None
         Names of the clusters; -1 is noise. None: numbers from 0.
     within_share : float, default=None
-        Share of the weight that is inside clusters. Noise is no cluster.
+        Share of the weight that is inside clusters, without noise.
 
     Attributes
     ----------
@@ -55,13 +50,9 @@ class AffinityDisplay:
     borders_ : list of matplotlib LineCollection
         The borders between clusters, horizontal and vertical.
     colorbar_ : matplotlib Colorbar or None
-        The color bar, if there is one.
+        The color bar.
     ax_, figure_ : matplotlib Axes and Figure
         Where the matrix is drawn.
-
-    See Also
-    --------
-    skdeepclust.graph.symmetric_affinity : Make an affinity matrix.
 
     Examples
     --------
@@ -70,8 +61,7 @@ class AffinityDisplay:
     >>> from skdeepclust.display import AffinityDisplay
     >>> X, y = make_blobs(300, centers=4, random_state=0, cluster_std=0.4)
     >>> graph = kneighbors_graph(X, 5)
-    >>> display = AffinityDisplay.from_predictions(graph, y, n_bins=60)
-    >>> display.weights.shape
+    >>> AffinityDisplay.from_predictions(graph, y, n_bins=60).weights.shape
     (60, 60)
     """
 
@@ -83,46 +73,31 @@ class AffinityDisplay:
 
     @classmethod
     def from_estimator(
-        cls,
-        estimator: Any,
-        *,
-        n_bins: int = 100,
-        ax: Any = None,
-        cmap: Any = "Blues",
-        colorbar: bool = True,
-        im_kwargs: dict[str, Any] | None = None,
+        cls, estimator: Any, *, n_bins: int = 100, **options: Unpack[_Options]
     ) -> Self:
         """Draw the graph and the clusters of a fitted estimator.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted clusterer with `affinity_matrix_` and `labels_`, for instance
-            :class:`~skdeepclust.GraphContrastiveClustering` or scikit-learn's
-            `SpectralClustering`; or a pipeline that ends with one, a search, or a
-            frozen estimator.
+            A fitted clusterer with `affinity_matrix_` and `labels_`, such as
+            `GraphContrastiveClustering` or scikit-learn's `SpectralClustering`; or a
+            pipeline, search or frozen estimator of one.
         n_bins : int, default=100
             As for :meth:`from_predictions`.
-        ax, cmap, colorbar, im_kwargs : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `cmap`, `colorbar` and `im_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
         AffinityDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
+        shared.check_options(cls, **options)
         hint = "pass an estimator that builds a graph, or a matrix to from_predictions"
-        model, _ = fitted_step(estimator)
-        return cls.from_predictions(
-            fitted_value(model, "affinity_matrix_", hint),
-            fitted_value(model, "labels_", hint),
-            n_bins=n_bins,
-            ax=ax,
-            cmap=cmap,
-            colorbar=colorbar,
-            im_kwargs=im_kwargs,
-        )
+        model, _ = shared.fitted_step(estimator)
+        affinity = shared.fitted_value(model, "affinity_matrix_", hint)
+        labels = shared.fitted_value(model, "labels_", hint)
+        return cls.from_predictions(affinity, labels, n_bins=n_bins, **options)
 
     @classmethod
     def from_predictions(
@@ -131,10 +106,7 @@ class AffinityDisplay:
         labels: ArrayLike,
         *,
         n_bins: int = 100,
-        ax: Any = None,
-        cmap: Any = "Blues",
-        colorbar: bool = True,
-        im_kwargs: dict[str, Any] | None = None,
+        **options: Unpack[_Options],
     ) -> Self:
         """Draw an affinity matrix and clusters.
 
@@ -146,35 +118,28 @@ class AffinityDisplay:
             Cluster of each sample. -1 is noise, and comes last.
         n_bins : int, default=100
             Number of bins along each side; with fewer samples, each is its own bin.
-        ax, cmap, colorbar, im_kwargs : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `cmap`, `colorbar` and `im_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
         AffinityDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
+        shared.check_options(cls, **options)
         matrix = _check_affinity(affinity)
         n_samples = matrix.shape[0]
-        names, clusters = check_labels("labels", labels, "affinity", n_samples)
+        names, clusters = shared.check_labels("labels", labels, "affinity", n_samples)
         n_bins = min(_check_count("n_bins", n_bins), n_samples)
         place = np.empty(n_samples, dtype=np.int64)
         place[np.argsort(clusters, kind="stable")] = np.arange(n_samples)
         bins = place * n_bins // n_samples
-        weights = np.bincount(
-            bins[matrix.row] * n_bins + bins[matrix.col], matrix.data, n_bins**2
-        )
-        of_cluster = np.array([not is_noise(name) for name in names])[clusters]
-        inside = clusters[matrix.row] == clusters[matrix.col]
-        inside &= of_cluster[matrix.row]
-        display = cls(
-            weights.reshape(n_bins, n_bins),
-            np.bincount(clusters),
-            names=names,
-            within_share=float(matrix.data[inside].sum() / matrix.data.sum()),
-        )
-        return display.plot(ax, cmap=cmap, colorbar=colorbar, im_kwargs=im_kwargs)
+        row, col, data = matrix.row, matrix.col, matrix.data
+        weights = np.bincount(bins[row] * n_bins + bins[col], data, n_bins**2)
+        of_cluster = np.array([not shared.is_noise(name) for name in names])[clusters]
+        inside = (clusters[row] == clusters[col]) & of_cluster[row]
+        share = float(data[inside].sum() / data.sum())
+        square, sizes = weights.reshape(n_bins, n_bins), np.bincount(clusters)
+        return cls(square, sizes, names=names, within_share=share).plot(**options)
 
     def plot(
         self,
@@ -191,22 +156,20 @@ class AffinityDisplay:
         ax : matplotlib Axes, default=None
             Axes to draw on. None makes a new figure.
         cmap : str or matplotlib Colormap, default="Blues"
-            Colors of the weights, on a logarithmic scale. Bins without weight stay
-            empty.
+            Colors of the weights, on a logarithmic scale. Empty bins stay empty.
         colorbar : bool, default=True
             Whether to add a color bar.
         im_kwargs : dict, default=None
-            Keywords for matplotlib's `imshow`. They replace the defaults.
+            Keywords for matplotlib's `imshow`, in place of the defaults.
 
         Returns
         -------
         AffinityDisplay
-            The display itself.
         """
-        check_matplotlib(type(self))
+        shared.check_matplotlib(type(self))
         from matplotlib.colors import LogNorm
 
-        ax = check_axes(ax)
+        ax = shared.check_axes(ax)
         sizes = np.asarray(self.sizes)
         names = np.arange(len(sizes)) if self.names is None else self.names
         ends = np.cumsum(sizes)
@@ -216,20 +179,13 @@ class AffinityDisplay:
             largest = given.pop("vmax", np.max(self.weights))
             least = given.pop("vmin", largest / RANGE)
             given["norm"] = LogNorm(least, largest, clip=True)
-        self.im_ = ax.imshow(
-            np.ma.masked_less_equal(self.weights, 0),
-            **{
-                "cmap": cmap,
-                "extent": (0, n, n, 0),
-                # Most bins of a sparse graph are empty: never blur them away.
-                "interpolation": "nearest",
-                **given,
-            },
-        )
-        style = {"colors": INK, "linewidths": 0.5, "alpha": 0.6}
-        self.borders_ = [
-            draw(ends[:-1], 0, n, **style) for draw in (ax.hlines, ax.vlines)
-        ]
+        # Most bins of a sparse graph are empty: never blur them away.
+        look = {"cmap": cmap, "extent": (0, n, n, 0), "interpolation": "nearest"}
+        weights = np.ma.masked_less_equal(self.weights, 0)
+        self.im_ = ax.imshow(weights, **{**look, **given})
+        style = {"colors": shared.INK, "linewidths": 0.5, "alpha": 0.6}
+        draws = (ax.hlines, ax.vlines)
+        self.borders_ = [draw(ends[:-1], 0, n, **style) for draw in draws]
         _name_clusters(ax, ends - sizes / 2, sizes / n, names)
         if self.within_share is not None:
             title = f"weight within clusters: {self.within_share:.1%}"
@@ -251,9 +207,10 @@ def _name_clusters(
     box = ax.get_window_extent()
     room = shares * min(box.width, box.height) / ax.figure.dpi
     named = np.flatnonzero(room >= LINE)
+    shown = [names[k] for k in named]
     for axis in (ax.xaxis, ax.yaxis):
-        name_ticks(axis, middles[named], [names[k] for k in named], fontsize="small")
-    longest = max(len(name_cluster(name)) for name in names)
+        shared.name_ticks(axis, middles[named], shown, fontsize="small")
+    longest = max(len(shared.name_cluster(name)) for name in names)
     upright = (room[named] < 0.05 + 0.08 * longest).any()
     ax.tick_params(length=0)
     ax.tick_params(axis="x", rotation=90 if upright else 0)
@@ -263,16 +220,17 @@ def _name_clusters(
 def _check_affinity(affinity: Any) -> Any:
     """Return the matrix in coordinates, its weights finite and not negative."""
     is_sparse = sparse.issparse(affinity)
-    # Not every sparse format holds its weights in one array.
-    affinity = (
-        sparse.coo_array(affinity) if is_sparse else as_numpy("affinity", affinity)
-    )
+    if is_sparse:
+        # Not every sparse format holds its weights in one array.
+        affinity = sparse.coo_array(affinity)
+    else:
+        affinity = shared.as_numpy("affinity", affinity)
     if affinity.ndim != 2 or affinity.shape[0] != affinity.shape[1]:
         raise ValueError(
             "affinity must have shape (n_samples, n_samples); got shape "
             f"{affinity.shape}: pass one weight for each pair of samples."
         )
-    check_finite("affinity", affinity.data if is_sparse else affinity)
+    shared.check_finite("affinity", affinity.data if is_sparse else affinity)
     matrix = sparse.coo_array(affinity, dtype=float)
     if matrix.nnz and matrix.data.min() < 0:
         raise ValueError(

@@ -1,13 +1,12 @@
 """Images laid out in one."""
 
 from collections.abc import Sequence
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ._checks import as_numpy, check_numbers
+from ._shared import as_numpy, check_finite
 
 DARK = 128  # bytes: images with none as large could hardly be seen
 
@@ -15,7 +14,7 @@ DARK = 128  # bytes: images with none as large could hardly be seen
 def check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
     """Return images without a channel, or with three in front."""
     array = as_numpy(name, images)
-    check_numbers(name, array)
+    check_finite(name, array)
     is_table = array.ndim == 2
     if is_table:
         array = _from_rows(name, array, image_shape)
@@ -60,7 +59,7 @@ def _is_channels_last(images: NDArray[Any]) -> bool:
 
 def compose(
     images: NDArray[Any], groups: Sequence[Sequence[NDArray[Any]]], n_columns: int
-) -> tuple[NDArray[Any], list[float], list[float]]:
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
     """Lay the images out in one; return it, and the middles of clusters and groups.
 
     Each group has so many columns at most. Further images go to the next lines of their
@@ -70,16 +69,15 @@ def compose(
     height, width = images.shape[-2:]
     gap = max(1, round(height / 10))
     step_y, step_x = height + gap, width + gap
-    widths = [max(1, *(min(len(m), n_columns) for m in group)) for group in groups]
-    heights = [
-        max(1, *(-(-len(group[k]) // n_columns) for group in groups))
-        for k in range(len(groups[0]))
-    ]
+    counts = np.array([[len(samples) for samples in group] for group in groups])
+    n_across = np.clip(counts.max(axis=1), 1, n_columns)
+    n_down = np.maximum(1, -(-counts.max(axis=0) // n_columns))
     between = max(2, width // 2)
     # Lines of one cluster are closer to each other than to those of the next.
-    apart = 0 if max(heights) == 1 else max(2, height // 2)
-    lefts = [0, *accumulate(n * step_x + between for n in widths)]
-    tops = [0, *accumulate(n * step_y + apart for n in heights)]
+    apart = 0 if n_down.max() == 1 else max(2, height // 2)
+    lefts = np.append(0, np.cumsum(n_across * step_x + between))
+    tops = np.append(0, np.cumsum(n_down * step_y + apart))
+    # The last sums are the size.
     shape = (tops[-1] - apart - gap, lefts[-1] - between - gap)
     canvas = np.full(shape, np.nan) if images.ndim == 3 else np.zeros((*shape, 4))
     for left, group in zip(lefts, groups, strict=False):
@@ -88,19 +86,11 @@ def compose(
                 line, column = divmod(i, n_columns)
                 y, x = top + line * step_y, left + column * step_x
                 tile = (images[sample].astype(float) - low) / (high - low)
-                place = canvas[y : y + height, x : x + width]
-                if images.ndim == 3:
-                    place[:] = tile
-                else:
-                    place[..., :3] = tile.transpose(1, 2, 0)
-                    place[..., 3] = 1
-    # The last sums are the size.
-    rows = [
-        y + (n * step_y - gap - 1) / 2 for y, n in zip(tops[:-1], heights, strict=True)
-    ]
-    columns = [
-        x + (n * step_x - gap - 1) / 2 for x, n in zip(lefts[:-1], widths, strict=True)
-    ]
+                if images.ndim == 4:
+                    tile = np.dstack([*tile, np.ones((height, width))])
+                canvas[y : y + height, x : x + width] = tile
+    rows = tops[:-1] + (n_down * step_y - gap - 1) / 2
+    columns = lefts[:-1] + (n_across * step_x - gap - 1) / 2
     return canvas, rows, columns
 
 
@@ -109,10 +99,6 @@ def _range(images: NDArray[Any]) -> tuple[float, float]:
     low, high = float(images.min()), float(images.max())
     if images.dtype == np.uint8:
         return 0.0, 255.0 if high >= DARK else max(high, 1.0)
-    if not np.isfinite(low + high):
-        raise ValueError(
-            "images must be finite; got NaN or infinity: drop such images."
-        )
     if low >= 0 and high <= 1:
         return 0.0, 1.0
     return low, high if high > low else low + abs(low)

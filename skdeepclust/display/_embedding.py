@@ -1,30 +1,18 @@
 """The embedding in two dimensions, colored by cluster."""
 
 from dataclasses import KW_ONLY, dataclass
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.manifold import TSNE
 from sklearn.utils import check_random_state
 
 from skdeepclust.graph._checks import _check_count
 
-from ._checks import (
-    COLORS,
-    INK,
-    NOISE_COLOR,
-    check_axes,
-    check_labels,
-    check_matplotlib,
-    check_rows,
-    fitted_step,
-    fitted_value,
-    inches,
-    is_noise,
-    name_cluster,
-    styled,
-)
-from ._plane import to_plane
+from . import _shared as shared
 
 # With ten colors, markers tell up to 60 clusters apart. Neighbors in the list differ
 # most, since clusters 0 and 10 have one color.
@@ -33,11 +21,19 @@ LEGEND_ROWS = 12
 NARROW = 3.5  # inches
 
 
+class _Options(TypedDict, total=False):
+    # Those of `plot`.
+    ax: Any
+    mark_centers: bool
+    legend: bool
+    scatter_kwargs: dict[str, Any] | None
+
+
 @dataclass(eq=False, repr=False)
 class EmbeddingDisplay:
     """The embedding in two dimensions, colored by cluster.
 
-    Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
+    Make it by :meth:`from_estimator` or :meth:`from_predictions`; all parameters are
     stored as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
@@ -56,23 +52,18 @@ class EmbeddingDisplay:
     scatters_ : list of matplotlib PathCollection
         The points of each cluster, in the order of the clusters' names; noise is last.
     center_texts_ : list of matplotlib Text
-        The clusters' names in their middles; empty unless asked for. Noise has none.
+        The clusters' names at their medians, if asked for. Noise has none.
     legend_ : matplotlib Legend or None
-        The legend, if there is one.
+        The legend.
     ax_, figure_ : matplotlib Axes and Figure
         Where the points are drawn.
-
-    See Also
-    --------
-    ClusterImagesDisplay : Images of each cluster.
 
     Examples
     --------
     >>> from sklearn.datasets import make_blobs
     >>> from skdeepclust.display import EmbeddingDisplay
     >>> X, y = make_blobs(150, 10, centers=4, random_state=0)
-    >>> display = EmbeddingDisplay.from_predictions(X, y, mark_centers=True)
-    >>> display.points.shape
+    >>> EmbeddingDisplay.from_predictions(X, y, mark_centers=True).points.shape
     (150, 2)
     """
 
@@ -92,10 +83,7 @@ class EmbeddingDisplay:
         method: Any = "pca",
         max_samples: int | None = 5000,
         random_state: int | np.random.RandomState | None = None,
-        ax: Any = None,
-        mark_centers: bool = False,
-        legend: bool = True,
-        scatter_kwargs: dict[str, Any] | None = None,
+        **options: Unpack[_Options],
     ) -> Self:
         """Draw the embedding of a fitted estimator.
 
@@ -103,39 +91,35 @@ class EmbeddingDisplay:
         ----------
         estimator : estimator
             A fitted clusterer with `embedding_`, or with `transform` and `predict`; or
-            a pipeline that ends with one, a search, or a frozen estimator.
+            a pipeline, search or frozen estimator of one.
         X : array-like, default=None
-            Samples to embed, transformed by the other steps of a pipeline first. None
-            draws the training data.
+            Samples to embed, after the other steps of a pipeline. None draws the
+            training data.
         method, max_samples, random_state : optional
             As for :meth:`from_predictions`.
-        ax, mark_centers, legend, scatter_kwargs : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `mark_centers`, `legend` and `scatter_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
         EmbeddingDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
-        model, X = fitted_step(estimator, X)
+        shared.check_options(cls, **options)
+        model, X = shared.fitted_step(estimator, X)
         if X is None:
-            embedding = fitted_value(model, "embedding_", "pass X")
-            labels = fitted_value(model, "labels_", "pass X")
+            embedding = shared.fitted_value(model, "embedding_", "pass X")
+            labels = shared.fitted_value(model, "labels_", "pass X")
         else:
             hint = "leave X out to draw the training data"
-            embedding = fitted_value(model, "transform", hint)(X)
-            labels = fitted_value(model, "predict", hint)(X)
+            embedding = shared.fitted_value(model, "transform", hint)(X)
+            labels = shared.fitted_value(model, "predict", hint)(X)
         return cls.from_predictions(
             embedding,
             labels,
             method=method,
             max_samples=max_samples,
             random_state=random_state,
-            ax=ax,
-            mark_centers=mark_centers,
-            legend=legend,
-            scatter_kwargs=scatter_kwargs,
+            **options,
         )
 
     @classmethod
@@ -147,10 +131,7 @@ class EmbeddingDisplay:
         method: Any = "pca",
         max_samples: int | None = 5000,
         random_state: int | np.random.RandomState | None = None,
-        ax: Any = None,
-        mark_centers: bool = False,
-        legend: bool = True,
-        scatter_kwargs: dict[str, Any] | None = None,
+        **options: Unpack[_Options],
     ) -> Self:
         """Draw an embedding and its clusters.
 
@@ -163,41 +144,35 @@ class EmbeddingDisplay:
         method : {"pca", "tsne"} or transformer, default="pca"
             What reduces more components to two.
 
-            - "pca": the first principal components. Fast; clusters that are apart in
-              the picture are apart, but others may seem to overlap.
-            - "tsne": keeps neighbors together. It shows clusters better, takes
-              longer, and distances between clusters say little.
-            - a transformer with `fit_transform`; a clone of it is used.
+            - "pca": the first principal components. Fast; clusters that are apart may
+              seem to overlap.
+            - "tsne": keeps neighbors together. Slower, shows clusters better; distances
+              between clusters say little.
+            - a transformer with `fit_transform`, of which a clone is used.
         max_samples : int, default=5000
-            Number of samples, drawn at random, that are shown if there are more; keeps
-            t-SNE fast. None shows all.
+            Of more samples, so many random ones are shown. None shows all.
         random_state : int, RandomState instance or None, default=None
             Seeds the subset and t-SNE.
-        ax, mark_centers, legend, scatter_kwargs : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `mark_centers`, `legend` and `scatter_kwargs`, as for :meth:`plot`.
 
         Returns
         -------
         EmbeddingDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
-        # Wrong axes should not be found out after minutes of t-SNE.
-        ax = None if ax is None else check_axes(ax)
-        rows = check_rows("embedding", embedding)
-        names, clusters = check_labels("labels", labels, "embedding", len(rows))
+        shared.check_options(cls, **options)
+        rows = shared.check_rows("embedding", embedding)
+        n = len(rows)
+        names, clusters = shared.check_labels("labels", labels, "embedding", n)
         random = check_random_state(random_state)
-        indices = np.arange(len(rows))
-        if max_samples is not None and len(rows) > _check_count(
-            "max_samples", max_samples
-        ):
-            indices = np.sort(random.choice(len(rows), max_samples, replace=False))
-        points, (xlabel, ylabel) = to_plane(rows[indices], method, random)
+        indices = np.arange(n)
+        most = n if max_samples is None else _check_count("max_samples", max_samples)
+        if n > most:
+            indices = np.sort(random.choice(n, most, replace=False))
+        points, (xlabel, ylabel) = _to_plane(rows[indices], method, random)
         shown = names[clusters[indices]]
         display = cls(points, shown, indices=indices, xlabel=xlabel, ylabel=ylabel)
-        return display.plot(
-            ax, mark_centers=mark_centers, legend=legend, scatter_kwargs=scatter_kwargs
-        )
+        return display.plot(**options)
 
     def plot(
         self,
@@ -215,38 +190,34 @@ class EmbeddingDisplay:
             Axes to draw on. None makes a new figure. The legend stands outside the
             axes; your own figure needs ``layout="constrained"`` to make room.
         mark_centers : bool, default=False
-            Whether to write each cluster's name in its middle (its median). Noise has
-            no middle.
+            Whether to write each cluster's name at its median. Noise has none.
         legend : bool, default=True
             Whether to explain colors and markers: on the right, or below narrow axes.
         scatter_kwargs : dict, default=None
-            Keywords for matplotlib's `scatter`, such as ``{"s": 5}``. They replace the
-            defaults.
+            Keywords for matplotlib's `scatter`, in place of the defaults.
 
         Returns
         -------
         EmbeddingDisplay
-            The display itself.
         """
-        check_matplotlib(type(self))
-        points = check_rows("points", self.points)[:, :2]
-        names, clusters = check_labels("labels", self.labels, "points", len(points))
-        ax = check_axes(ax)
-        looks = _looks(names)
+        shared.check_matplotlib(type(self))
+        points = shared.check_rows("points", self.points)[:, :2]
+        n = len(points)
+        names, clusters = shared.check_labels("labels", self.labels, "points", n)
+        ax = shared.check_axes(ax)
         self.scatters_ = []
         self.center_texts_ = []
-        for k, (name, look) in enumerate(zip(names, looks, strict=True)):
+        for k, (name, look) in enumerate(zip(names, _looks(names), strict=True)):
             members = points[clusters == k]
-            style = _style(look, len(points), scatter_kwargs)
-            self.scatters_.append(
-                ax.scatter(*members.T, **{"label": name_cluster(name), **style})
-            )
+            label = {"label": shared.name_cluster(name)}
+            style = label | _style(look, n, scatter_kwargs)
+            self.scatters_.append(ax.scatter(*members.T, **style))
             if mark_centers and look is not None:
-                middle = np.median(members, axis=0)
-                self.center_texts_.append(_write(ax, middle, name, COLORS[look[0]]))
+                middle, color = np.median(members, axis=0), shared.COLORS[look[0]]
+                self.center_texts_.append(_write(ax, middle, name, color))
         # Small clusters last, so that none disappears under a large one.
         for place, k in enumerate(np.argsort(-np.bincount(clusters), kind="stable")):
-            above = 0 if is_noise(names[k]) else place + 1
+            above = 0 if shared.is_noise(names[k]) else place + 1
             self.scatters_[k].set_zorder(1 + 0.5 * above / (len(names) + 1))
         # Distances mean something, units do not.
         ax.set_aspect("equal", adjustable="datalim")
@@ -256,26 +227,66 @@ class EmbeddingDisplay:
         return self
 
 
+def _to_plane(
+    rows: NDArray[Any], method: Any, random: np.random.RandomState
+) -> tuple[NDArray[Any], tuple[str, str]]:
+    """Return two columns and their names; rows of two columns as they are."""
+    if not hasattr(method, "fit_transform") and method not in ("pca", "tsne"):
+        raise ValueError(
+            "method must be 'pca', 'tsne' or a transformer with fit_transform; got "
+            f"{method!r}: pass one of these."
+        )
+    n, d = rows.shape
+    if d == 2:
+        return rows, ("component 1", "component 2")
+    if isinstance(method, str):
+        if n < 3:
+            raise ValueError(
+                f"embedding must have 3 samples or more for method={method!r}; got "
+                f"{n}: pass more samples."
+            )
+        # Zeros exactly, if all rows are the same.
+        rows = rows.astype(np.float64) - rows[0]
+    if method == "pca":
+        pca = PCA(2, random_state=random)
+        with np.errstate(invalid="ignore"):
+            # If all rows are the same, the shares are 0 / 0.
+            points = pca.fit_transform(rows)
+        first, second = np.nan_to_num(pca.explained_variance_ratio_)
+        xlabel = f"principal component 1 ({first:.0%} of the variance)"
+        return points, (xlabel, f"principal component 2 ({second:.0%})")
+    name = "t-SNE"
+    if method == "tsne":
+        # Where the principal components vanish in float32, scikit-learn's t-SNE divides
+        # by zero, and crashes. The scale of the rows does not matter to it.
+        peak = np.abs(rows).max()
+        rows, init = (rows / peak, "pca") if peak else (rows, "random")
+        method = TSNE(perplexity=min(30, (n - 1) / 3), init=init, random_state=random)
+    else:
+        name, method = type(method).__name__, clone(method)
+    points = method.fit_transform(rows)
+    points = shared.check_rows("method.fit_transform(embedding)", points)
+    return points[:, :2], (f"{name} 1", f"{name} 2")
+
+
 def _looks(names: NDArray[Any]) -> list[tuple[int, int] | None]:
     """Return the numbers of each cluster's color and marker; None for noise.
 
-    The color of an integer is always the same, so that a cluster looks the same in
-    pictures from which others are missing. Markers differ as long as there are some.
+    The color of an integer is always the same, even if other clusters are missing.
+    Markers differ as long as there are some.
     """
     whole = names.dtype.kind in "biu"
     numbers = names.tolist() if whole else range(len(names))
-    looks: dict[int, tuple[int, int] | None] = {}
+    looks: dict[int, tuple[int, int]] = {}
     taken: set[tuple[int, int]] = set()
     # Negative numbers last: they must not take the marker of a usual one.
     for k in sorted(numbers, key=lambda k: (k < 0, k)):
-        if is_noise(k):
-            looks[k] = None
-            continue
-        first, color = divmod(k, len(COLORS))
-        wanted = [(color, (first + i) % len(MARKERS)) for i in range(len(MARKERS))]
-        looks[k] = look = next((w for w in wanted if w not in taken), wanted[0])
-        taken.add(look)
-    return [looks[k] for k in numbers]
+        if not shared.is_noise(k):
+            first, color = divmod(k, len(shared.COLORS))
+            wanted = [(color, (first + i) % len(MARKERS)) for i in range(len(MARKERS))]
+            looks[k] = next((w for w in wanted if w not in taken), wanted[0])
+            taken.add(looks[k])
+    return [looks.get(k) for k in numbers]
 
 
 def _style(
@@ -285,17 +296,11 @@ def _style(
 
     size = float(np.clip(500 / np.sqrt(n_points), 4, 25))
     marker = "o" if look is None else MARKERS[look[1]]
+    color = shared.NOISE_COLOR if look is None else shared.COLORS[look[0]]
     # Crosses consist of lines alone, and look thinner than discs.
-    crossed = marker in "x+"
-    style: dict[str, Any] = styled(
-        PathCollection,
-        given,
-        color=NOISE_COLOR if look is None else COLORS[look[0]],
-        marker=marker,
-        s=1.5 * size if crossed else size,
-        linewidth=1 if crossed else 0,
-        alpha=0.85,
-    )
+    size, width = (1.5 * size, 1) if marker in "x+" else (size, 0)
+    looks = {"color": color, "marker": marker, "s": size, "linewidth": width}
+    style: dict[str, Any] = shared.styled(PathCollection, given, alpha=0.85, **looks)
     if "c" in style:
         # Another name of it to `scatter`, which does not take both.
         del style["color"]
@@ -303,37 +308,25 @@ def _style(
 
 
 def _write(ax: Any, place: NDArray[Any], name: Any, color: str) -> Any:
-    box = {"boxstyle": "round,pad=0.25", "facecolor": "white", "edgecolor": color}
-    return ax.text(
-        *place,
-        str(name),
-        color=INK,
-        fontsize="small",
-        fontweight="bold",
-        ha="center",
-        va="center",
-        bbox={**box, "linewidth": 1.5, "alpha": 0.9},
-    )
+    box: dict[str, Any] = {"boxstyle": "round,pad=0.25", "edgecolor": color}
+    box |= {"facecolor": "white", "linewidth": 1.5, "alpha": 0.9}
+    font = {"color": shared.INK, "fontsize": "small", "fontweight": "bold"}
+    return ax.text(*place, str(name), ha="center", va="center", **font, bbox=box)
 
 
 def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
     from matplotlib.transforms import offset_copy
 
-    narrow = inches(ax) < NARROW
-    width = 0.4 + 0.07 * max(len(name_cluster(name)) for name in names)
-    fitting = max(1, min(len(names), int(inches(ax) / width)))
-    # Below the name of the axis, however high the axes are.
-    below = offset_copy(ax.transAxes, ax.figure, y=-22, units="points")
-    return ax.legend(
-        loc="upper center" if narrow else "upper left",
-        bbox_to_anchor=(0.5, 0) if narrow else (1.02, 1),
-        bbox_transform=below if narrow else ax.transAxes,
-        ncols=fitting if narrow else -(-len(names) // LEGEND_ROWS),
-        title="cluster",
-        fontsize="small",
-        markerscale=2,
-        handletextpad=0.1,
-        columnspacing=0.8,
-        frameon=False,
-        borderaxespad=0,
-    )
+    room = shared.inches(ax)
+    width = 0.4 + 0.07 * max(len(shared.name_cluster(name)) for name in names)
+    place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
+    n_columns = -(-len(names) // LEGEND_ROWS)
+    if room < NARROW:
+        # Below the name of the axis, however high the axes are.
+        below = offset_copy(ax.transAxes, ax.figure, y=-22, units="points")
+        place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
+        place["bbox_transform"] = below
+        n_columns = max(1, min(len(names), int(room / width)))
+    text = {"title": "cluster", "fontsize": "small", "frameon": False}
+    space = {"handletextpad": 0.1, "columnspacing": 0.8, "borderaxespad": 0}
+    return ax.legend(ncols=n_columns, markerscale=2, **place, **text, **space)

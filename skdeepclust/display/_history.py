@@ -1,4 +1,4 @@
-"""The history of a fit, cut into stages and terms."""
+"""The history of a fit, split into stages and terms."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -17,19 +17,24 @@ class Stage(NamedTuple):
     epochs: NDArray[Any]
     terms: dict[str, NDArray[Any]]
 
-    def panels(self) -> list[tuple[str, ...]]:
-        """Group the terms that share a panel: only the pairs do."""
-        panels: list[tuple[str, ...]]
-        panels = [(name,) for name in self.terms if name not in PAIRS]
-        pairs = tuple(name for name in PAIRS if name in self.terms)
-        return [*panels, pairs] if pairs else panels
+    def panels(self, terms: Sequence[str] | None) -> list[tuple[str, ...]]:
+        """Group terms into panels, which only pairs share.
 
-    def changing(self) -> "Stage":
-        """Keep the panels of terms that change; if none does, one panel."""
-        panels = self.panels()
-        shown = [names for names in panels if any(map(self._changes, names))]
-        kept = {name for names in shown or panels[:1] for name in names}
-        return self._replace(terms={n: y for n, y in self.terms.items() if n in kept})
+        By default those that change; if none does, there is one panel.
+        """
+        chosen = self.terms if terms is None else dict.fromkeys(terms)
+        names = [name for name in chosen if name in self.terms]
+        alone = [name for name in names if name not in PAIRS]
+        if terms is None and "loss" in alone:
+            loss = self.terms["loss"]
+            others = (self.terms[name] for name in alone if name != "loss")
+            if any(np.array_equal(loss, values) for values in others):
+                alone.remove("loss")
+        pairs = tuple(name for name in PAIRS if name in names)
+        panels = [*((name,) for name in alone), *([pairs] if pairs else [])]
+        if terms is not None:
+            return panels
+        return [p for p in panels if any(map(self._changes, p))] or panels[:1]
 
     def _changes(self, name: str) -> bool:
         # A single epoch says nothing about that.
@@ -38,7 +43,7 @@ class Stage(NamedTuple):
 
 
 def read_history(history: Any) -> list[Stage]:
-    """Cut the history into runs of stages; one that is run twice comes twice."""
+    """Split the history into runs of stages; a stage may run twice."""
     if not isinstance(history, Sequence) or isinstance(history, str):
         raise TypeError(
             f"history must be a list of dicts; got {type(history).__name__}: pass "
@@ -65,44 +70,32 @@ def read_history(history: Any) -> list[Stage]:
 
 
 def _stage(rows: list[Mapping[str, Any]], n_before: int) -> Stage:
-    names = dict.fromkeys(name for row in rows for name in row)
-    terms = {
-        name: np.array([row.get(name, np.nan) for row in rows], dtype=float)
-        for name in names
-        if name not in ("stage", "epoch")
-    }
-    # A table of all stages has NaN where a stage lacks a term.
-    terms = {name: y for name, y in terms.items() if not np.isnan(y).all()}
+    terms = {}
+    for name in dict.fromkeys(name for row in rows for name in row):
+        if name not in ("stage", "epoch"):
+            values = np.array([row.get(name, np.nan) for row in rows], dtype=float)
+            # A table of all stages has NaN where a stage lacks a term.
+            if not np.isnan(values).all():
+                terms[name] = values
     name = rows[0]["stage"]
     title = f"{name} ({n_before + 1})" if n_before else name
     return Stage(name, title, np.array([row["epoch"] for row in rows]), terms)
 
 
-def choose_stages(
+def choose_panels(
     runs: list[Stage], stages: Sequence[str] | None, terms: Sequence[str] | None
-) -> list[Stage]:
-    """Keep the stages and terms that were asked for."""
+) -> list[tuple[Stage, tuple[str, ...]]]:
+    """Return the panels of the stages and terms that were asked for."""
     _check_names("stages", stages, (stage.name for stage in runs))
     runs = [stage for stage in runs if stages is None or stage.name in stages]
     _check_names("terms", terms, (name for stage in runs for name in stage.terms))
-    chosen = []
-    for stage in runs:
-        names = [*stage.terms] if terms is None else terms
-        kept = {name: stage.terms[name] for name in names if name in stage.terms}
-        others = [y for name, y in kept.items() if name not in ("loss", *PAIRS)]
-        if terms is None and any(
-            np.array_equal(kept["loss"], y) for y in others if "loss" in kept
-        ):
-            del kept["loss"]
-        if kept:
-            stage = stage._replace(terms=kept)
-            chosen.append(stage.changing() if terms is None else stage)
-    if not chosen:
+    panels = [(stage, names) for stage in runs for names in stage.panels(terms)]
+    if not panels:
         raise ValueError(
             "history must have numbers beside 'stage' and 'epoch'; got none: pass "
             "history_ of an estimator."
         )
-    return chosen
+    return panels
 
 
 def _check_names(

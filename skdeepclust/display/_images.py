@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass
 from numbers import Real
-from typing import Any, Self
+from typing import Any, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -11,18 +11,8 @@ from sklearn.utils import check_random_state
 
 from skdeepclust.graph._checks import _check_count
 
+from . import _shared as shared
 from ._canvas import check_images, compose
-from ._checks import (
-    as_numpy,
-    check_axes,
-    check_finite,
-    check_labels,
-    check_matplotlib,
-    fitted_step,
-    fitted_value,
-    inches,
-    name_ticks,
-)
 
 IMAGE_SIZE, TALLEST = 0.5, 24.0  # inches, of a new figure
 MOST = 200  # images of a cluster, where all are asked for
@@ -30,15 +20,24 @@ MAX_COLUMNS = 10
 LETTER = 0.1  # inches, width of one in a heading
 
 
+class _Options(TypedDict, total=False):
+    # Those of `plot`.
+    ax: Any
+    clusters: Any
+    n_columns: int | None
+    image_size: float | None
+    cmap: Any
+
+
 @dataclass(eq=False, repr=False)
 class ClusterImagesDisplay:
     """Images of each cluster, by default the most and the least certain.
 
     Each cluster has a row, or several: on the left the most certain images, the most
-    certain first; on the right, after a gap, the least certain, the least certain last.
-    In a small cluster the two groups share its images, and none is drawn twice.
+    certain first; on the right the least certain, the least certain last. In a small
+    cluster the two groups share its images, and none is drawn twice.
 
-    Make it by :meth:`from_estimator` or :meth:`from_predictions`. All parameters are
+    Make it by :meth:`from_estimator` or :meth:`from_predictions`; all parameters are
     stored as attributes. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
@@ -49,7 +48,7 @@ class ClusterImagesDisplay:
         are in [0, 255], or scaled by their largest value if that is below 128. Others
         are in [0, 1], or scaled to it by their smallest and largest value.
     groups : list of list of ndarray
-        For each group of columns, one or two of them, the samples of each cluster.
+        For each of one or two groups of columns, the samples of each cluster.
     names : array-like of shape (n_clusters,), default=None
         Names of the clusters; -1 is noise. None: numbers from 0.
     headings : sequence of str, default=("most certain", "least certain")
@@ -62,13 +61,8 @@ class ClusterImagesDisplay:
     ax_, figure_ : matplotlib Axes and Figure
         Where the images are drawn.
 
-    See Also
-    --------
-    EmbeddingDisplay : All samples as points.
-
     Examples
     --------
-    >>> import numpy as np
     >>> from sklearn.datasets import load_digits
     >>> from sklearn.mixture import GaussianMixture
     >>> from skdeepclust.display import ClusterImagesDisplay
@@ -101,50 +95,36 @@ class ClusterImagesDisplay:
         *,
         n_images: int | None = 5,
         image_shape: Sequence[int] | None = None,
-        ax: Any = None,
-        clusters: Any = None,
-        n_columns: int | None = None,
-        image_size: float | None = None,
-        cmap: Any = "gray",
+        **options: Unpack[_Options],
     ) -> Self:
         """Draw images by the probabilities that a fitted estimator predicts.
 
         Parameters
         ----------
         estimator : estimator
-            A fitted clusterer with `predict_proba`; or a pipeline that ends with one, a
-            search, or a frozen estimator.
+            A fitted clusterer with `predict_proba`; or a pipeline, search or frozen
+            estimator of one.
         X : array-like or torch.Tensor
-            Images, as for `fit`; they may be new ones. They are drawn as they are, also
-            where a pipeline transforms them.
+            Images, as for `fit`. They are drawn as they are, before any pipeline.
         n_images : int, default=5
             As for :meth:`from_predictions`.
         image_shape : tuple of int, default=None
             As for :meth:`from_predictions`. None takes the estimator's own.
-        ax, clusters, n_columns, image_size, cmap : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `clusters`, `n_columns`, `image_size`, `cmap`, as for :meth:`plot`.
 
         Returns
         -------
         ClusterImagesDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
-        model, rows = fitted_step(estimator, X)
+        shared.check_options(cls, **options)
+        model, rows = shared.fitted_step(estimator, X)
         hint = "pass images and labels to from_predictions"
-        predict_proba = fitted_value(model, "predict_proba", hint)
+        predict_proba = shared.fitted_value(model, "predict_proba", hint)
         if image_shape is None:
             image_shape = getattr(model, "image_shape", None)
-        return cls.from_predictions(
-            check_images("X", X, image_shape),
-            predict_proba(rows),
-            n_images=n_images,
-            ax=ax,
-            clusters=clusters,
-            n_columns=n_columns,
-            image_size=image_size,
-            cmap=cmap,
-        )
+        images, proba = check_images("X", X, image_shape), predict_proba(rows)
+        return cls.from_predictions(images, proba, n_images=n_images, **options)
 
     @classmethod
     def from_predictions(
@@ -155,11 +135,7 @@ class ClusterImagesDisplay:
         n_images: int | None = 5,
         image_shape: Sequence[int] | None = None,
         random_state: int | np.random.RandomState | None = None,
-        ax: Any = None,
-        clusters: Any = None,
-        n_columns: int | None = None,
-        image_size: float | None = None,
-        cmap: Any = "gray",
+        **options: Unpack[_Options],
     ) -> Self:
         """Draw images by their probabilities or their labels.
 
@@ -171,35 +147,32 @@ class ClusterImagesDisplay:
             channels, their mean is drawn. Rows of pixels need `image_shape`.
         y_pred : array-like of shape (n_samples, n_clusters) or (n_samples,)
             The probability of each cluster, or the cluster; -1 is noise, and comes
-            last. Clusters alone say nothing of certainty: there is one group, of random
-            images.
+            last. Of clusters alone, one group of random images is drawn.
         n_images : int, default=5
-            Images of each cluster in each group. None draws all images of a cluster in
-            one group, from the most to the least certain. Of more than 200 it draws
-            200, evenly spaced in that order.
+            Images of each cluster in each group. None draws all in one group, from the
+            most to the least certain; of more than 200, 200 evenly spaced ones.
         image_shape : tuple of int, default=None
             (channels, height, width) or (height, width) of images that are rows.
         random_state : int, RandomState instance or None, default=None
             Seeds the choice of random images.
-        ax, clusters, n_columns, image_size, cmap : optional
-            As for :meth:`plot`.
+        **options
+            `ax`, `clusters`, `n_columns`, `image_size`, `cmap`, as for :meth:`plot`.
 
         Returns
         -------
         ClusterImagesDisplay
-            The display, drawn.
         """
-        check_matplotlib(cls)
+        shared.check_options(cls, **options)
         images = check_images("images", images, image_shape)
         if n_images is not None:
             n_images = _check_count("n_images", n_images)
-        scores = as_numpy("y_pred", y_pred)
+        scores = shared.as_numpy("y_pred", y_pred)
         by_certainty = scores.ndim == 2
         if by_certainty:
-            check_finite("y_pred", scores)
+            shared.check_finite("y_pred", scores)
             order = np.argsort(-scores.max(axis=1), kind="stable")
             scores = scores.argmax(axis=1)
-        names, numbers = check_labels("y_pred", scores, "images", len(images))
+        names, numbers = shared.check_labels("y_pred", scores, "images", len(images))
         if not by_certainty:
             order = check_random_state(random_state).permutation(len(images))
         members = [order[numbers[order] == k] for k in range(len(names))]
@@ -214,10 +187,7 @@ class ClusterImagesDisplay:
             headings = ["most certain", "least certain"]
         else:
             groups = [[m[:n_images] for m in members]]
-        display = cls(images, groups, names=names, headings=headings)
-        return display.plot(
-            ax, clusters=clusters, n_columns=n_columns, image_size=image_size, cmap=cmap
-        )
+        return cls(images, groups, names=names, headings=headings).plot(**options)
 
     def plot(
         self,
@@ -237,20 +207,19 @@ class ClusterImagesDisplay:
         clusters : label or list of labels, default=None
             Clusters to draw, in this order. None: all.
         n_columns : int, default=None
-            Images of each group in a row. Those left go to further rows. None: at most
+            Images of each group in a row; others follow in further rows. None: at most
             10, the same number in all rows.
         image_size : float, default=None
             The longer side of an image in inches, in a new figure. None: 0.5, or less
-            where the figure would be higher than 24.
+            if the figure would be higher than 24.
         cmap : str or matplotlib Colormap, default="gray"
             Colors of gray images.
 
         Returns
         -------
         ClusterImagesDisplay
-            The display itself.
         """
-        check_matplotlib(type(self))
+        shared.check_matplotlib(type(self))
         images = check_images("images", self.images, None)
         _check_size(image_size)
         names = np.arange(len(self.groups[0])) if self.names is None else self.names
@@ -263,17 +232,15 @@ class ClusterImagesDisplay:
         canvas, rows, columns = compose(images, groups, n_columns)
         height, width = canvas.shape[:2]
         pixel = (image_size or IMAGE_SIZE) / max(images.shape[-2:])
-        figure_height = 0.5 + pixel * height
-        if image_size is None:
-            figure_height = min(TALLEST, figure_height)
-        ax = check_axes(ax, (1 + pixel * width, figure_height))
+        tallest = TALLEST if image_size is None else np.inf
+        size = (1 + pixel * width, min(tallest, 0.5 + pixel * height))
+        ax = shared.check_axes(ax, size)
         self.im_ = ax.imshow(canvas, cmap=cmap, vmin=0, vmax=1)
-        name_ticks(ax.yaxis, rows, [names[k] for k in chosen])
-        room = inches(ax) * np.diff(columns).min(initial=width) / width
+        shared.name_ticks(ax.yaxis, rows, [names[k] for k in chosen])
+        room = shared.inches(ax) * np.diff(columns).min(initial=width) / width
         headings = self.headings[: len(self.groups)]
-        narrow = room < LETTER * max(map(len, headings))
         # Side by side they may be wider than few or small images.
-        between = "\n" if narrow else " "
+        between = "\n" if room < LETTER * max(map(len, headings)) else " "
         ax.set_xticks(columns, [text.replace(" ", between) for text in headings])
         ax.xaxis.tick_top()
         ax.tick_params(length=0)
@@ -285,11 +252,9 @@ class ClusterImagesDisplay:
 
 def _spread(samples: NDArray[Any]) -> NDArray[Any]:
     """Return at most `MOST` of them, evenly spaced."""
-    if len(samples) <= MOST:
-        return samples
-    places = np.linspace(0, len(samples) - 1, MOST).round().astype(int)
-    spread: NDArray[Any] = samples[places]
-    return spread
+    n = min(MOST, len(samples))
+    places = np.linspace(0, len(samples) - 1, n).round().astype(int)
+    return np.take(samples, places)
 
 
 def _choose(names: Any, clusters: Any) -> list[int]:
@@ -297,7 +262,7 @@ def _choose(names: Any, clusters: Any) -> list[int]:
     known = np.asarray(names).tolist()
     if clusters is None:
         return [*range(len(known))]
-    wanted = np.atleast_1d(as_numpy("clusters", clusters)).tolist()
+    wanted = np.atleast_1d(shared.as_numpy("clusters", clusters)).tolist()
     if not wanted or any(name not in known for name in wanted):
         raise ValueError(
             f"clusters must be a label or a list of labels out of {known}; got "
@@ -307,10 +272,8 @@ def _choose(names: Any, clusters: Any) -> list[int]:
 
 
 def _check_size(image_size: Any) -> None:
-    if image_size is None:
-        return
     is_number = isinstance(image_size, Real) and not isinstance(image_size, bool)
-    if not is_number or not 0 < image_size < np.inf:
+    if image_size is not None and not (is_number and 0 < image_size < np.inf):
         raise ValueError(
             f"image_size must be a positive number of inches or None; got "
             f"{image_size!r}: pass 0.5, for instance."

@@ -2,11 +2,10 @@
 
 Functions of torch tensors on any device, without gradients. Equation numbers are those
 of R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive Learning",
-master's thesis, Shanxi University of Finance & Economics, 2023. Of several samples that
-are equally near, which are kept is arbitrary, but the same for the same input on the
-same machine. Invalid input raises a TypeError (no tensor, or not of the right kind of
-numbers) or a ValueError (shape, NaN, or a parameter out of range), which names the
-argument, its value and a fix.
+master's thesis, Shanxi University of Finance & Economics, 2023. Which of equally near
+samples are kept is arbitrary, but the same every time on one machine. Invalid input
+raises a TypeError (no tensor, or the wrong kind of numbers) or a ValueError (shape,
+NaN, or a parameter out of range).
 """
 
 from .affinity import dense_affinity, symmetric_affinity

@@ -1,4 +1,4 @@
-"""How the estimators' graphs are built and checked."""
+"""How the estimators' graphs are checked and built: a user's, then our own."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -18,9 +18,6 @@ from .self_expression import learned_self_expression, self_expression_neighbors
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbors are searched in all columns
 _PROJECTED = 64  # dimensions that are left of the rest
 _MAX_LEARNED = 5_000  # samples with which the dense matrix is still learned
-
-
-# -------------------------------------------------------------------- graphs of a user
 
 
 def is_given(graph: Any) -> bool:
@@ -51,25 +48,17 @@ def check_learned(given: str, hint: str, n_samples: int) -> None:
 
 
 def given_graph(graph: Any, rows: NDArray[np.generic]) -> sp.csr_matrix:
-    """Return the affinities of samples that a user's matrix or transformer gives.
+    """Return the symmetric affinities (n, n) that a user's graph gives to samples.
 
-    Parameters
-    ----------
-    graph : matrix or transformer
-        A sparse or dense matrix of affinities, or a transformer with scikit-learn's
-        neighbors API, of which a clone is fitted to the rows.
-    rows : ndarray of shape (n, ...)
-        The samples.
-
-    Returns
-    -------
-    scipy.sparse.csr_matrix of shape (n, n)
-        Symmetric, not negative, with a zero diagonal.
+    `graph` is a sparse or dense matrix of affinities, or a transformer with
+    scikit-learn's neighbors API, of which a clone is fitted to the rows (n, ...).
     """
     n = len(rows)
     if not hasattr(graph, "fit_transform"):
         return symmetrized(_checked(graph, n, "pass abs(graph)"))
-    distances = clone(graph).fit_transform(rows.reshape(n, -1))
+    # Of its own it may have no parameters; then it is copied.
+    fresh = clone(graph, safe=hasattr(graph, "get_params"))
+    distances = fresh.fit_transform(rows.reshape(n, -1))
     if not sp.issparse(distances):
         raise ValueError(
             f"graph={graph!r} must return a sparse graph of neighbors; got "
@@ -82,11 +71,7 @@ def given_graph(graph: Any, rows: NDArray[np.generic]) -> sp.csr_matrix:
 
 
 def _affinities(distances: sp.csr_matrix) -> sp.csr_matrix:
-    """Return locally scaled affinities of distances, as of other graphs here.
-
-    An edge weighs ``exp(-d_ij^2 / (s_i s_j))``, s being the largest distance of a
-    sample.
-    """
+    """Weigh edges by ``exp(-d_ij^2 / (s_i s_j))``, s_i the largest distance of i."""
     rows = np.repeat(np.arange(distances.shape[0]), np.diff(distances.indptr))
     values, columns = distances.data.astype(np.float64), distances.indices
     other = rows != columns
@@ -101,11 +86,10 @@ def _affinities(distances: sp.csr_matrix) -> sp.csr_matrix:
 def _checked(graph: Any, n_samples: int, hint: str) -> sp.csr_matrix:
     if not sp.issparse(graph):
         graph = np.asarray(graph)
-    shape = graph.shape
-    if shape != (n_samples, n_samples):
+    if graph.shape != (n_samples, n_samples):
         raise ValueError(
             f"graph must have shape {(n_samples, n_samples)}, a row and a column per "
-            f"sample of X; got {shape}."
+            f"sample of X; got {graph.shape}."
         )
     try:
         matrix = sp.csr_matrix(graph)
@@ -119,8 +103,7 @@ def _checked(graph: Any, n_samples: int, hint: str) -> sp.csr_matrix:
     values = matrix.data
     if values.dtype.kind not in "biuf":
         raise ValueError(
-            f"graph must hold real numbers; got dtype {values.dtype}: convert it, for "
-            "instance to float64."
+            f"graph must hold real numbers; got dtype {values.dtype}: pass floats."
         )
     if not np.isfinite(values).all() or (values < 0).any():
         raise ValueError(
@@ -139,34 +122,22 @@ def symmetrized(affinity: Any) -> sp.csr_matrix:
     return matrix
 
 
-# ------------------------------------------------------------------ graphs of our own
-
-
 def build_affinities(
     h: Tensor, graph: str, sizes: Sequence[int], self_expression_weight: float = 1.0
 ) -> list[sp.csr_matrix]:
     """Build symmetric graphs of the embedding h (n, d), one for each size.
 
-    `graph` is "self_expression", "candidates", "learned" or "knn"; the weight is the
-    lambda of eq. 4.2, for "learned".
+    The weight is the lambda of eq. 4.2, for "learned".
     """
     if graph == "learned":
         coefficients = learned_self_expression(h, weight=self_expression_weight)
         return [dense_affinity(coefficients, size) for size in sizes]
-    # Strongest first: a smaller neighborhood is the start of a larger one.
     if graph == "knn":
-        indices, distances = nearest_neighbors(h, max(sizes), "cosine")
-        weights = 1 - distances
-    else:
-        indices, weights = self_expression_neighbors(
-            h,
-            max(sizes),
-            method="candidates" if graph == "candidates" else "normalized",
-        )
-    return [
-        symmetric_affinity(indices[:, :size], weights[:, :size], len(h))
-        for size in sizes
-    ]
+        return _nearest_affinities(h, sizes)
+    indices, weights = self_expression_neighbors(
+        h, max(sizes), method="candidates" if graph == "candidates" else "normalized"
+    )
+    return _affinities_of_sizes(indices, weights, sizes)
 
 
 def input_affinities(
@@ -177,40 +148,40 @@ def input_affinities(
     With `project`, and always of more than 20,000 samples, neighbors are searched among
     the leading 64 components.
     """
-    n, n_features = rows.shape
-    if n_features > _PROJECTED and (project or n > _MAX_UNPROJECTED):
+    if rows.shape[1] > _PROJECTED and (project or len(rows) > _MAX_UNPROJECTED):
         # All pairs of many long rows take minutes, and of pixels, which repeat each
-        # other, what is projected out is mostly noise.
-        # What TruncatedSVD computes, but for the columns' variances, which take as much
-        # memory again as the rows.
+        # other, what is projected out is mostly noise. TruncatedSVD would also take
+        # the columns' variances, and as much memory again as the rows.
         array = rows.cpu().numpy()
         axes = randomized_svd(array, _PROJECTED, n_iter=5, random_state=seed)[2]
         rows = torch.from_numpy(array @ axes.T).to(rows)
+    return _nearest_affinities(rows, sizes)
+
+
+def _nearest_affinities(rows: Tensor, sizes: Sequence[int]) -> list[sp.csr_matrix]:
     indices, distances = nearest_neighbors(rows, max(sizes), "cosine")
-    return [
-        symmetric_affinity(indices[:, :size], 1 - distances[:, :size], n)
-        for size in sizes
-    ]
+    return _affinities_of_sizes(indices, 1 - distances, sizes)
+
+
+def _affinities_of_sizes(
+    indices: Tensor, weights: Tensor, sizes: Sequence[int]
+) -> list[sp.csr_matrix]:
+    # Strongest first: a smaller neighborhood is the start of a larger one.
+    n = len(indices)
+    return [symmetric_affinity(indices[:, :k], weights[:, :k], n) for k in sizes]
 
 
 def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:
-    """Return the nodes that each node has the largest affinity to, strongest first.
+    """Return the nodes that each has the largest affinity to, strongest first.
 
-    Where a node has fewer than `n_neighbors`, they are repeated; a node without any is
-    its own neighbor.
+    Fewer than `n_neighbors` are repeated; a node without any is its own neighbor.
     """
     graph = sp.coo_matrix(affinity)
     n = graph.shape[0]
-    order = np.lexsort((-graph.data, graph.row))
-    columns = graph.col[order]
-    count = np.bincount(graph.row, minlength=n)
-    first = np.cumsum(count) - count
-    position = np.arange(n_neighbors)[None] % np.maximum(count, 1)[:, None]
-    alone = count == 0
-    position = first[:, None] + position
-    position[alone] = 0
-    if len(columns) == 0:
-        columns = np.zeros(1, dtype=np.int64)
-    neighbors: NDArray[np.int64] = columns[position].astype(np.int64)
-    neighbors[alone] = np.flatnonzero(alone)[:, None]
-    return neighbors
+    count = np.bincount(graph.row, minlength=n)[:, None]
+    first = np.cumsum(count)[:, None] - count
+    position = first + np.arange(n_neighbors) % np.maximum(count, 1)
+    # A node after the last that has neighbors has no place among the columns.
+    columns = np.append(graph.col[np.lexsort((-graph.data, graph.row))], 0)
+    neighbors = np.where(count > 0, columns[position], np.arange(n)[:, None])
+    return neighbors.astype(np.int64)

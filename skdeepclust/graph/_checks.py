@@ -18,12 +18,11 @@ _ROUNDING = 1e-6  # of the largest weight: what sums in float32 differ by
 
 def _check_z(z: Tensor) -> Tensor:
     """Check embeddings; return them without gradient."""
-    _check_rows("z", z)
+    _check_rows(z=z)
     if not z.isfinite().all():
         row = int((~z.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(
-            f"z must be finite; got NaN or infinity in row {row}: drop such rows or "
-            f"train with a smaller learning rate."
+            f"z must be finite; got NaN or infinity in row {row}: drop such rows."
         )
     return z.detach()
 
@@ -42,8 +41,7 @@ def _check_n_neighbors(n_neighbors: int, n: int) -> int:
     if n_neighbors >= n:
         raise ValueError(
             f"n_neighbors must be smaller than the number of samples; got "
-            f"n_neighbors={n_neighbors} for {n} samples: pass at most {n - 1}, or more "
-            f"samples."
+            f"n_neighbors={n_neighbors} for {n} samples: pass at most {n - 1}."
         )
     return n_neighbors
 
@@ -90,8 +88,7 @@ def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, Any]:
         matrix = matrix.astype(np.float64)
     if matrix.dtype.kind not in "biuf":
         raise TypeError(
-            f"{name} must hold real numbers; got dtype {matrix.dtype}: convert it, for "
-            f"instance to float64."
+            f"{name} must hold real numbers; got dtype {matrix.dtype}: pass floats."
         )
     if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or matrix.shape[0] == 0:
         raise ValueError(
@@ -99,16 +96,13 @@ def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, Any]:
             f"{tuple(matrix.shape)}: pass what symmetric_affinity returns."
         )
     weights = sp.csr_matrix(matrix, dtype=np.float64)
-    if weights.nnz == 0:
-        return weights, 0.0
-    least, most = weights.data.min(), weights.data.max()
-    # NaN is neither.
-    if not (least >= 0 and most < np.inf):
-        wrong = weights.data[~((weights.data >= 0) & (weights.data < np.inf))][0]
+    wrong = weights.data[~((weights.data >= 0) & (weights.data < np.inf))]
+    if len(wrong) > 0:
         raise ValueError(
-            f"{name} must hold finite weights, none negative; got {wrong}: drop such "
-            f"edges, or pass absolute values."
+            f"{name} must hold finite weights, none negative; got {wrong[0]}: drop "
+            f"such edges, or pass absolute values."
         )
+    most = weights.data.max(initial=0.0)
     with np.errstate(over="ignore"):
         total = matrix.sum()
     if not np.finfo(np.float64).tiny <= total < np.inf and most > 0:
@@ -136,36 +130,28 @@ def _check_symmetry(name: str, weights: sp.csr_matrix, tolerance: float) -> None
         )
 
 
-def _check_partition(
-    name: str, labels: Any, n_nodes: int, *, may_skip: bool = False
-) -> NDArray[np.int64]:
+def _check_labels(labels: Any, n: int, *, may_skip: bool = False) -> NDArray[np.int64]:
     """Return the cluster of each node, from 0; with `may_skip` some may be empty."""
     if isinstance(labels, Tensor):
-        labels = as_array(name, labels)
+        labels = as_array("labels", labels)
     array = np.asarray(labels)
-    if array.shape != (n_nodes,):
+    if array.shape != (n,):
         raise ValueError(
-            f"{name} must have shape ({n_nodes},), one cluster per node; got shape "
+            f"labels must have shape ({n},), one cluster per node; got shape "
             f"{array.shape}: pass the clusters of the nodes of the graphs."
         )
-    hint = f"from 0 by numpy.unique({name}, return_inverse=True)[1]."
+    hint = "number the clusters from 0 by numpy.unique(labels, return_inverse=True)[1]."
     if array.dtype.kind not in "iu":
-        raise TypeError(
-            f"{name} must hold integers; got dtype {array.dtype}: number the clusters "
-            f"{hint}"
-        )
+        raise TypeError(f"labels must hold integers; got dtype {array.dtype}: {hint}")
     least, most = int(array.min()), int(array.max())
     if least < 0:
-        raise ValueError(
-            f"{name} must be at least 0; got {least}: number the clusters {hint}"
-        )
-    if most >= n_nodes and may_skip:
+        raise ValueError(f"labels must be at least 0; got {least}: {hint}")
+    if most >= n and may_skip:
         # Empty clusters count for nothing, but would take memory.
         array = np.unique(array, return_inverse=True)[1]
-    elif not may_skip and len(np.unique(array)) <= most:
+    elif not may_skip and (k := len(np.unique(array))) <= most:
         raise ValueError(
-            f"{name} must have no gaps; got {len(np.unique(array))} clusters numbered "
-            f"up to {most}: number them {hint}"
+            f"labels must have no gaps; got {k} clusters numbered up to {most}: {hint}"
         )
     return array.astype(np.int64, copy=False)
 

@@ -14,18 +14,9 @@ from skdeepclust._utils.compat import eigsh_seed
 _DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
 
 
-def spectral_labels(
-    affinity: Any, n_clusters: int, *, seed: int, regularization: float = 0.01
-) -> NDArray[np.int64]:
-    """Return the spectral partition of a graph, (n,).
-
-    All nodes are tied to each other by `regularization`, a share of the mean degree. A
-    disconnected graph then needs no special care, and no cluster is spent on a few
-    nodes that hang by a thread.
-    """
-    vectors = leading_eigenvectors(
-        affinity, n_clusters, seed=seed, regularization=regularization
-    )
+def spectral_labels(affinity: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
+    """Return the spectral partition of a graph, (n,)."""
+    vectors = leading_eigenvectors(affinity, n_clusters, seed=seed)
     return eigenvector_labels(vectors, seed=seed)
 
 
@@ -52,9 +43,10 @@ def leading_eigenpairs(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the leading eigenvalues and vectors of the normalized adjacency matrix.
 
-    The Lanczos iteration needs products with the sparse matrix alone: no factors of
-    it, which fill up, and no n x n matrix. The tie between all nodes has rank one
-    and is never formed.
+    All nodes are tied to each other by `regularization`, a share of the mean degree. A
+    disconnected graph then needs no special care, and no cluster is spent on a few
+    nodes that hang by a thread. The Lanczos iteration needs products with the sparse
+    matrix alone; the tie has rank one and is never formed.
     """
     n = affinity.shape[0]
     degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
@@ -88,9 +80,8 @@ def consensus_labels(
 ) -> NDArray[np.int64]:
     """Return the partition on which several ones agree best.
 
-    Each sample is described by the clusters that it is in, one column per cluster of
-    each partition; the leading singular vectors of that table, at their length, are
-    grouped by k-means.
+    K-means groups the leading singular vectors, at their length, of a table of samples
+    with a column for each cluster of each partition.
     """
     columns = [
         sp.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
@@ -110,7 +101,6 @@ def kmeans_labels(
     """Group rows by k-means; labels are without gaps, fewer of fewer distinct rows."""
     n_distinct = len(np.unique(rows, axis=0))
     kmeans = KMeans(min(n_clusters, n_distinct), n_init=n_init, random_state=seed)
-    labels: NDArray[np.int64] = np.unique(
-        kmeans.fit_predict(rows), return_inverse=True
-    )[1]
+    found = kmeans.fit_predict(rows)
+    labels: NDArray[np.int64] = np.unique(found, return_inverse=True)[1]
     return labels

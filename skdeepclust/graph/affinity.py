@@ -18,14 +18,14 @@ def symmetric_affinity(
 ) -> sp.csr_matrix:
     """Sparse symmetric affinity from the neighbors of each sample.
 
-    Equation 4.3, read as in equation 2.8: ``|W| + |W|^T``. Pass absolute values of
-    coefficients: a negative weight means that two samples are unlike, and counts as 0.
+    Equation 4.3, read as in equation 2.8: ``|W| + |W|^T``. Negative weights count as 0:
+    pass absolute values of coefficients.
 
     Parameters
     ----------
     indices : torch.Tensor or array-like of shape (n, n_neighbors)
-        Neighbors, as integers from 0 to n - 1. A sample among its own neighbors is left
-        out; weights of a neighbor listed twice add up.
+        Neighbors, from 0 to n - 1. A sample among its own neighbors is left out;
+        weights of a neighbor listed twice add up.
     weights : torch.Tensor or array-like of shape (n, n_neighbors)
         Weights of the neighbors, finite.
     n : int
@@ -34,17 +34,8 @@ def symmetric_affinity(
     Returns
     -------
     scipy.sparse.csr_matrix of shape (n, n)
-        The affinity: symmetric, non-negative, with a zero diagonal, sorted indices
-        and no stored zeros; float64, or float32 if `weights` are floats no wider.
-
-    Examples
-    --------
-    >>> from skdeepclust.graph import symmetric_affinity
-    >>> affinity = symmetric_affinity([[1], [0], [1]], [[0.5], [0.5], [0.25]], 3)
-    >>> affinity.toarray()
-    array([[0.  , 1.  , 0.  ],
-           [1.  , 0.  , 0.25],
-           [0.  , 0.25, 0.  ]])
+        Symmetric, not negative, with a zero diagonal, sorted indices and no stored
+        zeros; float64, or float32 if `weights` are floats no wider.
     """
     n = _check_count("n", n)
     columns, values = _numpy(indices), _numpy(weights)
@@ -68,8 +59,7 @@ def symmetric_affinity(
         )
     if not np.isfinite(values).all():
         raise ValueError(
-            "weights must be finite; got NaN or infinity: drop such neighbors or set "
-            "their weights to 0."
+            "weights must be finite; got NaN or infinity: set them to 0 or drop them."
         )
     rows, position = np.nonzero((values > 0) & (columns != np.arange(n)[:, None]))
     entries = (values[rows, position], (rows, columns[rows, position]))
@@ -81,30 +71,21 @@ def dense_affinity(
 ) -> sp.csr_matrix:
     """Sparse symmetric affinity from a dense matrix of coefficients.
 
-    Equation 4.3, read as in equation 2.8: ``|C| + |C|^T``, of the strongest entries in
-    each row of C.
+    ``|C| + |C|^T`` (equation 4.3), of the strongest entries in each row of C.
 
     Parameters
     ----------
     coefficients : torch.Tensor of shape (n_samples, n_samples)
         Coefficients C, finite. The diagonal is ignored.
     n_neighbors : int, default=None
-        Entries kept in each row, at least 1 and less than n_samples. None keeps all.
+        Entries kept in each row, less than n_samples. None keeps all.
 
     Returns
     -------
     scipy.sparse.csr_matrix of shape (n_samples, n_samples)
-        The affinity, as from `symmetric_affinity`.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.graph import dense_affinity
-    >>> dense_affinity(torch.tensor([[0.0, 0.5], [-0.25, 0.0]])).toarray()
-    array([[0.  , 0.75],
-           [0.75, 0.  ]], dtype=float32)
+        As from `symmetric_affinity`.
     """
-    _check_rows("coefficients", coefficients)
+    _check_rows(coefficients=coefficients)
     n = coefficients.shape[0]
     if coefficients.shape[1] != n:
         raise ValueError(
@@ -113,8 +94,7 @@ def dense_affinity(
         )
     if not coefficients.isfinite().all():
         raise ValueError(
-            "coefficients must be finite; got NaN or infinity: learn them with a "
-            "smaller learning rate."
+            "coefficients must be finite; got NaN or infinity: lower the learning rate."
         )
     strength = coefficients.detach().abs().fill_diagonal_(0)
     if n_neighbors is None:

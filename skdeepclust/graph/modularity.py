@@ -8,29 +8,28 @@ import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
 
-from ._checks import _check_count, _check_graphs, _check_partition
+from ._checks import _check_count, _check_graphs, _check_labels
 
 
 class Modularity:
     """The modularity of partitions, summed over graphs of the same nodes.
 
-    With a graph's affinities scaled to a sum of 1, modularity is the share that lies
-    inside the clusters minus the share expected there if each node kept its degree and
-    chose its partners at random (Newman, 2006). It is not in the thesis. Over several
-    graphs the sum is large for partitions that respect all of them.
+    Modularity is the share of a graph's affinities that lies inside the clusters minus
+    the share expected there if each node kept its degree and chose its partners at
+    random (Newman, 2006). It is not in the thesis.
 
     Parameters
     ----------
     affinities : sequence of sparse or dense matrices of shape (n_nodes, n_nodes)
         Finite, non-negative and symmetric up to rounding, as from `symmetric_affinity`.
     resolution : float, default=1.0
-        Weight of the expected share, at least 0. That share is least for clusters of
-        one size (Reichardt and Bornholdt, 2006); at 0 only the share inside counts.
+        Weight of the expected share, at least 0. Larger values favor clusters of one
+        size (Reichardt and Bornholdt, 2006).
 
     Notes
     -----
     A graph without edges adds nothing. Every step needs memory for ``n_nodes *
-    n_clusters`` numbers, and time for one pass over the edges.
+    n_clusters`` numbers and one pass over the edges.
 
     Examples
     --------
@@ -63,32 +62,21 @@ class Modularity:
 
         `labels` are the clusters of all nodes, from 0; some numbers may be missing.
         """
-        labels = _check_partition("labels", labels, self.n_nodes, may_skip=True)
+        labels = _check_labels(labels, self.n_nodes, may_skip=True)
         member = self._members(labels, int(labels.max()) + 1)
-        return float(
-            sum(
-                member.multiply(share @ member).sum()
-                - np.square(member.T @ degrees).sum()
-                for share, degrees in self.graphs
-            )
+        values = (
+            member.multiply(share @ member).sum() - np.square(member.T @ degrees).sum()
+            for share, degrees in self.graphs
         )
+        return float(sum(values))
 
     def merge(self, labels: NDArray[np.integer], n_clusters: int) -> NDArray[np.int64]:
-        """Merge clusters, two at a time, at the least loss, until few enough are left.
+        """Merge two clusters at a time, at the least loss, until `n_clusters` are left.
 
-        Parameters
-        ----------
-        labels : ndarray of shape (n_nodes,)
-            Clusters, from 0 and without gaps.
-        n_clusters : int
-            The number to reach. A partition that has no more is returned unchanged.
-
-        Returns
-        -------
-        ndarray of shape (n_nodes,)
-            Clusters, from 0 and without gaps.
+        `labels`, (n_nodes,), number the clusters from 0 without gaps; so does the
+        result. A partition that has no more clusters is returned unchanged.
         """
-        labels = _check_partition("labels", labels, self.n_nodes)
+        labels = _check_labels(labels, self.n_nodes)
         n_clusters = _check_count("n_clusters", n_clusters)
         k = int(labels.max()) + 1
         member = self._members(labels, k)
@@ -114,24 +102,12 @@ class Modularity:
     ) -> NDArray[np.int64]:
         """Move nodes to the cluster where modularity gains most.
 
-        A sweep looks at all nodes together and moves a random half of those that would
-        gain, because two neighbors that both move may lose what each would gain.
-
-        Parameters
-        ----------
-        labels : ndarray of shape (n_nodes,)
-            Clusters, from 0 and without gaps.
-        seed : int
-            Draws the halves.
-        n_sweeps : int, default=30
-            Largest number of sweeps.
-
-        Returns
-        -------
-        ndarray of shape (n_nodes,)
-            A partition with as many clusters and at least the modularity.
+        Each of at most `n_sweeps` sweeps looks at all nodes together and moves a random
+        half, drawn with `seed`, of those that would gain: two neighbors that both move
+        may lose what each would gain. `labels`, (n_nodes,), number the clusters from 0
+        without gaps. The result has as many clusters and at least the modularity.
         """
-        current = _check_partition("labels", labels, self.n_nodes).copy()
+        current = _check_labels(labels, self.n_nodes).copy()
         n_sweeps = _check_count("n_sweeps", n_sweeps, 0)
         rng = np.random.default_rng(_check_count("seed", seed, 0))
         k = int(current.max()) + 1
@@ -146,8 +122,7 @@ class Modularity:
                 # A node's edge to itself is no part of the cluster it would join.
                 gain[nodes, current] += degrees**2 - share.diagonal()
             target = gain.argmax(axis=1)
-            better = gain[nodes, target] > gain[nodes, current] + 1e-15
-            movers = np.flatnonzero(better)
+            movers = np.flatnonzero(gain[nodes, target] > gain[nodes, current] + 1e-15)
             if len(movers) == 0:
                 break
             if len(movers) > 1:
@@ -162,7 +137,5 @@ class Modularity:
         return current
 
     def _members(self, labels: NDArray[np.integer], k: int) -> sp.csr_matrix:
-        nodes = np.arange(self.n_nodes)
-        return sp.csr_matrix(
-            (np.ones(self.n_nodes), (nodes, labels)), shape=(self.n_nodes, k)
-        )
+        n = self.n_nodes
+        return sp.csr_matrix((np.ones(n), (np.arange(n), labels)), shape=(n, k))

@@ -10,8 +10,7 @@ from skdeepclust.losses._checks import _unit_rows
 
 from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
 
-# Scores held at a time, 32 MB. Smaller blocks are slower, larger ones hardly faster.
-_BLOCK_ELEMENTS = 2**23
+_BLOCK_ELEMENTS = 2**23  # scores held at a time, 32 MB; more is hardly faster
 _CHUNK = 64
 # Candidates beyond those asked for: the gap in score behind the last of these shows
 # that rounding has hidden none.
@@ -28,9 +27,8 @@ def nearest_neighbors(
     """Exact nearest neighbors of each sample among all others.
 
     All pairs are compared in float32, in blocks of rows, and the best of each row again
-    in float64. Rows for which rounding could have hidden a neighbor are searched in
-    float64 altogether. Memory grows with ``n_samples * (n_neighbors + n_components +
-    block_size)``.
+    in float64; rows where rounding could have hidden a neighbor are searched in float64
+    altogether. Memory: ``n_samples * (n_neighbors + n_components + block_size)``.
 
     Parameters
     ----------
@@ -55,15 +53,6 @@ def nearest_neighbors(
     Neighbors at the same distance are listed by index. Where more than `n_neighbors`
     are equally near, the choice also depends on the block size. A row of zeros has
     cosine 0 to everything, so distance 1.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.graph import nearest_neighbors
-    >>> z = torch.tensor([[0.0], [1.0], [3.0]])
-    >>> indices, distances = nearest_neighbors(z, 1, metric="euclidean")
-    >>> indices.T, distances.T
-    (tensor([[1, 0, 1]]), tensor([[1., 1., 2.]]))
     """
     z = _check_z(z)
     n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
@@ -140,7 +129,11 @@ def _search(
     keys[:-1, :n], keys[-1, :n] = rows.T, offset
     # A fresh matrix per block would cost as much time as the products in it.
     buffer = keys.new_empty((block_size, width))
-    margin = _rounding(rows, offset)
+    # Bound of the error of each row's scores in float32. Errors of a sum are of both
+    # signs: they grow with the root of their number.
+    length = torch.linalg.vector_norm(rows, dim=1)
+    factor = torch.finfo(torch.float32).eps * (4 + n_components**0.5)
+    margin = factor * (length * length.amax() + offset.abs().amax())
     indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=rows.device)
     distances = rows.new_empty((n, n_neighbors))
     for start in range(0, n, block_size):
@@ -188,20 +181,8 @@ def _largest(scores: Tensor, k: int) -> tuple[Tensor, Tensor]:
     return values, columns
 
 
-def _search_exactly(
-    rows: Tensor, offset: Tensor, own: Tensor, absolute: bool
-) -> Tensor:
-    """Scores of the rows named by index, in the precision of `rows`."""
-    scores = rows[own] @ rows.T + offset
-    if absolute:
-        scores = scores.abs()
-    return scores.scatter_(1, own.unsqueeze(1), -torch.inf)
-
-
-def _rounding(rows: Tensor, offset: Tensor) -> Tensor:
-    """Bound of the error in each row's scores when they are computed in float32."""
-    length = torch.linalg.vector_norm(rows, dim=1)
-    # Errors of a sum are of both signs: they grow with the root of their number.
-    factor = torch.finfo(torch.float32).eps * (4 + rows.shape[1] ** 0.5)
-    bound: Tensor = factor * (length * length.amax() + offset.abs().amax())
-    return bound
+def _search_exactly(rows: Tensor, offset: Tensor, at: Tensor, absolute: bool) -> Tensor:
+    """Scores of the rows at some indices, in the precision of `rows`."""
+    scores = rows[at] @ rows.T + offset
+    scores = scores.abs() if absolute else scores
+    return scores.scatter_(1, at.unsqueeze(1), -torch.inf)

@@ -13,8 +13,7 @@ from .neighbors import _search, nearest_neighbors
 
 _MAX_LEARNED = 5000
 _CANDIDATES = 50
-# Numbers gathered at a time for their regressions.
-_GATHERED = 2**21
+_GATHERED = 2**21  # numbers held at a time for regressions on candidates
 
 
 def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
@@ -27,7 +26,7 @@ def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
     Parameters
     ----------
     z : torch.Tensor of shape (n_samples, n_components)
-        Embeddings Z; rows are samples.
+        Embeddings Z.
     weight : float, default=1.0
         Weight lambda of the reconstruction.
 
@@ -40,17 +39,7 @@ def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
     -----
     A row of zeros has zero coefficients and takes part in no other row. Equal rows
     share their part evenly. As `weight` grows, the coefficients tend to the shortest of
-    those that leave the smallest residual; singular values of `z` at the rounding error
-    count as 0.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.graph import self_expression_coefficients
-    >>> self_expression_coefficients(torch.tensor([[1.0], [2.0], [0.0]]))
-    tensor([[0.0000, 0.4000, 0.0000],
-            [1.0000, 0.0000, 0.0000],
-            [0.0000, 0.0000, 0.0000]])
+    those with the smallest residual.
     """
     z = _check_z(z)
     _check_positive("weight", weight)
@@ -76,14 +65,13 @@ def learned_self_expression(
 ) -> Tensor:
     """Learn the coefficients of a self-expression by Adam, as in the thesis.
 
-    It minimizes equation 4.2 over an n x n matrix; the learning rate falls to 0 along a
-    cosine. `self_expression_coefficients` gives the minimizer for the squared
-    Frobenius norm at a small part of the cost.
+    It minimizes equation 4.2 over an n x n matrix. For the squared Frobenius norm
+    `self_expression_coefficients` gives the minimizer at a small part of the cost.
 
     Parameters
     ----------
     z : torch.Tensor of shape (n_samples, n_components)
-        Embeddings; rows are samples, at most 5,000.
+        Embeddings of at most 5,000 samples.
     weight : float, default=1.0
         Weight lambda of the reconstruction.
     norm : {"fro2", "l1"}, default="fro2"
@@ -91,10 +79,9 @@ def learned_self_expression(
     n_steps : int, default=500
         Steps of Adam.
     learning_rate : float, default=0.03
-        The first learning rate, relative to the size of the coefficients.
+        Relative to the size of the coefficients; falls to 0 along a cosine.
     generator : torch.Generator, default=None
-        Draws the small initial coefficients, which break ties. None draws the same ones
-        in every call.
+        Draws the small initial coefficients; None draws the same ones in every call.
 
     Returns
     -------
@@ -103,18 +90,9 @@ def learned_self_expression(
 
     Notes
     -----
-    The problem is so badly scaled, the more so the longer the rows, that Adam would not
-    get near the minimum. What is learned is therefore B with
-    ``C = B (I + weight Z Z^T)^(-1/2)``: for "fro2" and without the diagonal's
-    constraint, all directions of B then have the same curvature.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.graph import learned_self_expression
-    >>> learned_self_expression(torch.tensor([[1.0], [2.0]])).round(decimals=3)
-    tensor([[0.0000, 0.4000],
-            [1.0000, 0.0000]])
+    What is learned is B with ``C = B (I + weight Z Z^T)^(-1/2)``, because Adam would
+    not get near the minimum for C: all directions of B have the same curvature for
+    "fro2", but for the constraint on the diagonal.
     """
     z = _check_z(z)
     _check_positive("weight", weight)
@@ -125,8 +103,7 @@ def learned_self_expression(
     if n > _MAX_LEARNED:
         raise ValueError(
             f"z must have at most {_MAX_LEARNED} rows to learn n x n coefficients; got "
-            f"{n}: use the closed form, self_expression_neighbors (sparse) or "
-            f"self_expression_coefficients."
+            f"{n}: use the closed form, self_expression_coefficients."
         )
     rows = z.to(torch.promote_types(z.dtype, torch.float32))
     if generator is None:
@@ -163,48 +140,34 @@ def self_expression_neighbors(
 ) -> tuple[Tensor, Tensor]:
     """Find neighbors of each sample by the strength of its self-expression.
 
-    A sparse approximation of the adjacency of equation 4.3: the strongest entries of
-    each row, found in blocks of rows without the n x n matrix. Rows of `z` are first
-    scaled to length 1.
+    The strongest entries in each row of the adjacency of equation 4.3, found without
+    the n x n matrix. Rows of `z` are first scaled to length 1.
 
     Parameters
     ----------
     z : torch.Tensor of shape (n_samples, n_components)
-        Embeddings Z; rows are samples.
+        Embeddings Z.
     n_neighbors : int
         Neighbors of a sample, without itself; less than n_samples.
     regularization : float, default=0.1
-        Ridge relative to the mean eigenvalue of ``Z^T Z``, which is
-        ``n_samples / n_components``. Unused by "candidates".
+        Ridge relative to n / d, the mean eigenvalue of ``Z^T Z``; not for "candidates".
     method : {"normalized", "candidates", "raw"}, default="normalized"
         With ``H = Z (Z^T Z + regularization n / d I)^-1 Z^T``:
 
         - "normalized": the largest ``H_ij / sqrt(H_ii H_jj)``.
         - "raw": the largest ``|C_ij|``, C being `self_expression_coefficients` of the
           scaled rows with weight ``d / (regularization n)``.
-        - "candidates": the largest absolute coefficients when each sample is expressed,
-          with weight 1, by its 50 nearest samples by cosine.
+        - "candidates": the largest absolute coefficients of each sample, expressed with
+          weight 1 by its 50 nearest samples by cosine.
 
     Returns
     -------
     indices : torch.Tensor of shape (n_samples, n_neighbors)
         Distinct rows of `z`, strongest first, int64; never the sample itself.
     weights : torch.Tensor of shape (n_samples, n_neighbors)
-        Their strengths, in the dtype of `z`: for "normalized" the scores, which are at
-        most 1 and may be negative where neighbors are weak, else absolute values.
-
-    Notes
-    -----
-    A row of zeros has strength 0 to everything, and arbitrary neighbors.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.graph import self_expression_neighbors
-    >>> z = torch.tensor([[1.0, 0.0], [3.0, 0.3], [0.0, 1.0], [0.2, 2.0]])
-    >>> indices, weights = self_expression_neighbors(z, 1)
-    >>> indices.T
-    tensor([[1, 0, 3, 2]])
+        Their strengths, in the dtype of `z`: for "normalized" scores up to 1, negative
+        for weak neighbors, else absolute values. A row of zeros has strength 0 to
+        everything, and arbitrary neighbors.
     """
     z = _check_z(z)
     n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
@@ -238,8 +201,8 @@ def _closed_form(z: Tensor, ridge: float) -> Tensor:
 def _expressed(z: Tensor, weight: float) -> Tensor:
     """Return C Z, for the C of `self_expression_coefficients`, without C.
 
-    Row i is ``z_i - ((I - H) Z)_i / (1 - H_ii)``. Both parts of the fraction are sums
-    over singular values, in which nothing cancels for isolated samples.
+    Row i is ``z_i - ((I - H) Z)_i / (1 - H_ii)``; as sums over singular values both
+    parts of the fraction are exact for isolated samples.
     """
     rows = _double(z)
     left, singular, right = _decompose(rows)
@@ -257,7 +220,7 @@ def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
     """Return rows of the closed form, but for the diagonal, of isolated samples.
 
     With ``P = (Z Z^T + ridge I)^-1``, ``C_ij = -P_ij / P_ii``. The block of P for these
-    samples is the inverse of a sum of squares, nothing being subtracted: of the parts
+    samples is the inverse of a sum of squares, in which nothing cancels: of the parts
     that the other samples explain, shrunk, of the parts that they do not, and `ridge`.
     """
     own, others = z[alone], z[~alone]

@@ -46,7 +46,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
 
     Parameters
     ----------
-    **Set these first**
+    Set these first
     n_clusters : int or "auto", default=8
         Number of clusters K. "auto" estimates it from `X`, as
         :func:`~skdeepclust.model_selection.estimate_n_clusters` does; set a number if
@@ -60,7 +60,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     n_neighbors : int, default=5
         Neighbors of each sample, k; fewer than there are samples. Raise it for large
         clusters and noisy data.
-    **Data and network**
+    Data and network
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         - "mlp": fully connected, with `hidden_layer_sizes`.
         - "conv": convolutional, for images of at least 8 x 8.
@@ -107,7 +107,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         About the number of samples of a batch: at most a quarter more. In joint
         training half of them are the other half's neighbors. Lower it if memory runs
         out.
-    **Algorithm**
+    Algorithm
     pretraining : {"auto", "contrastive", "reconstruction", "denoising"}, \
             default="auto"
         Stage 0: NT-Xent between two views (eq. 2.9), or an autoencoder (eq. 2.1-2.4),
@@ -146,13 +146,13 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     balance_weight : float, default=1.0
         Weight of the divergence of the mean assignment from the sizes of the first
         clusters in joint training, which keeps clusters from running empty.
-    **Optimization**
+    Optimization
     learning_rate : float, default=3e-3
         Peak of the one-cycle schedule of stage 0; the head is trained at a third of it
         before and after joint training. Lower it if training stops being finite.
     joint_learning_rate : float, default=1e-3
         Learning rate of the encoder and the heads in joint training.
-    **Running**
+    Running
     n_init : int, default=1
         Number of runs from different seeds. The one whose clusters agree best with
         those of the others is kept. Raise it for steadier clusters.

@@ -5,14 +5,12 @@ Contrastive Learning", master's thesis, Shanxi University of Finance & Economics
 
 Tensors may be on any device, of any floating-point dtype. Half precision is computed in
 float32; a result has the dtype of the first argument, a loss the shape (). A row of
-zeros has cosine 0 to everything and a zero gradient. What does not fit raises a
-TypeError (no tensor, or not of floating-point numbers) or a ValueError (shape, or a
-number out of range), which names the argument, its value and a fix.
+zeros has cosine 0 to everything and a zero gradient. Invalid input raises a TypeError
+(no tensor of floating-point numbers) or a ValueError (shape, or a number out of range).
 
-Squared distances to centers are computed relative to the mean of `h`. Their error is
-the rounding error, 1e-7 in float32, of the largest squared distance from that mean: a
-single far outlier costs all other samples their precision. Matrix products obey a
-caller's ``torch.autocast``: call the losses outside of it, as `fit` does.
+The error of squared distances is the rounding error, 1e-7 in float32, of the largest
+one from the mean of `h`: a far outlier costs all other samples their precision. Matrix
+products obey ``torch.autocast``: call the losses outside of it, as `fit` does.
 """
 
 from .centers import (
@@ -23,13 +21,8 @@ from .centers import (
     weighted_center_loss,
     weighted_centers,
 )
-from .contrastive import nt_xent, pair_contrastive, view_consistency
-from .graph import (
-    cluster_contrastive,
-    neighbor_contrastive,
-    reconstruction,
-    self_expression,
-)
+from .contrastive import nt_xent, pair_contrastive, reconstruction, view_consistency
+from .graph import cluster_contrastive, neighbor_contrastive, self_expression
 
 __all__ = [
     "cluster_balance",

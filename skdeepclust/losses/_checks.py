@@ -23,29 +23,22 @@ def _check_floating(name: str, value: Tensor) -> None:
         )
 
 
-def _check_rows(name: str, value: Tensor) -> None:
-    _check_floating(name, value)
-    if value.ndim != 2 or value.numel() == 0:
-        raise ValueError(
-            f"{name} must be 2-D with at least one row and column; got shape "
-            f"{tuple(value.shape)}: reshape it to one row per sample."
-        )
+def _check_rows(**tensors: Tensor) -> None:
+    for name, value in tensors.items():
+        _check_floating(name, value)
+        if value.ndim != 2 or value.numel() == 0:
+            raise ValueError(
+                f"{name} must be 2-D with at least one row and column; got shape "
+                f"{tuple(value.shape)}: reshape it to one row per sample."
+            )
 
 
-def _check_shape(
-    name: str, value: Tensor, expected: tuple[int, ...], meaning: str
-) -> None:
+def _check_shape(name: str, value: Tensor, expected: tuple[int, ...], why: str) -> None:
     if tuple(value.shape) != expected:
         raise ValueError(
-            f"{name} must have shape {expected}, {meaning}; got {tuple(value.shape)}: "
+            f"{name} must have shape {expected}, {why}; got {tuple(value.shape)}: "
             f"pass tensors that belong together."
         )
-
-
-def _check_alike(name: str, value: Tensor, other_name: str, other: Tensor) -> None:
-    _check_rows(name, value)
-    _check_rows(other_name, other)
-    _check_shape(other_name, other, tuple(value.shape), f"the shape of {name}")
 
 
 def _check_positive(name: str, value: float | Tensor) -> None:
@@ -63,8 +56,8 @@ def _check_temperature(temperature: float | Tensor) -> None:
     _check_positive("temperature", temperature)
     if isinstance(temperature, Tensor) and temperature.requires_grad:
         raise ValueError(
-            "temperature must be a constant; got a tensor that needs a gradient, which "
-            "not all losses give it: pass float(temperature)."
+            "temperature must be a constant; got a tensor that needs a gradient: pass "
+            "float(temperature)."
         )
 
 
@@ -74,6 +67,14 @@ def _promote(*tensors: Tensor) -> list[Tensor]:
     for tensor in tensors:
         dtype = torch.promote_types(dtype, tensor.dtype)
     return [tensor.to(dtype) for tensor in tensors]
+
+
+def _alike(**tensors: Tensor) -> list[Tensor]:
+    """Check that two tensors have rows, and are of one shape; return them promoted."""
+    _check_rows(**tensors)
+    (name, value), (other_name, other) = tensors.items()
+    _check_shape(other_name, other, tuple(value.shape), f"the shape of {name}")
+    return _promote(value, other)
 
 
 def _unit_rows(x: Tensor) -> Tensor:
@@ -89,10 +90,7 @@ def _unit_rows(x: Tensor) -> Tensor:
 
 
 class _WithGradient(torch.autograd.Function):
-    """A loss of `unit` that `compute` returns together with its gradient.
-
-    `compute` adds to the gradient, zeros at first, or None where none is needed.
-    """
+    """A loss of `unit`; `compute` also fills its gradient, which may be None."""
 
     @staticmethod
     def forward(ctx: Any, unit: Tensor, compute: Any, what: str) -> Tensor:

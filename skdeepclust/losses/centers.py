@@ -18,10 +18,8 @@ def student_t_assignment(
 
     Parameters
     ----------
-    h : torch.Tensor of shape (n_samples, n_components)
-        Embeddings.
-    centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centers mu.
+    h, centers : torch.Tensor of shape (n_samples or n_clusters, n_components)
+        Embeddings and cluster centers mu.
     degrees_of_freedom : float, default=1.0
         The a of the equation; larger values give lighter tails.
 
@@ -36,17 +34,14 @@ def student_t_assignment(
 
 
 def gaussian_scale(h: Tensor, centers: Tensor) -> Tensor:
-    """Width of the clusters: the root mean square of samples around their centers.
+    """Root mean square, per component, of samples around their nearest centers.
 
-    The root of the mean squared distance to the nearest center per component. It is
-    positive even where every sample lies on a center.
+    It is the width of the clusters, positive even where all samples lie on a center.
 
     Parameters
     ----------
-    h : torch.Tensor of shape (n_samples, n_components)
-        Embeddings.
-    centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centers.
+    h, centers : torch.Tensor of shape (n_samples or n_clusters, n_components)
+        Embeddings and cluster centers.
 
     Returns
     -------
@@ -67,10 +62,8 @@ def gaussian_assignment(
 
     Parameters
     ----------
-    h : torch.Tensor of shape (n_samples, n_components)
-        Embeddings.
-    centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centers mu.
+    h, centers : torch.Tensor of shape (n_samples or n_clusters, n_components)
+        Embeddings and cluster centers mu.
     scale : float or torch.Tensor of shape (), default=None
         Standard deviation per coordinate. None takes `gaussian_scale` as a constant.
 
@@ -85,8 +78,7 @@ def gaussian_assignment(
     else:
         _check_positive("scale", scale)
     # With its nearest center at 0 no row can become all minus infinity.
-    excess = squared - nearest
-    return (-0.5 * (excess / scale / scale)).softmax(dim=1).to(h.dtype)
+    return (-0.5 * ((squared - nearest) / scale / scale)).softmax(dim=1).to(h.dtype)
 
 
 def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tensor:
@@ -96,10 +88,8 @@ def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tens
 
     Parameters
     ----------
-    h : torch.Tensor of shape (n_samples, n_components)
-        Embeddings.
-    centers : torch.Tensor of shape (n_clusters, n_components)
-        Cluster centers mu.
+    h, centers : torch.Tensor of shape (n_samples or n_clusters, n_components)
+        Embeddings and cluster centers mu.
     assignment : torch.Tensor of shape (n_samples, n_clusters)
         Weights p, non-negative constants: no gradient flows through them.
 
@@ -108,7 +98,7 @@ def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tens
     torch.Tensor of shape ()
     """
     _, squared = _squared_distances(h, centers)
-    _check_rows("assignment", assignment)
+    _check_rows(assignment=assignment)
     expected = (h.shape[0], centers.shape[0])
     _check_shape("assignment", assignment, expected, "(rows of h, rows of centers)")
     weights = assignment.detach().to(squared.dtype)
@@ -132,8 +122,7 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     torch.Tensor of shape (n_clusters, n_components)
         The centers. A cluster whose weights sum to 0 gets the origin.
     """
-    _check_rows("h_view", h_view)
-    _check_rows("assignment", assignment)
+    _check_rows(h_view=h_view, assignment=assignment)
     expected = (h_view.shape[0], assignment.shape[1])
     _check_shape("assignment", assignment, expected, "one row per row of h_view")
     wide, weights = _promote(h_view, assignment)
@@ -162,32 +151,26 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     torch.Tensor of shape ()
         In nats, at least 0 up to rounding.
     """
-    _check_rows("y", y)
+    _check_rows(y=y)
     (wide,) = _promote(y)
     mean = wide.mean(dim=0)
-    # Clamped inside the logarithm only: an empty cluster contributes 0, with a
-    # finite gradient.
-    tiny = torch.finfo(wide.dtype).tiny
-    balance = (mean * mean.clamp_min(tiny).log()).sum()
+    # Clamped in the logarithm only: an empty cluster adds 0, with a finite gradient.
+    balance = (mean * mean.clamp_min(torch.finfo(wide.dtype).tiny).log()).sum()
     if sizes is None:
-        balance = balance + math.log(y.shape[1])
-    else:
-        # Their values are not looked at: that would wait for the device.
-        if sizes.shape != y.shape[1:]:
-            raise ValueError(
-                f"sizes must have a positive number for each of the {y.shape[1]} "
-                f"clusters, got shape {tuple(sizes.shape)}."
-            )
-        balance = balance - (mean * sizes.to(wide).log()).sum()
-    return balance.to(y.dtype)
+        return (balance + math.log(y.shape[1])).to(y.dtype)
+    # Their values are not looked at: that would wait for the device.
+    if sizes.shape != y.shape[1:]:
+        raise ValueError(
+            f"sizes must have a positive number for each of the {y.shape[1]} clusters, "
+            f"got shape {tuple(sizes.shape)}."
+        )
+    return (balance - (mean * sizes.to(wide).log()).sum()).to(y.dtype)
 
 
 def _squared_distances(h: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Return h, at least in float32, and squared distances (n, K), never negative."""
-    _check_rows("h", h)
-    _check_rows("centers", centers)
-    expected = (centers.shape[0], h.shape[1])
-    _check_shape("centers", centers, expected, "as many columns as h")
+    _check_rows(h=h, centers=centers)
+    _check_shape("centers", centers, (len(centers), h.shape[1]), "as many columns as h")
     wide, centers = _promote(h, centers)
     # |h|^2 + |c|^2 - 2 h c loses precision when all lie far from the origin.
     origin = wide.detach().mean(dim=0)

@@ -1,4 +1,4 @@
-"""Losses that compare samples by cosine: views of one sample, and pairs of samples."""
+"""Losses that compare samples with reconstructions, views, or each other."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -8,7 +8,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from ._checks import (
-    _check_alike,
+    _alike,
+    _check_floating,
     _check_rows,
     _check_shape,
     _check_temperature,
@@ -26,6 +27,32 @@ _LEAST_TEMPERATURE = 0.025  # exp(1 / t) and exp(-1 / t) are far from float32's 
 _Settings = tuple[float, float, float]  # temperature, positive and negative threshold
 
 
+def reconstruction(x: Tensor, x_hat: Tensor) -> Tensor:
+    """Squared error of a reconstruction: the first term of equation 4.1.
+
+    Summed over the values of a sample, averaged over samples.
+
+    Parameters
+    ----------
+    x, x_hat : torch.Tensor of shape (n_samples, ...)
+        Samples and their reconstructions.
+
+    Returns
+    -------
+    torch.Tensor of shape ()
+    """
+    _check_floating("x", x)
+    _check_floating("x_hat", x_hat)
+    if x.ndim < 2 or x.numel() == 0:
+        raise ValueError(
+            f"x must have a row per sample and at least one number in each; got shape "
+            f"{tuple(x.shape)}: reshape it to (n_samples, ...)."
+        )
+    _check_shape("x_hat", x_hat, tuple(x.shape), "the shape of x")
+    wide, wide_hat = _promote(x, x_hat)
+    return ((wide - wide_hat) ** 2).flatten(1).sum(dim=1).mean().to(x.dtype)
+
+
 def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     """One minus the cosine between samples and their augmented views (equation 3.1).
 
@@ -41,8 +68,7 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     torch.Tensor of shape ()
         Mean over the samples, between 0 and 2.
     """
-    _check_alike("h", h, "h_view", h_view)
-    wide, wide_view = _promote(h, h_view)
+    wide, wide_view = _alike(h=h, h_view=h_view)
     cosine = (_unit_rows(wide) * _unit_rows(wide_view)).sum(dim=1)
     return (1 - cosine).mean().to(h.dtype)
 
@@ -65,10 +91,9 @@ def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     torch.Tensor of shape ()
         Mean over the 2n anchors.
     """
-    _check_alike("z_i", z_i, "z_j", z_j)
+    unit = _unit_rows(torch.cat(_alike(z_i=z_i, z_j=z_j)))
     _check_temperature(temperature)
     n = z_i.shape[0]
-    unit = _unit_rows(torch.cat(_promote(z_i, z_j)))
     logits = unit @ unit.T / temperature
     itself = torch.eye(2 * n, dtype=torch.bool, device=unit.device)
     partner = torch.arange(2 * n, device=unit.device).roll(n)
@@ -90,6 +115,8 @@ def pair_contrastive(
     `positive_threshold` and F(i) those at most `negative_threshold`, i itself in
     neither, the loss of anchor i is the mean over p in P(i) of
     ``logsumexp_F(s_if / t) - s_ip / t``. Ambiguous pairs, in between, are ignored.
+    Beyond 64 samples memory grows with n, not with its square, and a second derivative
+    raises a RuntimeError.
 
     Parameters
     ----------
@@ -109,11 +136,6 @@ def pair_contrastive(
         Mean over the anchors with neither set empty, which can be negative; 0, with
         zero gradients, if there is none.
 
-    Notes
-    -----
-    Beyond 64 samples memory grows with n, not with its square, and a second derivative
-    raises a RuntimeError.
-
     Examples
     --------
     >>> import torch
@@ -122,19 +144,16 @@ def pair_contrastive(
     >>> pair_contrastive(z, torch.eye(2)[[0, 0, 1]])
     tensor(-2.)
     """
-    _check_rows("z", z)
-    _check_rows("similarity", similarity)
+    _check_rows(z=z, similarity=similarity)
     expected = (z.shape[0], similarity.shape[1])
     _check_shape("similarity", similarity, expected, "one row per row of z")
     _check_temperature(temperature)
     if not negative_threshold < positive_threshold:
         raise ValueError(
             f"negative_threshold must be below positive_threshold; got "
-            f"{negative_threshold!r} and {positive_threshold!r}: lower it or raise "
-            f"positive_threshold."
+            f"{negative_threshold!r} and {positive_threshold!r}: lower the first."
         )
-    (wide,) = _promote(z)
-    unit = _unit_rows(wide)
+    unit = _unit_rows(*_promote(z))
     pairs = similarity.detach(), (temperature, positive_threshold, negative_threshold)
     if z.shape[0] <= _DENSE_ROWS:
         return _contrast_all(*pairs, unit).to(z.dtype)

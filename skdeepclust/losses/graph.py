@@ -1,4 +1,4 @@
-"""Losses of an autoencoder, of a graph between samples, and along its edges."""
+"""Losses that learn a graph between samples, and that contrast along its edges."""
 
 from functools import partial
 from itertools import pairwise
@@ -8,8 +8,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from ._checks import (
-    _check_alike,
-    _check_floating,
+    _alike,
     _check_positive,
     _check_rows,
     _check_shape,
@@ -23,32 +22,6 @@ from ._checks import (
 _BLOCK_ROWS = 256
 
 
-def reconstruction(x: Tensor, x_hat: Tensor) -> Tensor:
-    """Squared error of a reconstruction: the first term of equation 4.1.
-
-    Summed over the values of a sample, averaged over samples.
-
-    Parameters
-    ----------
-    x, x_hat : torch.Tensor of shape (n_samples, ...)
-        Samples and their reconstructions.
-
-    Returns
-    -------
-    torch.Tensor of shape ()
-    """
-    _check_floating("x", x)
-    _check_floating("x_hat", x_hat)
-    if x.ndim < 2 or x.numel() == 0:
-        raise ValueError(
-            f"x must have a row per sample and at least one number in each; got shape "
-            f"{tuple(x.shape)}: reshape it to (n_samples, ...)."
-        )
-    _check_shape("x_hat", x_hat, tuple(x.shape), "the shape of x")
-    wide, wide_hat = _promote(x, x_hat)
-    return ((wide - wide_hat) ** 2).flatten(1).sum(dim=1).mean().to(x.dtype)
-
-
 def neighbor_contrastive(
     h: Tensor, neighbors: Tensor, *, temperature: float = 0.5
 ) -> Tensor:
@@ -56,7 +29,8 @@ def neighbor_contrastive(
 
     With s the cosine of rows of h, P(i) the neighbors of i and F(i) all samples but i
     and P(i), the loss of anchor i is the mean over p in P(i) of
-    ``logsumexp_F(s_if / t) - s_ip / t``, the form of `pair_contrastive`.
+    ``logsumexp_F(s_if / t) - s_ip / t``, the form of `pair_contrastive`. Memory grows
+    with n, not with its square. A second derivative raises a RuntimeError.
 
     Parameters
     ----------
@@ -72,30 +46,14 @@ def neighbor_contrastive(
     torch.Tensor of shape ()
         Mean over all samples, which can be negative; 0, with zero gradients, if every
         other sample is a neighbor.
-
-    Notes
-    -----
-    Memory grows with n, not with its square. A second derivative raises a RuntimeError.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import neighbor_contrastive
-    >>> h = torch.tensor([[1.0, 0.0], [2.0, 0.0], [0.0, 1.0], [0.0, 3.0]])
-    >>> neighbor_contrastive(h, torch.tensor([[1], [0], [3], [2]]))
-    tensor(-1.3069)
     """
-    _check_rows("h", h)
+    _check_rows(h=h)
     _check_temperature(temperature)
-    indices = _checked_neighbors(neighbors, h)
-    return contrast_neighbors(h, indices, temperature)
+    return contrast_neighbors(h, _checked_neighbors(neighbors, h), temperature)
 
 
 def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tensor:
-    """Compute `neighbor_contrastive` without checks.
-
-    They wait for the device, which a training step must not.
-    """
+    """Compute `neighbor_contrastive` without checks, which wait for the device."""
     (wide,) = _promote(h)
     if neighbors.shape[1] == h.shape[0] - 1:
         return (0 * wide).sum().to(h.dtype)
@@ -125,9 +83,8 @@ def cluster_contrastive(
     torch.Tensor of shape ()
         Mean over the clusters, at least 0. An empty cluster has a zero gradient.
     """
-    _check_alike("y", y, "y_neighbor", y_neighbor)
+    wide, wide_neighbor = _alike(y=y, y_neighbor=y_neighbor)
     _check_temperature(temperature)
-    wide, wide_neighbor = _promote(y, y_neighbor)
     logits = _unit_rows(wide.T) @ _unit_rows(wide_neighbor.T).T / temperature
     itself = torch.arange(y.shape[1], device=y.device)
     return functional.cross_entropy(logits, itself).to(y.dtype)
@@ -156,24 +113,13 @@ def self_expression(
     Returns
     -------
     torch.Tensor of shape ()
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.losses import self_expression
-    >>> z = torch.tensor([[1.0], [2.0]])
-    >>> self_expression(z, torch.tensor([[9.0, 0.5], [1.0, 9.0]]))
-    tensor(2.2500)
     """
-    _check_rows("z", z)
-    _check_rows("coefficients", coefficients)
+    _check_rows(z=z, coefficients=coefficients)
     expected = (z.shape[0], z.shape[0])
     _check_shape("coefficients", coefficients, expected, "a row and column per sample")
     _check_positive("weight", weight)
     if norm not in ("fro2", "l1"):
-        raise ValueError(
-            f'norm must be "fro2" or "l1"; got {norm!r}: pass one of the two.'
-        )
+        raise ValueError(f'norm must be "fro2" or "l1"; got {norm!r}: pass one.')
     wide, weights = _promote(z, coefficients)
     itself = torch.eye(z.shape[0], dtype=torch.bool, device=z.device)
     weights = weights.masked_fill(itself, 0.0)
@@ -187,16 +133,13 @@ def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
     kind = neighbors.dtype
     if kind.is_floating_point or kind.is_complex or kind == torch.bool:
         raise TypeError(
-            f"neighbors must hold integers; got {kind}: convert it with "
-            f"neighbors.long()."
+            f"neighbors must hold integers; got {kind}: convert it with .long()."
         )
-    n = h.shape[0]
-    shape = tuple(neighbors.shape)
+    n, shape = h.shape[0], tuple(neighbors.shape)
     if len(shape) != 2 or shape[0] != n or not 1 <= shape[1] < n:
         raise ValueError(
             f"neighbors must have shape (n_samples, k) with k from 1 to n_samples - 1; "
-            f"got {shape} while h has n_samples = {n}: pass for each row of h the "
-            f"numbers of k other rows."
+            f"got {shape} while h has n_samples = {n}: pass k other rows for each row."
         )
     indices = neighbors.to(h.device, torch.int64)
     ordered = indices.sort(dim=1).values
@@ -206,36 +149,28 @@ def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
     # The only time that the host waits for the device.
     if wrong.any():
         row = int(wrong.nonzero()[0, 0])
-        values = ordered[row].tolist()
+        where, values = f"in row {row}", ordered[row].tolist()
         outside = [value for value in values if not 0 <= value < n]
         if outside:
             fault = (
-                f"lie between 0 and {n - 1}, the rows of h; got {outside[0]} in row "
-                f"{row}: number the samples from 0"
+                f"lie between 0 and {n - 1}, the rows of h; got {outside[0]} {where}"
             )
+            hint = "number the samples from 0"
         elif row in values:
-            fault = (
-                f"be other samples; got {row} in row {row}, the sample itself: leave "
-                "it out"
-            )
+            fault = f"be other samples; got {row} {where}, the sample itself"
+            hint = "leave it out"
         else:
             twice = next(a for a, b in pairwise(values) if a == b)
-            fault = (
-                f"be distinct within a row; got {twice} more than once in row {row}: "
-                "keep it once"
-            )
-        raise ValueError(f"neighbors must {fault}.")
+            fault = f"be distinct within a row; got {twice} more than once {where}"
+            hint = "keep it once"
+        raise ValueError(f"neighbors must {fault}: {hint}.")
     return indices
 
 
 def _contrast_blocks(
     unit: Tensor, gradient: Tensor | None, *, neighbors: Tensor, temperature: float
 ) -> Tensor:
-    """Compute `neighbor_contrastive` in one pass over blocks of rows.
-
-    A block holds all pairs of its anchors, hence all that their softmax needs: taking
-    the gradient at once saves computing the block again.
-    """
+    """Compute `neighbor_contrastive` in one pass over blocks of rows."""
     n, k = neighbors.shape
     losses = unit.new_empty(n)
     buffer = unit.new_empty(min(n, _BLOCK_ROWS), n)

@@ -1,7 +1,7 @@
 """The number of clusters, from partitions of graphs of neighbors."""
 
 from functools import cached_property
-from typing import Literal, overload
+from typing import Literal, TypedDict, Unpack, overload
 
 import numpy as np
 import torch
@@ -16,37 +16,30 @@ from skdeepclust.graph._checks import _check_choice, _check_count
 from skdeepclust.graph._spectral import eigenvector_labels, leading_eigenpairs
 from skdeepclust.training import as_rows
 
-_SEPARATION = "separation"  # the method that may find a single cluster
-_METHODS = (_SEPARATION, "modularity", "stability", "eigengap")
+_METHODS = ("separation", "modularity", "stability", "eigengap")
 _MAX_NODES = 1_000  # of a graph
 _SHARE = 0.8  # share of the samples in a subsample
 _N_PAIRS = 3  # of subsamples
 _N_INIT = 3  # starts of k-means, for each number of clusters
 
 
+class _Options(TypedDict, total=False):
+    min_clusters: int | None
+    max_clusters: int
+    method: str
+    n_neighbors: int
+    random_state: int | np.random.RandomState | None
+
+
 @overload
 def estimate_n_clusters(
-    X: ArrayLike,
-    *,
-    min_clusters: int | None = ...,
-    max_clusters: int = ...,
-    method: str = ...,
-    n_neighbors: int = ...,
-    random_state: int | np.random.RandomState | None = ...,
-    return_scores: Literal[False] = ...,
+    X: ArrayLike, *, return_scores: Literal[False] = ..., **options: Unpack[_Options]
 ) -> int: ...
 
 
 @overload
 def estimate_n_clusters(
-    X: ArrayLike,
-    *,
-    min_clusters: int | None = ...,
-    max_clusters: int = ...,
-    method: str = ...,
-    n_neighbors: int = ...,
-    random_state: int | np.random.RandomState | None = ...,
-    return_scores: Literal[True],
+    X: ArrayLike, *, return_scores: Literal[True], **options: Unpack[_Options]
 ) -> tuple[int, dict[int, float]]: ...
 
 
@@ -63,30 +56,27 @@ def estimate_n_clusters(
     """Estimate into how many clusters samples fall.
 
     Graphs of nearest neighbors are partitioned into each number of clusters, and the
-    separation of the clusters decides. It is a hint: on real data it is often off. Look
-    at the scores, too, and at :ref:`measured results <n_clusters>`.
+    separation of the clusters decides. On real data the estimate is often off: look at
+    the scores, too, and at :ref:`measured results <n_clusters>`.
 
     Parameters
     ----------
     X : array-like of shape (n_samples, n_features)
-        Samples: a table, features of a pretrained network, or `embedding_` of an
-        estimator fitted with some number of clusters. Distances matter, so give columns
-        comparable scales. Fewer than 4 rows or values that are not finite raise a
-        ValueError.
+        A table, features of a pretrained network, or `embedding_` of an estimator.
+        Distances matter, so give columns comparable scales. Fewer than 4 rows or values
+        that are not finite raise a ValueError.
     min_clusters : int, default=None
-        Smallest number. None: 1 with "separation", else 2, the least that the other
-        methods can compare.
+        Smallest number. None: 1 with "separation", else 2, the least possible.
     max_clusters : int, default=30
-        Largest number that is tried; fewer are tried with few samples.
+        Largest number; with few samples fewer are tried.
     method : {"separation", "modularity", "stability", "eigengap"}, \
             default="separation"
         - "separation": the largest number of clusters that are clearly apart: the
           strongest link of two clusters is at most 0.4 of the weakest place within
           one. If none are, the modularity decides, provided that samples without
-          groups would have worse clusters; else there is no structure. :ref:`how_many`
-          has the rule. The score is 1 minus that share, at least 0: from 0.6 on,
-          clusters are clearly apart, unless those of samples without groups are, too.
-          The estimate is not the number with the largest score.
+          groups would have worse clusters; else there is no structure (see
+          :ref:`how_many`). The score is 1 minus that share, at least 0; the estimate
+          need not have the largest.
         - "modularity": the modularity Q of the clusters minus half of 1 - 1 / K, the
           largest that K clusters can have. One more cluster has to add at least half
           of what it could.
@@ -116,9 +106,9 @@ def estimate_n_clusters(
 
     Notes
     -----
-    "separation" looks at 2,000 samples at most. The scores of the other methods are
-    means over three pairs of random subsamples, each of 80 % of the samples or 1,000 at
-    most. These methods always have an answer, even if there are no clusters at all.
+    "separation" looks at 2,000 samples at most. The other scores are means over three
+    pairs of random subsamples of 80 % of the samples, 1,000 at most. These methods
+    answer even if there are no clusters at all.
 
     Examples
     --------
@@ -129,26 +119,24 @@ def estimate_n_clusters(
     5
     """
     given = as_rows(X)
+    floats = [np.float64, np.float32]
     try:
         rows = check_array(
-            given.values,
-            dtype=[np.float64, np.float32],
-            ensure_min_samples=4,
-            input_name="X",
+            given.values, dtype=floats, ensure_min_samples=4, input_name="X"
         )
     except (TypeError, ValueError) as error:
         check_columns(X, error)
         raise
     rows = given.in_order(rows).reshape(len(rows), -1)
     _check_choice("method", method, _METHODS)
-    least = 1 if method == _SEPARATION else 2
+    least = 1 if method == "separation" else 2
     if min_clusters is None:
         min_clusters = min(least, max_clusters)
     _check_count("min_clusters", min_clusters, least)
     _check_count("max_clusters", max_clusters, min_clusters)
     _check_count("n_neighbors", n_neighbors)
     rng = check_random_state(random_state)
-    if method == _SEPARATION:
+    if method == "separation":
         if min_clusters > len(rows):
             raise ValueError(
                 f"min_clusters={min_clusters} is more than n_samples={len(rows)}: "
@@ -163,9 +151,8 @@ def estimate_n_clusters(
         )
         if not count.structured:
             warn_no_structure(count.n_clusters)
-        if return_scores:
-            return count.n_clusters, count.separation
-        return count.n_clusters
+        best, scores = count.n_clusters, count.separation
+        return (best, scores) if return_scores else best
     n_nodes = min(int(_SHARE * len(rows)), _MAX_NODES)
     if min_clusters >= n_nodes:
         raise ValueError(
@@ -222,10 +209,8 @@ class _Partitions:
 
     def gaps(self) -> NDArray[np.float64]:
         """Return the gaps of the Laplacian's eigenvalues, as shares of the next one."""
-        laplacian = 1 - self.values
-        shares: NDArray[np.float64] = (
-            laplacian[self.counts - 1] / laplacian[self.counts]
-        )
+        gaps = 1 - self.values
+        shares: NDArray[np.float64] = gaps[self.counts - 1] / gaps[self.counts]
         return 1 - shares
 
     def agreement(self, other: "_Partitions") -> NDArray[np.float64]:

@@ -29,12 +29,8 @@ def _silhouette(estimator: Any, X: Any) -> float:
     model, X = _scored(estimator, X)
     labels = _predicted(model, X)
     embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
-    rows = check_array(
-        embedding,
-        accept_sparse="csr",
-        dtype=[np.float64, np.float32],
-        input_name="X",
-    )
+    floats = [np.float64, np.float32]
+    rows = check_array(embedding, accept_sparse="csr", dtype=floats, input_name="X")
     if len(labels) > _SILHOUETTE_SAMPLES:
         rng = np.random.default_rng(0)
         drawn = rng.choice(len(labels), _SILHOUETTE_SAMPLES, replace=False)
@@ -52,19 +48,18 @@ class StabilityScorer(ClusterScorer):
     """Scores a fitted clusterer by how stable its clusters are.
 
     The score is the mean of two agreements, each an adjusted Rand index: of the
-    clusters of random views of the samples, made by the estimator's own augmentation,
-    and of the predictions of the estimator and of a clone that is fitted on the scored
-    samples from another seed. A single cluster of all samples agrees with nothing.
-    Call it as ``scorer(estimator, X)``, or use it as `scoring` in a search.
+    clusters of random views of the samples, made by the estimator's augmentation, and
+    of the predictions of the estimator and of a clone fitted on the scored samples from
+    another seed. A single cluster of all samples agrees with nothing. Call it as
+    ``scorer(estimator, X)``, or use it as `scoring` in a search.
 
     Parameters
     ----------
     n_refits : int, default=1
         Clones to fit. With 0 only the views count, which takes next to no time.
     n_views : int, default=2
-        Views of each sample, 2 or more; all pairs are compared. With 0 only the refits
-        count, as they do with estimators that have no augmentation. 1 raises a
-        ValueError.
+        Views of each sample; all pairs are compared. With 0 only the refits count, as
+        with estimators that have no augmentation. 1 raises a ValueError.
     random_state : int, default=0
         Seeds the views and the clones. The same seed gives the same score.
 
@@ -114,9 +109,6 @@ class StabilityScorer(ClusterScorer):
         ValueError
             If there are neither views nor refits to compare.
         """
-        return super().__call__(estimator, X, y)
-
-    def _value(self, estimator: Any, X: Any) -> float:
         model, X = _scored(estimator, X)
         rng = np.random.default_rng(self.random_state)
         view_seed, *refit_seeds = rng.integers(2**31 - 1, size=1 + self.n_refits)
@@ -138,14 +130,11 @@ class StabilityScorer(ClusterScorer):
         return float(np.mean(agreements))
 
 
-_WORDS = {
-    "needs": "`predict`, or a pipeline that ends with one",
-    "module": "model_selection",
-}
+_NEEDS = "`predict`, or a pipeline that ends with one"
 silhouette_scorer = FunctionScorer(
     "silhouette_scorer",
     _silhouette,
-    """The silhouette is that of the predicted clusters in the embedding, as from
+    more="""The silhouette is that of the predicted clusters in the embedding, as from
 `transform`, of at most 5,000 samples, the same in every call. Clusters of other
 packages' estimators are scored in the space of the samples that `predict` gets. A
 single cluster scores -1.
@@ -153,14 +142,16 @@ single cluster scores -1.
 """,
     what="the mean silhouette of its clusters",
     score="0.922",
-    **_WORDS,
+    needs=_NEEDS,
+    module="model_selection",
 )
 stability_scorer = FunctionScorer(
     "stability_scorer",
     StabilityScorer(),
     what="a `StabilityScorer` with its defaults",
     score="1.0",
-    **_WORDS,
+    needs=_NEEDS,
+    module="model_selection",
 )
 
 # Doctest does not find made docstrings.
@@ -190,20 +181,18 @@ def _labels_of_views(
     if views is None:
         return []
     generator = torch.Generator(batches.device).manual_seed(seed)
+
+    def label(x: Any) -> Any:
+        return model.network_(views(x, generator)).argmax(1)
+
     with model._seeded(seed, batches.device):
-        return [
-            batches.map(lambda x: model.network_(views(x, generator)).argmax(1))
-            .cpu()
-            .numpy()
-            for _ in range(n_views)
-        ]
+        return [batches.map(label).cpu().numpy() for _ in range(n_views)]
 
 
 def _refit(model: Any, X: Any, seed: int) -> Any:
     """Fit a clone from another seed."""
     # Made from the parameters, so that callbacks do not hear of it.
-    parameters = clone(model).get_params(deep=False)
-    fresh = type(model)(**parameters)
+    fresh = type(model)(**clone(model).get_params(deep=False))
     # Of what it holds, too.
     others = {"random_state": seed, "checkpoint_dir": None}
     names = {name: name.rsplit("__", 1)[-1] for name in fresh.get_params()}

@@ -3,7 +3,7 @@
 from .autoencoder import Autoencoder, build_autoencoder
 from .backbone import Frozen, ResNet18, load_weights
 from .cluster_network import ClusterNetwork
-from .heads import ClusterHead, GraphHead, ProjectionHead
+from .heads import ClusterHead, GraphHead
 
 __all__ = [
     "Autoencoder",
@@ -11,7 +11,6 @@ __all__ = [
     "ClusterNetwork",
     "Frozen",
     "GraphHead",
-    "ProjectionHead",
     "ResNet18",
     "build_autoencoder",
     "load_weights",

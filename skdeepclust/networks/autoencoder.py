@@ -1,7 +1,6 @@
 """Autoencoders: fully connected, convolutional, residual, or around a module.
 
-Every layer is initialized from torch's global generator. The caller decides on the
-seed, and builds within `OwnDraws`.
+Layers are initialized from torch's global generator: build them within `OwnDraws`.
 """
 
 from __future__ import annotations
@@ -16,29 +15,18 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Frozen, ResNet18, copied_in_float32
-from .convolutional import (
-    channels_last,
-    check_images,
-    conv_decoder,
-    conv_encoder,
-    is_image,
-)
+from .convolutional import check_images, conv_decoder, conv_encoder, is_image
 
 _DEFAULT_N_COMPONENTS = 20
 _MAX_NARROW = 500  # values per sample up to which narrow layers do
 _NARROW, _WIDE = (256, 256), (500, 500, 1000)
 _LARGEST_SMALL_SIDE = 64  # pixels, up to which a ResNet-18 has the small stem
-_CHOICES = (
-    "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
-    "torch.nn.Module"
-)
 
 
 class Autoencoder(nn.Module):
     """An encoder f and a decoder g, trained to make g(f(x)) close to x.
 
-    f maps (n, *input_shape) to (n, n_components), and g back. The last layer of g is
-    linear, so that inputs of any range can be reconstructed.
+    f maps (n, *input_shape) to (n, n_components); the last layer of g is linear.
     """
 
     def __init__(
@@ -65,20 +53,18 @@ def build_autoencoder(
 ) -> Autoencoder:
     """Build the autoencoder that `encoder` asks for, on the CPU, with fresh weights.
 
-    - "mlp": fully connected layers of `hidden_layer_sizes` between the flattened input
-      and the latent space, mirrored in the decoder. "auto" sizes are (256, 256), or
-      (500, 500, 1000) with more than 500 values per sample.
+    - "mlp": fully connected layers of `hidden_layer_sizes`, mirrored in the decoder;
+      "auto" is (256, 256), or (500, 500, 1000) of more than 500 values per sample.
     - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
     - "resnet18": a `ResNet18` and a linear layer; the decoder is that of "conv".
     - "auto": "conv" where it is possible, else "mlp".
-    - a module: a deep copy in float32, flattened; a linear layer follows where its
-      outputs are not `n_components`. The decoder is fully connected.
+    - a module: a copy in float32, flattened; a linear layer follows where its outputs
+      are not `n_components`. The decoder is fully connected.
     - a `Frozen` module: likewise, but fully connected layers of `hidden_layer_sizes`
       follow, and the decoder of images of at least 8 x 8 pixels is that of "conv".
 
-    None for `n_components` is the module's own output size, and 20 with the built-in
-    encoders and with `Frozen`. None for `n_outputs`, the outputs per sample of a
-    module, finds out by a dry run, which may draw from the global generators.
+    None for `n_components` is a module's own output size, else 20. None for
+    `n_outputs`, the outputs per sample of a module, finds out by a dry run.
     """
     shape = tuple(int(size) for size in input_shape)
     if len(shape) not in (1, 3) or min(shape) < 1:
@@ -88,26 +74,19 @@ def build_autoencoder(
         )
     if n_components is not None and n_components < 1:
         raise ValueError(f"n_components must be at least 1, got {n_components}.")
-    if isinstance(hidden_layer_sizes, str):
-        if hidden_layer_sizes != "auto":
-            raise ValueError(
-                "hidden_layer_sizes must be 'auto' or integers, got "
-                f"{hidden_layer_sizes!r}."
-            )
+    if isinstance(hidden_layer_sizes, str) and hidden_layer_sizes == "auto":
         hidden_layer_sizes = _NARROW if math.prod(shape) <= _MAX_NARROW else _WIDE
     hidden = tuple(hidden_layer_sizes)
     if not all(isinstance(size, Integral) and size >= 1 for size in hidden):
         raise ValueError(
-            f"hidden_layer_sizes must be integers of at least 1, got {hidden}."
+            "hidden_layer_sizes must be 'auto' or integers of at least 1, got "
+            f"{hidden_layer_sizes!r}."
         )
-
     if isinstance(encoder, nn.Module):
         return _around(encoder, shape, n_components, hidden, n_outputs)
-    if not isinstance(encoder, str):
-        raise TypeError(f"{_CHOICES}, got {encoder!r}.")
     if encoder == "auto":
         encoder = "conv" if is_image(shape) else "mlp"
-    d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
+    d = n_components or _DEFAULT_N_COMPONENTS
     if encoder == "mlp":
         flatten = [] if len(shape) == 1 else [nn.Flatten()]
         encode = nn.Sequential(*flatten, *_mlp([math.prod(shape), *hidden, d]))
@@ -115,8 +94,16 @@ def build_autoencoder(
     if encoder in ("conv", "resnet18"):
         check_images(encoder, shape)
         encode = (conv_encoder if encoder == "conv" else _resnet_encoder)(shape, d)
-        return channels_last(Autoencoder(encode, conv_decoder(shape, d), d))
-    raise ValueError(f"{_CHOICES}, got {encoder!r}.")
+        network = Autoencoder(encode, conv_decoder(shape, d), d)
+        # A CPU vectorizes over channels. `Tensor.contiguous` would leave kernels of one
+        # channel as they are, which decide the layout of all that follows.
+        # torch documents this call, but its types do not know it.
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        return network
+    raise (ValueError if isinstance(encoder, str) else TypeError)(
+        "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
+        f"torch.nn.Module, got {encoder!r}."
+    )
 
 
 def _mlp(sizes: Sequence[int]) -> list[nn.Module]:
@@ -152,25 +139,25 @@ def _around(
     n_outputs: int | None,
 ) -> Autoencoder:
     """Build an autoencoder around a copy of a user's module."""
-    if isinstance(encoder, Frozen):
-        own, n_outputs = _copied(encoder.module, shape, n_outputs)
-        d = _DEFAULT_N_COMPONENTS if n_components is None else n_components
-        layers = [Frozen(own).train().requires_grad_(False), nn.Flatten()]
-        layers += _mlp([n_outputs, *hidden, d])
-        # Frozen modules often come with large photographs, for which fully connected
-        # layers would have more weights than the module.
-        convolutional = is_image(shape)
+    given = encoder.module if isinstance(encoder, Frozen) else encoder
+    is_frozen, own = given is not encoder, _copied(given)
+    n_outputs = n_outputs or _count_outputs(own, shape)
+    n_components = n_components or (_DEFAULT_N_COMPONENTS if is_frozen else n_outputs)
+    if is_frozen:
+        own = Frozen(own).train().requires_grad_(False)
+        layers = _mlp([n_outputs, *hidden, n_components])
     else:
-        own, n_outputs = _copied(encoder, shape, n_outputs)
-        d = n_outputs if n_components is None else n_components
-        layers = [own, nn.Flatten()]
-        if n_outputs != d:
-            layers.append(nn.Linear(n_outputs, d))
-        convolutional = False
-    decode = conv_decoder(shape, d) if convolutional else _mlp_decoder(shape, d, hidden)
-    around = _Around(*layers)
+        fits = n_outputs == n_components
+        layers = [] if fits else [nn.Linear(n_outputs, n_components)]
+    around = _Around(own, nn.Flatten(), *layers)
     around.n_outputs = n_outputs
-    return Autoencoder(around, decode, d)
+    # Frozen modules often come with large photographs, for which fully connected layers
+    # would have more weights than the module.
+    if is_frozen and is_image(shape):
+        decoder = conv_decoder(shape, n_components)
+    else:
+        decoder = _mlp_decoder(shape, n_components, hidden)
+    return Autoencoder(around, decoder, n_components)
 
 
 class _Around(nn.Sequential):
@@ -180,7 +167,7 @@ class _Around(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         own, *layers = self
-        h = own(x)
+        h: Tensor = own(x)
         n = x.shape[0]
         if n == 1 and h.numel() == self.n_outputs:
             h = h.reshape(1, -1)  # a module may squeeze a batch of one
@@ -192,28 +179,24 @@ class _Around(nn.Sequential):
             )
         for layer in layers:
             h = layer(h)
-        embedding: Tensor = h
-        return embedding
+        return h
 
 
-def _copied(
-    module: nn.Module, shape: tuple[int, ...], n_outputs: int | None
-) -> tuple[nn.Module, int]:
-    """Copy a user's module; return it with its number of outputs per sample."""
+def _copied(module: nn.Module) -> nn.Module:
+    """Copy a user's module, which must have a state of tensors alone."""
     own = copied_in_float32("encoder", module, torch.device("cpu"))
     for name, value in own.state_dict().items():
         if not isinstance(value, Tensor):
             raise TypeError(
                 f"encoder {type(module).__name__} has a state that is no tensor, "
-                f"{name}, which a pickle of the estimator could not hold; keep it in "
-                "buffers instead of get_extra_state."
+                f"{name}: keep it in buffers instead of get_extra_state."
             )
-    return own, n_outputs or _count_outputs(own, shape)
+    return own
 
 
 def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
     """Run a module on two samples of zeros; return its outputs per sample."""
-    name = type(module).__name__
+    name, batch = type(module).__name__, (2, *shape)
     modes = {part: part.training for part in module.modules()}
     module.eval()
     try:
@@ -222,11 +205,10 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
             torch.autocast("cpu", enabled=False),
             torch.random.fork_rng(devices=[]),
         ):
-            x = torch.zeros(2, *shape, dtype=torch.float32, device="cpu")
-            output = module(x)
+            output = module(torch.zeros(batch, dtype=torch.float32, device="cpu"))
     except Exception as error:
         raise ValueError(
-            f"encoder {name} fails on a batch of shape {(2, *shape)} (n_samples, "
+            f"encoder {name} fails on a batch of shape {batch} (n_samples, "
             f"*input_shape): {error}"
         ) from error
     finally:
@@ -240,8 +222,7 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
         )
     if output.ndim < 2 or output.shape[0] != 2 or output.numel() == 0:
         raise ValueError(
-            f"encoder {name} must map a batch of shape {(2, *shape)} to "
-            f"(2, n_outputs), got {tuple(output.shape)}. The first dimension is "
-            "that of the samples."
+            f"encoder {name} must map a batch of shape {batch} to (2, n_outputs), got "
+            f"{tuple(output.shape)}. The first dimension is that of the samples."
         )
     return output.numel() // 2

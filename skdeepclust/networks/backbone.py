@@ -18,28 +18,24 @@ _SAVE = "Save weights by torch.save(module.state_dict(), path)."
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def _conv3x3(n_in: int, n_out: int, stride: int = 1) -> nn.Conv2d:
+def _conv(n_in: int, n_out: int, size: int = 3, stride: int = 1) -> nn.Conv2d:
     # No bias: batch normalization subtracts it again.
-    return nn.Conv2d(n_in, n_out, 3, stride, padding=1, bias=False)
+    return nn.Conv2d(n_in, n_out, size, stride, padding=size // 2, bias=False)
 
 
 class _BasicBlock(nn.Module):
-    """Two 3 x 3 convolutions around which the input is added.
-
-    Where the shape changes, a 1 x 1 convolution brings the input to the new one.
-    """
+    """Two convolutions around which the input is added, brought to the same shape."""
 
     def __init__(self, n_in: int, n_out: int, stride: int) -> None:
         super().__init__()
-        self.conv1 = _conv3x3(n_in, n_out, stride)
+        self.conv1 = _conv(n_in, n_out, stride=stride)
         self.bn1 = nn.BatchNorm2d(n_out)
-        self.conv2 = _conv3x3(n_out, n_out)
+        self.conv2 = _conv(n_out, n_out)
         self.bn2 = nn.BatchNorm2d(n_out)
         self.downsample: nn.Sequential | None = None
         if stride != 1 or n_in != n_out:
-            self.downsample = nn.Sequential(
-                nn.Conv2d(n_in, n_out, 1, stride, bias=False), nn.BatchNorm2d(n_out)
-            )
+            shrink = _conv(n_in, n_out, 1, stride)
+            self.downsample = nn.Sequential(shrink, nn.BatchNorm2d(n_out))
 
     def forward(self, x: Tensor) -> Tensor:
         shortcut = x if self.downsample is None else self.downsample(x)
@@ -53,29 +49,22 @@ def _layer(n_in: int, n_out: int, stride: int) -> nn.Sequential:
 
 
 class ResNet18(nn.Module):
-    """ResNet-18 without its classifier: images to 512 features [1]_.
+    """ResNet-18 without its classifier (He et al., 2016): images to 512 features.
 
-    The names of its weights are those of torchvision's ``resnet18``, so that
-    `load_weights` reads files of either.
+    Its weights have the names of torchvision's ``resnet18``: `load_weights` reads files
+    of either.
 
     Parameters
     ----------
     n_channels : int, default=3
         Channels of the images.
     stem : {"small", "large"}, default="large"
-        What comes before the residual blocks: a 3 x 3 convolution for images of up
-        to 64 pixels a side, or a 7 x 7 convolution and max pooling, which together
-        leave a quarter of each side. Weights trained on ImageNet need "large".
+        The first layers: a 3 x 3 convolution for images of up to 64 pixels a side, or a
+        7 x 7 convolution and max pooling, which leave a quarter of each side. Weights
+        trained on ImageNet need "large".
     zero_init : bool, default=False
-        Whether the last batch normalization of each block starts with weight 0, so
-        that the block adds nothing at first [2]_.
-
-    References
-    ----------
-    .. [1] K. He, X. Zhang, S. Ren and J. Sun, "Deep residual learning for image
-       recognition", CVPR, 2016.
-    .. [2] P. Goyal et al., "Accurate, large minibatch SGD: training ImageNet in 1
-       hour", 2017.
+        Whether each block adds nothing at first, its last batch normalization having
+        weight 0 (Goyal et al., 2017).
     """
 
     n_features = 512
@@ -86,13 +75,9 @@ class ResNet18(nn.Module):
         super().__init__()
         if stem not in ("small", "large"):
             raise ValueError(f"stem must be 'small' or 'large', got {stem!r}.")
-        self.conv1: nn.Module
-        self.maxpool: nn.Module
-        if stem == "small":
-            self.conv1, self.maxpool = _conv3x3(n_channels, 64), nn.Identity()
-        else:
-            self.conv1 = nn.Conv2d(n_channels, 64, 7, stride=2, padding=3, bias=False)
-            self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
+        is_small = stem == "small"
+        self.conv1 = _conv(n_channels, 64) if is_small else _conv(n_channels, 64, 7, 2)
+        self.maxpool = nn.Identity() if is_small else nn.MaxPool2d(3, 2, padding=1)
         self.bn1 = nn.BatchNorm2d(64)
         self.layer1 = _layer(64, 64, stride=1)
         self.layer2 = _layer(64, 128, stride=2)
@@ -105,11 +90,7 @@ class ResNet18(nn.Module):
                 nn.init.zeros_(part.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return features of shape (n_samples, 512), never negative.
-
-        They are means of the last layer over images of any size, of shape (n_samples,
-        n_channels, height, width).
-        """
+        """Return features (n, 512), not negative, of images (n, channels, h, w)."""
         h = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
         h = self.layer4(self.layer3(self.layer2(self.layer1(h))))
         features: Tensor = h.mean(dim=(2, 3))
@@ -121,37 +102,19 @@ class Frozen(nn.Module):
 
     Pass ``encoder=Frozen(module)`` to an estimator: fully connected layers of
     `hidden_layer_sizes` follow the module, and only they are trained. The module stays
-    in evaluation mode: batch normalization uses its own statistics and does not update
-    them, and dropout is off. It computes no gradients.
+    in evaluation mode and computes no gradients.
 
     Parameters
     ----------
     module : torch.nn.Module
-        The pretrained module, which maps a batch to (n_samples, ...). It is not copied
-        here; estimators train with a float32 copy and leave it as it is.
-
-    Raises
-    ------
-    TypeError
-        If `module` is no torch.nn.Module.
-    ValueError
-        If it is Frozen already.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust import SelfPacedContrastiveClustering
-    >>> from skdeepclust.networks import Frozen
-    >>> pretrained = torch.nn.Sequential(torch.nn.Linear(64, 32), torch.nn.ReLU())
-    >>> model = SelfPacedContrastiveClustering(10, encoder=Frozen(pretrained))
+        Maps a batch to (n_samples, ...). Estimators use a float32 copy of it.
     """
 
     def __init__(self, module: nn.Module) -> None:
         super().__init__()
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"module must be a torch.nn.Module, got {module!r}: pass an instance "
-                "with pretrained weights."
+                f"module must be a torch.nn.Module, got {module!r}: pass one."
             )
         if isinstance(module, Frozen):
             raise ValueError("module is Frozen already: pass it as the encoder itself.")
@@ -184,9 +147,8 @@ def copied_in_float32(
     for weight, value in (*module.named_parameters(), *module.named_buffers()):
         if value.is_complex():
             raise TypeError(
-                f"{name} {kind} has complex values in {weight}, of which float32 would "
-                "keep the real parts alone; have the module keep pairs of real "
-                "numbers, as torch.view_as_real makes them."
+                f"{name} {kind} has complex values in {weight}, which float32 cannot "
+                "hold: keep pairs of real numbers, as of torch.view_as_real."
             )
     weights = [weight for weight in module.parameters() if not is_lazy(weight)]
     traced = any(isinstance(part, torch.jit.ScriptModule) for part in module.modules())
@@ -210,14 +172,15 @@ def copied_in_float32(
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     """Load weights from a file of ``torch.save(module.state_dict(), path)``.
 
-    The file is read with ``weights_only=True``: nothing in it is executed.
+    The file is read with ``weights_only=True``: nothing in it is executed. A ValueError
+    names what is no tensor, or the first name or shape that differs, and leaves the
+    module unchanged.
 
     Parameters
     ----------
     module : torch.nn.Module
-        Gets the weights, in place. Its names and shapes must be those of the file;
-        only ``fc``, the classifier of torchvision's networks, may be missing in
-        either.
+        Gets the weights, in place. Its names and shapes must be those of the file; only
+        ``fc``, the classifier of torchvision's networks, may be missing in either.
     path : str or path-like
         The file.
 
@@ -225,52 +188,35 @@ def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     -------
     module : torch.nn.Module
         The same module.
-
-    Raises
-    ------
-    OSError
-        If the file cannot be opened.
-    ValueError
-        If the file holds anything but tensors by name, or if a name or a shape
-        differs: the message names the first that does. The module is then unchanged.
-
-    Examples
-    --------
-    >>> import os, tempfile, torch
-    >>> from skdeepclust.networks import ResNet18, load_weights
-    >>> path = os.path.join(tempfile.mkdtemp(), "resnet18.pth")
-    >>> torch.save(ResNet18().state_dict(), path)
-    >>> module = load_weights(ResNet18(), path)
     """
-    path = os.fspath(path)
+    path, kind = os.fspath(path), type(module).__name__
+    stored = _read_weights(path)
     # Extra state of parts of it, which is no tensor, is not among weights.
     state = module.state_dict().items()
     own = {name: value for name, value in state if isinstance(value, Tensor)}
-    stored, kind = _read_weights(path), type(module).__name__
-    hint = "Build the module as it was when the weights were saved."
+    fix = "Build the module as it was when the weights were saved."
     fill = "Run lazy layers on a batch first, and others on a device with memory."
     for name, value in own.items():
         _check_values(name, value, f"{kind}. {fill}")
-        if name in stored:
-            where = f"{path!r}. {_SAVE}"
-            _check_values(name, stored[name], where)
-            if stored[name].is_complex() and not value.is_complex():
-                raise ValueError(
-                    f"{name} is complex in {path!r}, and real in {kind}. {hint}"
-                )
-            found, wanted = tuple(stored[name].shape), tuple(value.shape)
-            if found != wanted:
-                raise ValueError(
-                    f"{name} has shape {found} in {path!r}, and {wanted} in {kind}. "
-                    f"{hint}"
-                )
-        elif not _may_be_missing(name):
-            raise ValueError(f"{path!r} lacks {name}, which {kind} has. {hint}")
+        found = stored.get(name)
+        if found is None:
+            if _may_be_missing(name):
+                continue
+            raise ValueError(f"{path!r} lacks {name}, which {kind} has. {fix}")
+        _check_values(name, found, f"{path!r}. {_SAVE}")
+        if found.is_complex() and not value.is_complex():
+            raise ValueError(
+                f"{name} is complex in {path!r}, and real in {kind}. {fix}"
+            )
+        if found.shape != value.shape:
+            raise ValueError(
+                f"{name} has shape {tuple(found.shape)} in {path!r}, and "
+                f"{tuple(value.shape)} in {kind}. {fix}"
+            )
     for name in stored:
         if name not in own and not _may_be_missing(name):
-            raise ValueError(f"{path!r} has {name}, which {kind} lacks. {hint}")
-    known = {name: value for name, value in stored.items() if name in own}
-    module.load_state_dict(known, strict=False)
+            raise ValueError(f"{path!r} has {name}, which {kind} lacks. {fix}")
+    module.load_state_dict(stored, strict=False)
     return module
 
 
@@ -302,9 +248,7 @@ def _read_weights(path: str) -> dict[str, Tensor]:
             ) from error
     if not isinstance(stored, Mapping):
         kind = type(stored).__name__
-        raise ValueError(
-            f"{path!r} holds a {kind}, not weights by their names. {_SAVE}"
-        )
+        raise ValueError(f"{path!r} holds a {kind}, not weights by name. {_SAVE}")
     for name, value in stored.items():
         if not isinstance(value, Tensor):
             kind = type(value).__name__

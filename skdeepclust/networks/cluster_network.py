@@ -15,9 +15,8 @@ from .heads import ClusterHead, GraphHead
 class ClusterNetwork(nn.Module):
     """From samples to an embedding h (n, d), and from it to cluster logits (n, K).
 
-    With `unit_norm` the embedding has unit length, as contrastive training with cosine
-    similarities needs. Layers compute in `precision`, "float32" or "bfloat16"; weights,
-    inputs and outputs are float32.
+    With `unit_norm` the embedding has unit length. Layers compute in `precision`,
+    "float32" or "bfloat16"; weights, inputs and outputs are float32.
     """
 
     def __init__(
@@ -44,11 +43,9 @@ class ClusterNetwork(nn.Module):
     ) -> list[Tensor]:
         """Return the embeddings of a random view of each of several batches.
 
-        The batches have as many samples each. A CPU embeds one after the other, so that
-        activations stay in its caches. Elsewhere all are embedded at once, batch
-        normalization included, because kernel launches dominate. Views are drawn one
-        batch after the other in any case: a callable that draws once for all samples
-        of a batch has to draw once for each view of them.
+        A CPU embeds the batches, of one size, one after the other: activations stay in
+        its caches. Elsewhere kernel launches dominate. Views are drawn batch by batch,
+        because a callable may draw once for all samples of a batch.
         """
         if batches[0].device.type == "cpu":
             return [self.embed(view(x)) for x in batches]
@@ -85,7 +82,7 @@ class ClusterNetwork(nn.Module):
 
     def reorder_clusters(self, order: ArrayLike) -> None:
         """Renumber the clusters: new cluster k is the old ``order[k]``."""
-        index = torch.as_tensor(order, device=self.head.output.weight.device)
         with torch.no_grad():
-            self.head.output.weight.copy_(self.head.output.weight[index])
-            self.head.output.bias.copy_(self.head.output.bias[index])
+            for parameter in self.head.output.parameters():
+                index = torch.as_tensor(order, device=parameter.device)
+                parameter.copy_(parameter[index])

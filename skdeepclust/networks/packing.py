@@ -2,7 +2,7 @@
 
 import copy
 import io
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ def packed(module: nn.Module) -> nn.Module:
     for part in module.modules():
         if isinstance(part, torch.jit.ScriptModule):
             torch.jit.save(part, buffer := io.BytesIO())
-            memo[id(part)] = _Scripted(buffer.getvalue())
+            memo[id(part)] = _Packed(_unscripted, buffer.getvalue())
         else:
             tensors += [v for v in vars(part).values() if isinstance(v, Tensor)]
     for tensor in tensors:
@@ -33,6 +33,7 @@ def packed(module: nn.Module) -> nn.Module:
         # NumPy has no bfloat16; every one is a float32.
         known = bare.float() if bare.dtype == torch.bfloat16 else bare
         memo[id(tensor)] = _Packed(
+            _unpacked,
             # Row by row, for the strides of an array are part of its hash.
             np.array(known.numpy(), order="C"),
             str(bare.dtype).removeprefix("torch."),
@@ -43,48 +44,28 @@ def packed(module: nn.Module) -> nn.Module:
     return copy.deepcopy(module, memo)
 
 
-@dataclass(eq=False)
 class _Packed:
-    """A tensor of a module as an array: the same bytes in every process.
+    """What is, copied or loaded, the result of a function of plain values."""
 
-    Copied or loaded, it is a tensor again, on the CPU.
-    """
-
-    array: NDArray[Any]
-    dtype: str
-    strides: tuple[int, ...]
-    requires_grad: bool | None
-    """None for a buffer, which is not trained."""
+    def __init__(self, function: Callable[..., Any], *values: Any) -> None:
+        self.reduced = function, values
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _unpacked, (self.array, self.dtype, self.strides, self.requires_grad)
+        return self.reduced
 
 
 def _unpacked(
-    array: NDArray[Any],
-    dtype: str,
-    strides: tuple[int, ...],
-    requires_grad: bool | None,
+    array: NDArray[Any], dtype: str, strides: tuple[int, ...], trained: bool | None
 ) -> Tensor:
+    """Bring back a tensor on the CPU; `trained` is None for a buffer."""
     # In the layout that it had: the last bits of results depend on it.
     tensor = torch.empty_strided(array.shape, strides, dtype=getattr(torch, dtype))
     # A copy: a loaded file that stays on disk may not be written to.
     tensor.copy_(torch.from_numpy(np.array(array)))
-    if requires_grad is None:
-        return tensor
-    return nn.Parameter(tensor, requires_grad=requires_grad)
-
-
-@dataclass(eq=False)
-class _Scripted:
-    """A traced or scripted module, which pickle does not know, as bytes."""
-
-    content: bytes
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _unscripted, (self.content,)
+    return tensor if trained is None else nn.Parameter(tensor, requires_grad=trained)
 
 
 def _unscripted(content: bytes) -> nn.Module:
+    """Bring back a traced or scripted module, which pickle does not know."""
     module: nn.Module = torch.jit.load(io.BytesIO(content), map_location="cpu")
     return module

@@ -12,9 +12,9 @@ from .cluster_network import ClusterNetwork
 class Predictor(ClusterNetwork):
     """From samples, as `predict_proba` takes them, to cluster probabilities.
 
-    Encoder and head of the network are shared, not copied; there is no decoder. `shape`
-    of samples is (n_features,) or (channels, height, width). From their values `offset`
-    is subtracted, one number or one per feature; then they are divided by `scale`.
+    Encoder and head of the network are shared, not copied. `shape` of samples is
+    (n_features,) or (channels, height, width). `offset`, one number or one per feature,
+    is subtracted from their values, which are then divided by `scale`.
     """
 
     offset: Tensor

@@ -44,7 +44,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     Parameters
     ----------
-    **Set these first**
+    Set these first
     n_clusters : int or "auto", default=8
         Number of clusters K. "auto" estimates it from `X`, as
         :func:`~skdeepclust.model_selection.estimate_n_clusters` does; set a number if
@@ -55,7 +55,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         lower it, to .5 or .25, if sizes differ. "auto" decides by the data. None starts
         from k-means in the embedding, as the thesis does, and skips the final
         refinement.
-    **Data and network**
+    Data and network
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         - "mlp": fully connected, with `hidden_layer_sizes`.
         - "conv": convolutional, for images of at least 8 x 8.
@@ -82,7 +82,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     batch_size : int, default=256
         About the number of samples of a batch: at most a quarter more. Lower it if
         memory runs out; NT-Xent gains from large batches.
-    **Algorithm**
+    Algorithm
     pretraining : {"auto", "contrastive", "reconstruction", "denoising"}, \
             default="auto"
         Stage 0: NT-Xent between two views (eq. 2.9), or an autoencoder (eq. 2.1-2.4),
@@ -136,14 +136,14 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     end_to_end : bool, default=False
         Whether stages 1 and 2 are trained at once, on the sum of their losses (outlook
         of the thesis, 5.2), for the larger one of their numbers of epochs.
-    **Optimization**
+    Optimization
     learning_rate : float, default=3e-3
         Peak of the one-cycle schedule of stage 0; heads are trained at a third of it.
         Lower it if training stops being finite.
     fine_tune_learning_rate : float or "auto", default="auto"
         Learning rate of the encoder after stage 0. "auto" stands for 3e-4 in stage 1
         and 1e-5 in stage 2. 0 keeps the pretrained encoder.
-    **Running**
+    Running
     n_init : int, default=1
         Number of runs from different seeds. The one whose clusters agree best with
         those of the others is kept. Raise it for steadier clusters.

@@ -40,7 +40,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     Parameters
     ----------
-    **Set these first**
+    Set these first
     n_clusters : int or "auto", default=8
         Number of clusters K. "auto" estimates it from `X`, as
         :func:`~skdeepclust.model_selection.estimate_n_clusters` does; set a number if
@@ -48,7 +48,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     n_neighbors : int, default=None
         Strongest coefficients of each sample that enter the affinity. None takes 10, or
         those of all others of up to 10 samples.
-    **Data and network**
+    Data and network
     encoder : {"auto", "mlp", "conv", "resnet18"} or torch.nn.Module, default="auto"
         As for :class:`GraphContrastiveClustering`.
     n_components : int, default=None
@@ -61,7 +61,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         as rows.
     batch_size : int, default=256
         About the number of samples of a batch: at most a quarter more.
-    **Algorithm**
+    Algorithm
     pretraining : {"reconstruction", "denoising"}, default="reconstruction"
         How the autoencoder is pretrained; with "denoising" from input of which a fifth
         is swapped.
@@ -80,13 +80,13 @@ class DeepSubspaceClustering(BaseDeepEstimator):
     self_expression_weight : float, default=1.0
         Weight of the residual ||Z - C Z||^2 against the norm of C, and in joint
         training against the reconstruction.
-    **Optimization**
+    Optimization
     learning_rate : float, default=3e-3
         Peak of the one-cycle schedule of pretraining. Lower it if training stops being
         finite.
     joint_learning_rate : float, default=3e-4
         Learning rate of the joint training.
-    **Running**
+    Running
     n_init : int, default=1
         Number of runs from different seeds. The one whose clusters agree best with
         those of the others is kept. Raise it for steadier clusters.

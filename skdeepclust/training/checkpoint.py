@@ -6,24 +6,22 @@ import warnings
 import zipfile
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field, fields, is_dataclass, replace
+from dataclasses import dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
 
-from skdeepclust.training.distributed import SINGLE, SingleProcess
-from skdeepclust.training.stage import Stage
+from skdeepclust.training.distributed import SINGLE, Group
 
 _FILE = "checkpoint.pt"
+_HALF = f"{_FILE}.tmp"  # begins the name of a file that is being written
 _PART = "run-"
-_HALF = ".tmp"  # ends the name of a file that is being written
 _SECONDS = 5.0  # between two checkpoints of a stage
-
-StateDict = Callable[[], dict[str, Any]]
+_CSR = ("data", "indices", "indptr")
 
 
 @dataclass
@@ -35,15 +33,6 @@ class Place:
     statistics: dict[str, float] = field(default_factory=dict)  # of the last refresh
     first: dict[str, float] = field(default_factory=dict)  # loss and weight at first
     states: dict[str, Any] = field(default_factory=dict)  # of stage and optimizer
-
-    def restore(
-        self, stage: Stage, optimizer: torch.optim.Optimizer, scheduler: Any
-    ) -> None:
-        """Put a stage, its optimizer and its schedule, just made, where they were."""
-        stage.load_state_dict(self.states["stage"])
-        optimizer.load_state_dict(self.states["optimizer"])
-        if scheduler is not None:
-            scheduler.load_state_dict(self.states["scheduler"])
 
 
 # ------------------------------------------------- arrays as tensors, and back again
@@ -61,15 +50,10 @@ def pack(value: Any) -> Any:
         parts = {name: pack(getattr(csr, name)) for name in _CSR}
         return {"csr": parts, "shape": csr.shape}
     if is_dataclass(value):
-        return {part.name: pack(getattr(value, part.name)) for part in fields(value)}
+        value = vars(value)
     if isinstance(value, dict):
         return {name: pack(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(pack(item) for item in value)
     return value
-
-
-_CSR = ("data", "indices", "indptr")
 
 
 def unpack(value: Any) -> Any:
@@ -78,72 +62,32 @@ def unpack(value: Any) -> Any:
         if value.keys() == {"array"}:
             return value["array"].numpy()
         if value.keys() == {"csr", "shape"}:
-            parts = [unpack(value["csr"][name]) for name in _CSR]
-            return sp.csr_matrix(tuple(parts), shape=value["shape"])
+            parts = tuple(unpack(value["csr"][name]) for name in _CSR)
+            return sp.csr_matrix(parts, shape=value["shape"])
         return {name: unpack(item) for name, item in value.items()}
-    if isinstance(value, tuple):
-        return tuple(unpack(item) for item in value)
     return value
 
 
 # ------------------------------------------------------------------------ the places
 
 
-class Checkpoint:
-    """Where training is written to, by default nowhere."""
-
-    def start(self, seeds: list[int]) -> list[int]:
-        """Return the seeds of the runs: those of the fit that is resumed, if any."""
-        return seeds
-
-    def part(self, number: int) -> "Checkpoint":
-        """Return the checkpoint of one of several runs."""
-        return self
-
-    def resume(self, load: Callable[[dict[str, Any]], None]) -> Place:
-        """Hand what was learned before an interruption to `load`; return the place."""
-        return Place()
-
-    def epoch_end(
-        self,
-        place: Place,
-        learned: StateDict,
-        stage: Stage,
-        optimizer: torch.optim.Optimizer,
-        scheduler: Any,
-    ) -> None:
-        """Hear of an epoch that others follow in the same stage."""
-
-    def stage_end(self, place: Place, learned: StateDict) -> None:
-        """Hear of the end of a stage."""
-
-    def finish(self) -> None:
-        """Hear that the fit has ended well."""
-
-
-NOWHERE = Checkpoint()
-"""What is used without ``checkpoint_dir``."""
-
-
 @dataclass
-class FileCheckpoint(Checkpoint):
-    """Written to a folder, which belongs to one fit at a time.
+class Checkpoint:
+    """Where training is written to: a folder, which belongs to one fit at a time.
 
-    Within a stage it is written every few seconds, and always at a stage's end. Of
-    several processes the first one alone reads and writes.
+    Without a folder nothing is written. Of several processes the first one alone reads
+    and writes.
     """
 
-    folder: Path
-    fingerprint: dict[str, str]
-    group: SingleProcess = SINGLE
+    folder: Path | None = None
+    fingerprint: dict[str, str] = field(default_factory=dict)
+    group: Group = SINGLE
     seeds: list[int] = field(default_factory=list)
     failed: list[str] = field(default_factory=list)  # shared with the parts
     written: float = field(default_factory=time.monotonic)
 
     @classmethod
-    def within(
-        cls, folder: Path, fingerprint: dict[str, str], group: SingleProcess = SINGLE
-    ) -> "FileCheckpoint":
+    def within(cls, folder: Path, fingerprint: dict[str, str], group: Group) -> Self:
         """Return the checkpoint of a fit in a folder that others may use, too."""
         if folder.exists() and not folder.is_dir():
             raise ValueError(
@@ -151,27 +95,27 @@ class FileCheckpoint(Checkpoint):
             )
         return cls(folder / joblib.hash(fingerprint)[:16], fingerprint, group)
 
-    @property
-    def path(self) -> Path:
-        """The file."""
-        return self.folder / _FILE
-
     def start(self, seeds: list[int]) -> list[int]:
-        """Look at what is there, and refuse what is not of this fit."""
+        """Return the seeds of the runs: those of the fit that is resumed, if any.
+
+        What is there but not of this fit is refused.
+        """
         found = self.group.first(self._find_seeds)
         self.seeds = found[0] if found else seeds
-        self._remove([old for path in self._paths() for old in _half_written(path)])
+        self._remove(f"{_HALF}*")
         return self.seeds
 
-    def part(self, number: int) -> Checkpoint:
-        """Return a checkpoint in a folder below this one."""
-        return replace(self, folder=self.folder / f"{_PART}{number}")
+    def part(self, number: int) -> "Checkpoint":
+        """Return the checkpoint of one of several runs, in a folder below this one."""
+        folder = self.folder
+        return replace(self, folder=folder and folder / f"{_PART}{number}")
 
     def resume(self, load: Callable[[dict[str, Any]], None]) -> Place:
-        """Take over the last good checkpoint, if there is one."""
-        content = self.group.first(
-            lambda: self._read(self.path) if self.path.exists() else None
-        )
+        """Hand what was learned before an interruption to `load`; return the place."""
+        if self.folder is None:
+            return Place()
+        path = self.folder / _FILE
+        content = self.group.first(lambda: self._read(path) if path.exists() else None)
         if content is None:
             return Place()
         try:
@@ -179,44 +123,56 @@ class FileCheckpoint(Checkpoint):
             return Place(**content["place"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{self.path} does not fit what is trained: {error}. To train from the "
+                f"{path} does not fit what is trained: {error}. To train from the "
                 "beginning, delete it."
             ) from error
 
-    def epoch_end(
+    def write(
         self,
         place: Place,
-        learned: StateDict,
-        stage: Stage,
-        optimizer: torch.optim.Optimizer,
-        scheduler: Any,
+        learned: Callable[[], dict[str, Any]],
+        parts: dict[str, Any] | None = None,
     ) -> None:
-        """Write, every so many seconds."""
-        if time.monotonic() - self.written < _SECONDS:
+        """Write; amid a stage, whose `parts` have states, only every few seconds."""
+        if self.folder is None or not self.group.is_first:
             return
-        states = {"stage": stage.state_dict(), "optimizer": optimizer.state_dict()}
-        if scheduler is not None:
-            states["scheduler"] = scheduler.state_dict()
-        self._write(replace(place, states=states), learned)
-
-    def stage_end(self, place: Place, learned: StateDict) -> None:
-        """Write."""
-        self._write(place, learned)
+        if parts is not None:
+            if time.monotonic() - self.written < _SECONDS:
+                return
+            states = {name: part.state_dict() for name, part in parts.items()}
+            place = replace(place, states=states)
+        content = {
+            "fingerprint": self.fingerprint,
+            "seeds": self.seeds,
+            "place": vars(place),
+            "learned": learned(),
+        }
+        half = self.folder / f"{_HALF}{os.getpid()}"
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            with open(half, "wb") as file:
+                torch.save(content, file)
+                file.flush()
+                os.fsync(file.fileno())
+            # At once: whoever is killed before it leaves the last good one.
+            os.replace(half, self.folder / _FILE)
+            self.written = time.monotonic()
+        except (OSError, RuntimeError) as error:
+            # torch raises a RuntimeError where a disk is full.
+            with suppress(OSError):
+                half.unlink(missing_ok=True)
+            self._warn(error)
 
     def finish(self) -> None:
         """Remove the files: the next fit begins anew."""
-        paths = self._paths()
-        self._remove([old for path in paths for old in (path, *_half_written(path))])
-        if not self.group.is_first:
-            return
-        for folder in (*(path.parent for path in paths[1:]), self.folder):
-            # What is not ours, if there is something, stays.
-            with suppress(OSError):
-                folder.rmdir()
+        self._remove(_FILE, f"{_HALF}*")
 
     def _paths(self) -> list[Path]:
-        parts = self.folder.glob(f"{_PART}*")
-        return [self.path, *(part / _FILE for part in sorted(parts))]
+        """Return where the checkpoints of the fit and of its runs are, or would be."""
+        if self.folder is None:
+            return []
+        folders = [self.folder, *sorted(self.folder.glob(f"{_PART}*"))]
+        return [folder / _FILE for folder in folders]
 
     def _find_seeds(self) -> list[list[int]]:
         # All are looked at before anything is trained.
@@ -235,16 +191,13 @@ class FileCheckpoint(Checkpoint):
             content: dict[str, Any] = torch.load(
                 path, map_location="cpu", weights_only=True
             )
-            theirs = dict(content["fingerprint"])
+            theirs, ours = dict(content["fingerprint"]), self.fingerprint
             content["seeds"], content["place"], content["learned"]
         except Exception as error:
             raise ValueError(
                 f"{path} is no checkpoint, or a damaged one: {error}. {hint}"
             ) from error
-        ours = self.fingerprint
-        differ = [
-            name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)
-        ]
+        differ = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n)]
         if differ:
             raise ValueError(
                 f"{path} is the checkpoint of another fit, which differs in "
@@ -253,39 +206,19 @@ class FileCheckpoint(Checkpoint):
             )
         return content
 
-    def _write(self, place: Place, learned: StateDict) -> None:
+    def _remove(self, *patterns: str) -> None:
+        """Remove files of the fit, and its folders where they are empty then."""
         if not self.group.is_first:
             return
-        content = {
-            "fingerprint": self.fingerprint,
-            "seeds": self.seeds,
-            "place": vars(place),
-            "learned": learned(),
-        }
-        half = self.path.with_name(f"{_FILE}{_HALF}{os.getpid()}")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with open(half, "wb") as file:
-                torch.save(content, file)
-                file.flush()
-                os.fsync(file.fileno())
-            # At once: whoever is killed before it leaves the last good one.
-            os.replace(half, self.path)
-            self.written = time.monotonic()
-        except (OSError, RuntimeError) as error:
-            # torch raises a RuntimeError where a disk is full.
+        for folder in [path.parent for path in reversed(self._paths())]:
+            try:
+                for old in [path for name in patterns for path in folder.glob(name)]:
+                    old.unlink(missing_ok=True)
+            except OSError as error:
+                self._warn(error)
+            # What is not ours, if there is something, stays.
             with suppress(OSError):
-                half.unlink(missing_ok=True)
-            self._warn(error)
-
-    def _remove(self, paths: list[Path]) -> None:
-        if not self.group.is_first:
-            return
-        try:
-            for path in paths:
-                path.unlink(missing_ok=True)
-        except OSError as error:
-            self._warn(error)
+                folder.rmdir()
 
     def _warn(self, error: Exception) -> None:
         if not self.failed:
@@ -296,8 +229,3 @@ class FileCheckpoint(Checkpoint):
                 UserWarning,
                 stacklevel=2,
             )
-
-
-def _half_written(path: Path) -> list[Path]:
-    """Return files that an interrupted fit has left beside its checkpoint."""
-    return [*path.parent.glob(f"{_FILE}{_HALF}*")]

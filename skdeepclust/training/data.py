@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import InitVar, dataclass
 from typing import Any
 
 import numpy as np
@@ -15,24 +15,23 @@ from torch.nn.functional import adaptive_avg_pool2d
 from skdeepclust._utils.arrays import is_on_disk
 from skdeepclust._utils.units import Unit, parts_of
 from skdeepclust.training.device import without_autocast
-from skdeepclust.training.distributed import SINGLE, SingleProcess
+from skdeepclust.training.distributed import SINGLE, Group
 
 _MOST_ROWS = 512  # of a block that passes a network in prediction
 _VALUES, _VALUES_FAST = 2**21, 2**24  # of its input: on a CPU, and elsewhere
 _MAX_SIDE = 32  # of images that are looked at as rows
 _LARGEST = float(np.finfo(np.float32).max)
 
+Shape = tuple[int, ...]  # (n_features,) or (channels, height, width)
+
 
 @dataclass(frozen=True)
 class InputSpec:
     """The shape of one sample, and how its values are brought to unit scale."""
 
-    # (n_features,) for a table, (channels, height, width) for images.
-    shape: tuple[int, ...]
-    # Subtracted; one value, or one per column of a table.
-    offset: NDArray[np.float64]
-    # Then divided by. One value keeps the distances between rows in proportion.
-    scale: float
+    shape: Shape
+    offset: NDArray[np.float64]  # Subtracted: one value, or one per column.
+    scale: float  # Then divided by: one value keeps distances in proportion.
     unit: Unit | None = None  # Of images.
     n_dims: int = 2  # Of the array that was fitted.
 
@@ -42,24 +41,21 @@ class InputSpec:
         return len(self.shape) == 3
 
     @classmethod
-    def from_data(
-        cls, X: NDArray[Any], shape: tuple[int, ...], n_dims: int = 2
-    ) -> "InputSpec":
+    def from_data(cls, X: NDArray[Any], shape: Shape, n_dims: int = 2) -> "InputSpec":
         """Learn offset and scale from validated training data, images as rows.
 
-        Images of type uint8 are divided by 255; images of floats are left alone
-        inside [0, 1] and otherwise mapped to it from their smallest and largest
-        value. The columns of a table are centered and divided by the root of their
-        mean variance. Values beyond the range of float32 raise a ValueError.
+        Images of bytes are divided by 255; those of floats that leave [0, 1] are mapped
+        to it. Tables are centered and divided by the root of their mean variance.
         """
         if len(shape) == 3:
             unit = Unit.of(X)
-            if X.dtype == np.uint8:
-                return cls(shape, np.zeros(1), 255.0, unit, n_dims)
             low, high = unit.low, unit.high
-            _check_range(max(abs(low), abs(high)))
-            if low >= 0.0 and high <= 1.0:
-                return cls(shape, np.zeros(1), 1.0, unit, n_dims)
+            if X.dtype == np.uint8:
+                low, high = 0.0, 255.0
+            else:
+                _check_range(max(abs(low), abs(high)))
+                if low >= 0.0 and high <= 1.0:
+                    low, high = 0.0, 1.0
             return cls(shape, np.array([low]), (high - low) or 1.0, unit, n_dims)
         _check_range(_magnitude(X))
         mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in parts_of(X)) / len(X)
@@ -76,7 +72,7 @@ class InputSpec:
     def store(self, X: NDArray[Any]) -> Tensor:
         """Return rows (n, n_features) as a tensor (n, *shape): uint8, or ready float32.
 
-        What is ready is not copied. Values beyond float32 raise a ValueError.
+        What is ready is not copied.
         """
         ready = X.dtype == np.uint8
         if not ready:
@@ -87,7 +83,13 @@ class InputSpec:
             blocks, X = parts_of(X), np.empty(X.shape, np.float32)
             for rows, scaled in zip(blocks, parts_of(X), strict=True):
                 values = (rows - self.offset) / self.scale
-                _check_scaled(values)
+                largest = _magnitude(values)
+                if not largest <= _LARGEST:
+                    raise ValueError(
+                        f"X lies {largest:.3g} times the scale of the data that were "
+                        "fitted away from them, beyond the range of float32, in which "
+                        "the network computes; scale X as those were."
+                    )
                 scaled[:] = values
         elif not X.flags.writeable:
             X = np.array(X)
@@ -96,16 +98,6 @@ class InputSpec:
 
 def _magnitude(values: NDArray[Any]) -> float:
     return max(abs(float(values.min())), abs(float(values.max())))
-
-
-def _check_scaled(values: NDArray[Any]) -> None:
-    largest = _magnitude(values)
-    if not largest <= _LARGEST:
-        raise ValueError(
-            f"X lies {largest:.3g} times the scale of the data that were fitted away "
-            "from them, beyond the range of float32, in which the network computes; "
-            "scale X as those were."
-        )
 
 
 def _check_range(largest: float) -> None:
@@ -118,12 +110,12 @@ def _check_range(largest: float) -> None:
 
 
 def block_rows(
-    n_samples: int, shape: tuple[int, ...], batch_size: int, device: torch.device
+    n_samples: int, shape: Shape, batch_size: int, device: torch.device
 ) -> int:
     """Return how many samples pass a network at once when nothing is trained.
 
-    512, or fewer of large samples and of small batches (of which a training step takes
-    two views, and more memory for each); for few samples the next power of 2.
+    At most 512, fewer where samples are large or batches small, which says what memory
+    there is; for few samples the next power of 2.
     """
     values = _VALUES if device.type == "cpu" else _VALUES_FAST
     most = min(_MOST_ROWS, 2 * batch_size, max(1, values // math.prod(shape)))
@@ -131,33 +123,22 @@ def block_rows(
     return min(most, few)
 
 
+@dataclass(eq=False)
 class Batches:
-    """Samples that stay on a device, taken by index; all processes have all of them.
+    """Samples that stay on a device, taken by index; all processes have all of them."""
 
-    `X` holds validated rows, images flattened; a memory-mapped file stays on disk and
-    is read batch by batch. `batch_size` is that of training: it says what memory there
-    is.
-    """
+    X: InitVar[NDArray[Any]]  # Validated rows. A file on disk is read batch by batch.
+    spec: InputSpec
+    device: torch.device
+    group: Group = SINGLE
+    batch_size: int = 256  # That of training.
 
-    def __init__(
-        self,
-        X: NDArray[Any],
-        spec: InputSpec,
-        device: torch.device,
-        group: SingleProcess = SINGLE,
-        batch_size: int = 256,
-    ) -> None:
-        self.spec = spec
+    def __post_init__(self, X: NDArray[Any]) -> None:
         self.dtype = X.dtype
-        self.batch_size = batch_size
-        self.group = group
-        self.device = device
-        self.data: Tensor | NDArray[Any] = (
-            X if is_on_disk(X) else spec.store(X).to(device)
-        )
-        self._offset = torch.as_tensor(
-            spec.offset, dtype=torch.float32, device=device
-        ).reshape(-1, *[1] * (len(spec.shape) - 1))
+        spec, device, stays = self.spec, self.device, is_on_disk(X)
+        self.data: Tensor | NDArray[Any] = X if stays else spec.store(X).to(device)
+        offset = torch.as_tensor(spec.offset, dtype=torch.float32, device=device)
+        self._offset = offset.reshape(-1, *[1] * (len(spec.shape) - 1))
 
     def __len__(self) -> int:
         return len(self.data)
@@ -168,11 +149,19 @@ class Batches:
         batches.group = SINGLE
         return batches
 
-    def take(self, index: Tensor) -> Tensor:
+    def take(self, index: Tensor | slice) -> Tensor:
         """Return the samples at `index` as float32 (n, *shape), for the network."""
-        if isinstance(self.data, Tensor):
-            return self._ready(self.data.index_select(0, index))
-        return self._read(index.cpu().numpy())
+        data = self.data
+        if not isinstance(data, Tensor):
+            part = data[index.cpu().numpy() if isinstance(index, Tensor) else index]
+            batch = self.spec.store(part.reshape(len(part), -1)).to(self.device)
+        elif isinstance(index, slice):
+            batch = data[index]
+        else:
+            batch = data.index_select(0, index)
+        if batch.dtype == torch.uint8:
+            return (batch.to(torch.float32) - self._offset) / self.spec.scale
+        return batch
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
         """Apply `function` to all samples by blocks, without gradients.
@@ -187,11 +176,7 @@ class Batches:
         own = group.share(starts)
         with torch.no_grad(), without_autocast(self.device):
             for i, start in enumerate(own):
-                place = slice(start, start + n_rows)
-                if isinstance(self.data, Tensor):
-                    batch = self._ready(self.data[place])
-                else:
-                    batch = self._read(place)
+                batch = self.take(slice(start, start + n_rows))
                 repeated = torch.arange(n_rows, device=batch.device) % len(batch)
                 # A copy in any case: a module may change its input in place.
                 result = function(batch[repeated])
@@ -219,16 +204,5 @@ class Batches:
             parts.append(x.flatten(1).cpu().numpy())
         return np.concatenate(parts)
 
-    def _read(self, place: Any) -> Tensor:
-        assert not isinstance(self.data, Tensor)
-        part = self.data[place]
-        rows = part.reshape(len(part), -1)
-        return self._ready(self.spec.store(rows).to(self.device))
-
     def _block_rows(self, n_samples: int) -> int:
         return block_rows(n_samples, self.spec.shape, self.batch_size, self.device)
-
-    def _ready(self, batch: Tensor) -> Tensor:
-        if batch.dtype != torch.uint8:
-            return batch
-        return (batch.to(torch.float32) - self._offset) / self.spec.scale

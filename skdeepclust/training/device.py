@@ -5,6 +5,7 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import torch
+from torch.backends import cudnn
 
 from skdeepclust._utils.threads import SharedSetting
 
@@ -13,8 +14,7 @@ def available_devices() -> list[str]:
     """Return the names that `device` accepts here: "cpu", then each accelerator."""
     names = ["cpu"]
     if torch.cuda.is_available():
-        names.append("cuda")
-        names += [f"cuda:{i}" for i in range(torch.cuda.device_count())]
+        names += ["cuda", *(f"cuda:{i}" for i in range(torch.cuda.device_count()))]
     if torch.backends.mps.is_available():
         names.append("mps")
     return names
@@ -37,18 +37,12 @@ def resolve_device(device: str | torch.device) -> torch.device:
     return torch.device(name)
 
 
-def _find_cudnn() -> tuple[bool, bool]:
-    cudnn = torch.backends.cudnn
-    return cudnn.deterministic, cudnn.benchmark
-
-
 def _set_cudnn(deterministic: bool, benchmark: bool) -> None:
-    cudnn = torch.backends.cudnn
     cudnn.deterministic, cudnn.benchmark = deterministic, benchmark
 
 
 _CUDNN = SharedSetting(
-    _find_cudnn,
+    lambda: (cudnn.deterministic, cudnn.benchmark),
     lambda found: _set_cudnn(True, False),
     lambda found, is_last: _set_cudnn(*found) if is_last else None,
 )
@@ -67,15 +61,15 @@ def repeatable(device: torch.device) -> AbstractContextManager[None]:
 def default_settings() -> Iterator[None]:
     """Make layers on the CPU and in float32, whatever a caller has set as default."""
     found = torch.get_default_dtype()
-    with torch.device("cpu"):
-        if found == torch.float32:
-            # The usual case touches nothing that other threads see.
-            yield
-            return
+    # The usual case touches nothing that other threads see.
+    changes = found != torch.float32
+    if changes:
         torch.set_default_dtype(torch.float32)
-        try:
+    try:
+        with torch.device("cpu"):
             yield
-        finally:
+    finally:
+        if changes:
             torch.set_default_dtype(found)
 
 

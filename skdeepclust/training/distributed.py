@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
-from skdeepclust._utils.random import seeded_globals
+from skdeepclust._utils.random import draw_seed, seeded_globals
 
 Value = TypeVar("Value")
 Sliced = TypeVar("Sliced", Tensor, range)
@@ -22,22 +22,37 @@ Sliced = TypeVar("Sliced", Tensor, range)
 _EACH = 2  # samples of a batch that batch normalization needs
 
 
-class SingleProcess:
-    """One process, which has everything and shares nothing."""
+class Group:
+    """The processes of the default group of ``torch.distributed``, or just this one.
 
-    n_processes = 1
-    is_first = True
+    `device` is where this process computes, and what it sends comes from. Without it
+    there is one process, which has everything and shares nothing.
+    """
+
+    def __init__(self, device: torch.device | None = None) -> None:
+        self.device = device
+        self.is_single = device is None
+        self.rank = 0 if self.is_single else dist.get_rank()
+        self.n_processes = 1 if self.is_single else dist.get_world_size()
+        self.is_first = self.rank == 0
 
     def share(self, batch: Sliced) -> Sliced:
         """Return what this process computes of a batch, which is the same in all."""
-        return batch
+        return batch[self.rank :: self.n_processes]
 
     def gather(self, rows: Tensor, n_rows: int) -> Tensor:
         """Put the rows (n_own, ...) of all shares together, in the batch's order.
 
         Gradients go back to the process of each row.
         """
-        return rows
+        if self.is_single:
+            return rows
+        # A sum, not torch's gather: shares may differ in size, and nothing is sorted.
+        whole = rows.new_zeros(n_rows, *rows.shape[1:])
+        whole[self.rank :: self.n_processes] = rows
+        apply: Any = _Sum.apply  # untyped in torch
+        total: Tensor = apply(whole)
+        return total
 
     @contextmanager
     def own_draws(self, generator: torch.Generator) -> Iterator[None]:
@@ -45,88 +60,22 @@ class SingleProcess:
 
         `generator` is in the same state in every process, before and after.
         """
-        yield
-
-    def first(self, function: Callable[[], Value]) -> Value:
-        """Call `function` in the first process; its result or error goes to all."""
-        return function()
-
-    def same(self, value: Value) -> Value:
-        """Return the first process's value, where rounding may have made others."""
-        return value
-
-    def same_weights(self, network: nn.Module) -> None:
-        """Give all processes the first one's weights, in place."""
-
-    def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
-        """Weigh loss terms by the share of a batch, so that their sums are the whole.
-
-        The terms are means over the share, or functions of the whole batch.
-        """
-        return terms
-
-    def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Sum the gradients of all processes, in place."""
-
-    def sum_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum weighed terms over the processes."""
-        return terms
-
-    def average_buffers(self, network: nn.Module) -> None:
-        """Average the statistics of batch normalization, in place."""
-
-    def either(self, flag: bool) -> bool:
-        """Say in all processes whether `flag` is set in any of them."""
-        return flag
-
-    def check(self, hashes: dict[str, str], n_samples: int, batch_size: int) -> None:
-        """Refuse a fit whose parameters and data, hashed by name, differ by process.
-
-        Also one whose shares would be too small.
-        """
-
-
-SINGLE = SingleProcess()
-
-
-class Group(SingleProcess):
-    """The processes of the default group of ``torch.distributed``.
-
-    `device` is where this process computes, and what it sends comes from.
-    """
-
-    def __init__(self, device: torch.device) -> None:
-        self.device = device
-        self.rank = dist.get_rank()
-        self.n_processes = dist.get_world_size()
-        self.is_first = self.rank == 0
-
-    def share(self, batch: Sliced) -> Sliced:
-        """Take every so manyth: of any batch about as many for each process."""
-        return batch[self.rank :: self.n_processes]
-
-    def gather(self, rows: Tensor, n_rows: int) -> Tensor:
-        """Sum arrays that hold a process's own rows, and zeros elsewhere."""
-        apply: Any = _Gather.apply  # untyped in torch
-        whole: Tensor = apply(rows, n_rows, self.rank, self.n_processes)
-        return whole
-
-    @contextmanager
-    def own_draws(self, generator: torch.Generator) -> Iterator[None]:
-        """Seed the generators by one common draw and the number of the process."""
-        device = generator.device
-        draw = torch.randint(2**31 - 1, (), generator=generator, device=device)
-        seed = int(draw) + self.rank
+        if self.is_single:
+            yield
+            return
+        seed = draw_seed(generator) + self.rank
         state = generator.get_state()
         generator.manual_seed(seed)
         try:
-            with seeded_globals(seed, device):
+            with seeded_globals(seed, generator.device):
                 yield
         finally:
             generator.set_state(state)
 
     def first(self, function: Callable[[], Value]) -> Value:
-        """Send what the first process has got, or its error."""
+        """Call `function` in the first process; its result or error goes to all."""
+        if self.is_single:
+            return function()
         sent: list[Any] = [None, None]
         if self.is_first:
             try:
@@ -141,7 +90,9 @@ class Group(SingleProcess):
         return result
 
     def same(self, value: Value) -> Value:
-        """Send the first process's value: a tensor, or what can be pickled."""
+        """Return the first process's value, where rounding may have made others."""
+        if self.is_single:
+            return value
         if not isinstance(value, Tensor):
             return self.first(lambda: value)
         sent: Any = value.contiguous()
@@ -150,42 +101,53 @@ class Group(SingleProcess):
         return result
 
     def same_weights(self, network: nn.Module) -> None:
-        """Send the first process's weights and buffers, one by one."""
+        """Give all processes the first one's weights and buffers, in place."""
         for value in network.state_dict().values():
             value.copy_(self.same(value))
 
     def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
-        """Multiply by the share."""
+        """Weigh loss terms by the share of a batch, so that their sums are the whole.
+
+        The terms are means over the share, or functions of the whole batch.
+        """
+        if self.is_single:
+            return terms
         part = len(self.share(range(n_rows))) / n_rows
         return {name: value * part for name, value in terms.items()}
 
     def sum_gradients(self, optimizer: torch.optim.Optimizer) -> None:
-        """Sum them as one flat tensor, by one message a step."""
-        weights = [p for group in optimizer.param_groups for p in group["params"]]
-        _reduce([p.grad for p in weights if p.grad is not None])
+        """Sum the gradients of all processes, in place."""
+        if not self.is_single:
+            weights = [p for group in optimizer.param_groups for p in group["params"]]
+            _reduce([p.grad for p in weights if p.grad is not None])
 
     def sum_terms(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Sum them as one tensor."""
-        sums = torch.stack([*terms.values()])
-        dist.all_reduce(sums)
-        return dict(zip(terms, sums, strict=True))
+        """Sum weighed terms over the processes, in place."""
+        if not self.is_single:
+            _reduce([*terms.values()])
+        return terms
 
     def average_buffers(self, network: nn.Module) -> None:
-        """Average in float64, where equal numbers have themselves as their mean."""
+        """Average the statistics of batch normalization, in place."""
+        if self.is_single:
+            return
         buffers = [b for b in network.buffers() if b.is_floating_point()]
+        # In float64 equal numbers have themselves as their mean.
         wide = [buffer.double() for buffer in buffers]
         _reduce(wide)
         for buffer, total in zip(buffers, wide, strict=True):
             buffer.copy_(total / self.n_processes)
 
     def either(self, flag: bool) -> bool:
-        """Sum the flags."""
+        """Say in all processes whether `flag` is set in any of them."""
+        if self.is_single:
+            return flag
         flags = torch.tensor(int(flag), device=self.device)
         dist.all_reduce(flags)
         return bool(flags)
 
     def check(self, hashes: dict[str, str], n_samples: int, batch_size: int) -> None:
-        """Compare with the first process, and count."""
+        """Refuse shares too small, and parameters and data that differ, by hashes."""
         n, least = self.n_processes, _EACH * self.n_processes
         if min(n_samples, batch_size) < least:
             raise ValueError(
@@ -209,27 +171,23 @@ class Group(SingleProcess):
             )
 
 
-class _Gather(torch.autograd.Function):
-    """Rows of all processes; see `Group.gather`."""
+SINGLE = Group()
+
+
+class _Sum(torch.autograd.Function):
+    """The sum over all processes, whose gradient is the sum of theirs."""
 
     @staticmethod
-    def forward(ctx: Any, rows: Tensor, n_rows: int, rank: int, n: int) -> Tensor:
-        ctx.own = slice(rank, None, n)
-        # A sum, not torch's gather: shares may differ in size, and nothing is sorted.
-        whole = rows.new_zeros(n_rows, *rows.shape[1:])
-        whole[ctx.own] = rows
-        dist.all_reduce(whole)
-        return whole
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
-        total = gradient.clone(memory_format=torch.contiguous_format)
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        total = values.clone(memory_format=torch.contiguous_format)
         dist.all_reduce(total)
-        return total[ctx.own], None, None, None
+        return total
+
+    backward = forward
 
 
 def _reduce(tensors: list[Tensor]) -> None:
-    """Sum tensors over the processes, in place."""
+    """Sum tensors over the processes, in place and by one message."""
     if not tensors:
         return
     flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
@@ -239,7 +197,7 @@ def _reduce(tensors: list[Tensor]) -> None:
         tensor.copy_(part.view(tensor.shape))
 
 
-def current_group(device: torch.device) -> SingleProcess:
+def current_group(device: torch.device) -> Group:
     """Return the group if ``torch.distributed`` runs several processes, else SINGLE."""
     together = dist.is_available() and dist.is_initialized()
     return Group(device) if together and dist.get_world_size() > 1 else SINGLE

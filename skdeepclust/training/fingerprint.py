@@ -11,9 +11,8 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import nn
 
+from skdeepclust._utils.units import parts_of
 from skdeepclust.networks.packing import packed
-
-_ROWS = 4096
 
 
 def fingerprint(
@@ -23,21 +22,15 @@ def fingerprint(
 
     Equal for equal values in all processes. Functions are told apart by their names.
     """
-    hashes = {name: hashed(value) for name, value in parameters.items()}
-    return {**hashes, "X": hashed([_digest(X), X.dtype.str, *shape])}
-
-
-def _digest(X: NDArray[Any]) -> str:
-    """Return the hash of samples, in whichever order they lie in memory."""
     digest = hashlib.sha256()
-    for start in range(0, len(X), _ROWS):
-        # In parts, since each is copied where its memory is not in order.
-        digest.update(X[start : start + _ROWS].tobytes())
-    return digest.hexdigest()
+    for part in parts_of(X):
+        # A part is copied where its memory is not in the order of its axes.
+        digest.update(part.tobytes())
+    hashes = {name: _hashed(value) for name, value in parameters.items()}
+    return {**hashes, "X": _hashed([digest.hexdigest(), X.dtype.str, *shape])}
 
 
-def hashed(value: Any) -> str:
-    """Return the hash of a parameter's value."""
+def _hashed(value: Any) -> str:
     plain = _plain(value)
     try:
         found: str = joblib.hash(plain, coerce_mmap=True)

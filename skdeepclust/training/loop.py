@@ -3,6 +3,7 @@
 import math
 import warnings
 from collections.abc import Callable, Sequence
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any, TypeVar
 
 import torch
@@ -10,8 +11,8 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor, nn
 
 from skdeepclust._utils.random import global_states, set_global_states
-from skdeepclust.training.checkpoint import NOWHERE, Checkpoint, Place, pack, unpack
-from skdeepclust.training.distributed import SINGLE, SingleProcess
+from skdeepclust.training.checkpoint import Checkpoint, Place, pack, unpack
+from skdeepclust.training.distributed import SINGLE, Group
 from skdeepclust.training.events import History, Observer
 from skdeepclust.training.stage import Stage, count_batches
 
@@ -21,59 +22,29 @@ Result = TypeVar("Result")
 _FAR = 2.0  # by which no weight grows at a learning rate that is not too high
 
 
+@dataclass(eq=False)
 class Training:
     """Trains one network stage by stage, and keeps what passes between stages.
 
     A method is written from top to bottom: it calls `run` for each stage, and `once`
     for each result that later stages need. A fit that resumes from a checkpoint goes
     the same way; what is done already is skipped.
-
-    Parameters
-    ----------
-    network : torch.nn.Module
-        What is trained, in place.
-    n_samples : int
-        The samples are numbered from 0.
-    generator : torch.Generator
-        Draws the order of the samples, on the device of `network`.
-    history : History
-        Gets a row per epoch.
-    observers : sequence of Observer
-        Are told of each stage and epoch, and may end a stage.
-    checkpoint : Checkpoint
-        Where training resumes from, and is written to.
-    seeded : bool
-        Whether the global generators are seeded for training; then they go into
-        checkpoints too.
-    pretrained : bool
-        Whether `network` has been fitted before, so that it is worth keeping.
-    group : SingleProcess
-        The processes that train together. Their `network` and `generator` are equal.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        n_samples: int,
-        *,
-        generator: torch.Generator,
-        history: History | None = None,
-        observers: Sequence[Observer] = (),
-        checkpoint: Checkpoint = NOWHERE,
-        seeded: bool = False,
-        pretrained: bool = False,
-        group: SingleProcess = SINGLE,
-    ) -> None:
-        self.network = network
-        self.n_samples = n_samples
-        self.generator = generator
-        self.history = History() if history is None else history
-        self.observers = [self.history, *observers]
-        self.checkpoint = checkpoint
-        self.seeded = seeded
-        self.pretrained = pretrained
-        self.group = group
-        self.results: dict[str, Any] = {}
+    network: nn.Module  # Trained in place.
+    n_samples: int  # They are numbered from 0.
+    _: KW_ONLY
+    generator: torch.Generator  # Draws their order; it is on the network's device.
+    history: History = field(default_factory=History)
+    observers: Sequence[Observer] = ()  # Others that hear of training.
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    seeded: bool = False  # The global generators are seeded: they are kept, too.
+    pretrained: bool = False  # The network was fitted before: it is worth keeping.
+    group: Group = SINGLE  # Their networks and generators are equal.
+    results: dict[str, Any] = field(default_factory=dict, init=False)
+
+    def __post_init__(self) -> None:
+        self.observers = [self.history, *self.observers]
         self._n_done = 0
         self._place = Place()
         self._ended: dict[str, Any] = {}
@@ -82,26 +53,19 @@ class Training:
         """Tell how many stages there are, and resume from a checkpoint."""
         for observer in self.observers:
             observer.begin(n_stages)
-        self._place = self.checkpoint.resume(self.load_state_dict)
+        self._place = self.checkpoint.resume(self._load)
 
     def once(self, kind: type[Result], compute: Callable[[], Result]) -> Result:
         """Return the result of a kind, a dataclass, which is computed once per fit.
 
         Its fields are arrays, sparse matrices and plain values.
         """
-        if kind.__name__ not in self.results:
-            self.results[kind.__name__] = compute()
-        found: Result = self._result(kind)
-        return found
-
-    def find(self, kind: type[Result]) -> Result | None:
-        """Return the result of a kind, or None as long as there is none."""
-        return self._result(kind) if kind.__name__ in self.results else None
-
-    def _result(self, kind: type[Any]) -> Any:
-        found = self.results[kind.__name__]
-        if isinstance(found, dict):  # from a checkpoint
-            found = self.results[kind.__name__] = kind(**found)
+        name = kind.__name__
+        if name not in self.results:
+            self.results[name] = compute()
+        elif isinstance(self.results[name], dict):  # from a checkpoint
+            self.results[name] = kind(**self.results[name])
+        found: Result = self.results[name]
         return found
 
     def run(self, make: Callable[[], S]) -> S:
@@ -112,18 +76,18 @@ class Training:
         raises a ValueError.
         """
         number, self._n_done = self._n_done, self._n_done + 1
-        stage = make()
-        if number < self._place.stage:
+        stage, place = make(), self._place
+        if number < place.stage:
             stage.load_state_dict(self._ended.get(stage.name, {}))
             return stage
-        start = self._place if number == self._place.stage else Place(number)
         if stage.n_epochs > 0:
+            start = place if number == place.stage else Place(number)
             fault = self._run_epochs(stage, start)
             if fault:
                 self._report(stage, fault)
             stage.end()
         self._ended[stage.name] = stage.state_dict()
-        self.checkpoint.stage_end(Place(self._n_done), self.state_dict)
+        self.checkpoint.write(Place(self._n_done), self._state)
         return stage
 
     def skip(self) -> None:
@@ -133,14 +97,11 @@ class Training:
     @property
     def has_begun(self) -> bool:
         """Whether the next stage was begun, or ended, before an interruption."""
-        place = self._place
-        return place.stage > self._n_done or (
-            place.stage == self._n_done and place.epoch > 0
-        )
+        return (self._place.stage, self._place.epoch) > (self._n_done, 0)
 
     # -------------------------------------------------------------------- checkpoints
 
-    def state_dict(self) -> dict[str, Any]:
+    def _state(self) -> dict[str, Any]:
         """Return all that training changes, beside where it is."""
         device = self.generator.device
         return {
@@ -148,21 +109,18 @@ class Training:
             "generator": self.generator.get_state(),
             "globals": pack(global_states(device)) if self.seeded else {},
             "history": self.history.rows,
-            "results": {name: pack(value) for name, value in self.results.items()},
+            "results": pack(self.results),
             "ended": self._ended,
         }
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take over what `state_dict` returned."""
+    def _load(self, state: dict[str, Any]) -> None:
         self.network.load_state_dict(state["network"])
         self.generator.set_state(state["generator"])
         if self.seeded:
             set_global_states(unpack(state["globals"]), self.generator.device)
-        self.history.rows[:] = state["history"]
         # In place: the run looks at them, too.
-        self.results.update(
-            {name: unpack(value) for name, value in state["results"].items()}
-        )
+        self.history.rows[:] = state["history"]
+        self.results.update(unpack(state["results"]))
         self._ended = state["ended"]
 
     # ------------------------------------------------------------------------- epochs
@@ -185,7 +143,7 @@ class Training:
 
     def _run_epochs(self, stage: Stage, start: Place) -> str:
         """Run the epochs of a stage; say what is wrong with how it ended, if it is."""
-        network, n_epochs = self.network, stage.n_epochs
+        network, observers, n_epochs = self.network, self.observers, stage.n_epochs
         n_batches = count_batches(self.n_samples, stage.batch_size)
         stage.begin()
         optimizer = torch.optim.Adam(
@@ -193,25 +151,25 @@ class Training:
             fused=self.generator.device.type in ("cpu", "cuda"),
         )
         scheduler = None
+        parts: dict[str, Any] = {"stage": stage, "optimizer": optimizer}
         if stage.schedule == "one_cycle":
-            scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            scheduler = parts["scheduler"] = torch.optim.lr_scheduler.OneCycleLR(
                 optimizer,
                 [rate.value for rate in stage.rates],
                 total_steps=n_epochs * n_batches,
                 cycle_momentum=False,
             )
         if start.epoch > 0:
-            start.restore(stage, optimizer, scheduler)
-        for observer in self.observers:
+            for name, part in parts.items():
+                part.load_state_dict(start.states[name])
+        for observer in observers:
             observer.stage_begin(stage, n_epochs)
-        fault, statistics, first = "", start.statistics, start.first
-        if not first:
-            first = {"weight": float(_largest(network))}
+        fault, statistics, interval = "", start.statistics, stage.refresh_interval
+        first = start.first or {"weight": float(_largest(network))}
         for epoch in range(start.epoch, n_epochs):
-            for observer in self.observers:
+            for observer in observers:
                 observer.epoch_begin()
             good = {name: value.clone() for name, value in network.state_dict().items()}
-            interval = stage.refresh_interval
             if interval is not None and epoch % interval == 0:
                 statistics = stage.refresh(epoch)
             network.train()
@@ -219,9 +177,7 @@ class Training:
             self.group.average_buffers(network)
             # The one time in an epoch that the host waits for the device.
             *totals, largest = torch.stack([*sums.values(), _largest(network)]).tolist()
-            means = {
-                n: total / n_batches for n, total in zip(sums, totals, strict=True)
-            }
+            means = {n: t / n_batches for n, t in zip(sums, totals, strict=True)}
             if not (math.isfinite(means["loss"]) and math.isfinite(largest)):
                 network.load_state_dict(good)
                 fault = f"stopped being finite in epoch {epoch + 1} of {n_epochs}"
@@ -231,17 +187,13 @@ class Training:
                 fault = _divergence(stage, first, means["loss"], largest)
             values = {**means, **statistics}
             # A list: all are told, also when the first one ends the stage.
-            ends = [
-                observer.epoch_end(epoch + 1, values) for observer in self.observers
-            ]
+            ends = [observer.epoch_end(epoch + 1, values) for observer in observers]
             if self.group.either(any(ends)):
                 break
             if epoch + 1 < n_epochs:
                 place = Place(start.stage, epoch + 1, statistics, first)
-                self.checkpoint.epoch_end(
-                    place, self.state_dict, stage, optimizer, scheduler
-                )
-        for observer in self.observers:
+                self.checkpoint.write(place, self._state, parts)
+        for observer in observers:
             observer.stage_end()
         return fault
 
@@ -252,10 +204,9 @@ class Training:
         scheduler: torch.optim.lr_scheduler.LRScheduler | None,
         n_batches: int,
     ) -> dict[str, Tensor]:
-        generator, group = self.generator, self.group
-        order = torch.randperm(
-            self.n_samples, generator=generator, device=generator.device
-        )
+        """Return the sums over all batches of their loss terms."""
+        generator, group, n = self.generator, self.group, self.n_samples
+        order = torch.randperm(n, generator=generator, device=generator.device)
         sums: dict[str, Tensor] = {}
         with group.own_draws(generator):
             for batch in order.tensor_split(n_batches):

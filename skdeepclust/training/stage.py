@@ -5,18 +5,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import torch
 from torch import Tensor, nn
 
 from skdeepclust.training.data import Batches
 
 _LARGEST = 1.25  # samples of a batch, in units of what was asked for
-
-
-def draw_seed(generator: torch.Generator) -> int:
-    """Draw a seed for NumPy and scikit-learn, from 0 and below 2**31 - 1."""
-    device = generator.device
-    return int(torch.randint(2**31 - 1, (1,), generator=generator, device=device))
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
@@ -64,20 +57,16 @@ class Rate:
 
 
 class Stage:
-    """A stage of training.
+    """A stage of training: a subclass gives `step`, and what else it needs.
 
-    A subclass gives `step`, and further methods as it needs them. It is cheap to build:
-    a fit that resumes after the stage builds it once more, for its results.
+    It is cheap to build: a fit that resumes after it builds it again, for its results.
     """
 
+    # "one_cycle" warms up to the rate and anneals to nearly 0.
     schedule: Literal["constant", "one_cycle"] = "constant"
-    """"one_cycle" warms up to the rate and anneals to nearly 0."""
-    required: bool = False
-    """Whether what follows is worth nothing when the stage fails."""
-    chance: float = math.inf
-    """Loss of a network that has learned nothing."""
-    refresh_interval: int | None = None
-    """Epochs between two calls of `refresh`; None never calls it."""
+    required: bool = False  # What follows is worth nothing if the stage fails.
+    chance: float = math.inf  # Loss of a network that has learned nothing.
+    refresh_interval: int | None = None  # Epochs from one `refresh` to the next.
 
     def __init__(
         self, name: str, n_epochs: int, batch_size: int, rates: Iterable[Rate]

@@ -30,17 +30,18 @@ class Views(Protocol):
         ...
 
 
-Augmentation: TypeAlias = Literal["auto"] | Callable[[Tensor], Tensor] | Views | None
+Augmentation: TypeAlias = (
+    Literal["auto"] | Callable[[Tensor], Tensor] | ImageViews | TableViews | None
+)
 
 
 def make_views(augmentation: Augmentation, input_shape: Sequence[int]) -> Views | None:
     """Choose the random views for samples of a shape.
 
-    "auto" means, for images with one channel, small rotations, shifts and changes of
-    scale (never flips, which change the meaning of digits and letters); for other
-    images resized crops, flips, brightness, contrast and, with three channels, gray;
-    for tables feature masking and noise. A callable batch -> batch may draw from the
-    global generators, as kornia and torchvision do: it becomes a `SeededCallable`.
+    "auto": for images with one channel small rotations, shifts and changes of scale
+    (flips would change the meaning of digits and letters); for others resized crops,
+    flips, brightness, contrast and gray; for tables feature masking and noise. A
+    callable batch -> batch becomes a `SeededCallable`.
     """
     shape = tuple(input_shape)
     if len(shape) not in (1, 3):
@@ -58,8 +59,7 @@ def make_views(augmentation: Augmentation, input_shape: Sequence[int]) -> Views 
         crop = (0.4, 1.0)
         return ImageViews(0.0, 0.0, 0.0, crop=crop, flip=True, jitter=0.4, gray=0.2)
     if isinstance(augmentation, ImageViews | TableViews):
-        n_dims = 3 if isinstance(augmentation, ImageViews) else 1
-        if len(shape) != n_dims:
+        if isinstance(augmentation, ImageViews) != (len(shape) == 3):
             raise ValueError(
                 f"augmentation {type(augmentation).__name__} does not fit samples of "
                 f"shape {shape}."
@@ -70,6 +70,4 @@ def make_views(augmentation: Augmentation, input_shape: Sequence[int]) -> Views 
             "augmentation must be 'auto', None or a callable batch -> batch, got "
             f"{augmentation!r}."
         )
-    # Whatever else is callable takes a batch alone; the type checker cannot tell it
-    # from a `Views`, which takes a generator too.
-    return SeededCallable(augmentation)  # type: ignore[arg-type]
+    return SeededCallable(augmentation)

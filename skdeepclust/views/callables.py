@@ -15,9 +15,8 @@ from skdeepclust._utils.random import seeded_globals
 class SeededCallable:
     """Random views by a callable batch -> batch that draws from global generators.
 
-    It runs without gradients on a copy of the batch. The given generator seeds the
-    global ones of torch (CPU and the batch's device), NumPy and Python; afterwards they
-    are as before.
+    It runs without gradients on a copy of the batch. The given generator seeds those of
+    torch, NumPy and Python, which are restored afterwards.
     """
 
     function: Callable[[Tensor], Tensor]

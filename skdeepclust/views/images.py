@@ -1,8 +1,7 @@
-"""Random views of images: batched, each sample with draws of its own.
+"""Random views of images: batched, each sample with its own draws.
 
 Images are float tensors of shape (n_samples, channels, height, width) with values in
-[0, 1]. Nothing is changed in place. Random numbers are drawn on the generator's device
-and then moved to that of the images.
+[0, 1]. Random numbers are drawn on the generator's device, then moved to the images'.
 """
 
 from __future__ import annotations
@@ -26,19 +25,12 @@ _QUARTER_TURN = (
     (-0.332256, 0.039695, 0.292561),
     (1.261605, -1.050635, -0.210970),
 )
-# Aspect ratios and blur widths of SimCLR.
-_LOG_ASPECT = math.log(4 / 3)
-_BLUR_SIGMA = (0.1, 2.0)
-# Values of the images that a processor's cache holds between two passes over them.
-_CACHED = 2**17
+_LOG_ASPECT = math.log(4 / 3)  # as in SimCLR, like the widths of blur
+_CACHED = 2**17  # values that a processor's cache holds between two passes over them
 
 
 def _uniform(x: Tensor, generator: torch.Generator, n_draws: int) -> Tensor:
-    """Draw numbers in [0, 1), one row of them for each sample.
-
-    One call for all the numbers of a transform: launching a kernel costs more than a
-    few hundred draws. Rows, so that they can be unpacked.
-    """
+    """Draw all numbers (n_draws, n_samples) of a transform, in [0, 1), at once."""
     u = torch.rand(
         (n_draws, len(x)), generator=generator, device=generator.device, dtype=x.dtype
     )
@@ -60,9 +52,8 @@ def _affine_grid(
     """Return what ``F.affine_grid`` does, (n, height, width, 2), in fewer operations.
 
     `matrix`, 2 x 2, and `offset` hold a number for each sample: its map from output to
-    input coordinates. Each coordinate is the sum of a part that varies along a row and
-    one that varies along a column, so one broadcast addition makes them all. The result
-    is a permuted view of planes, so that the addition runs over contiguous rows.
+    input coordinates, each the sum of a part that varies along rows and one that varies
+    along columns. The result is a permuted view of planes, whose rows are contiguous.
     """
     (xx, xy), (yx, yy) = matrix
     columns = torch.stack([xx, yx], dim=1)[..., None] * _pixel_centers(width, xx)
@@ -74,17 +65,13 @@ def _affine_grid(
 def random_affine(
     x: Tensor,
     generator: torch.Generator,
-    *,
     degrees: float = 10.0,
     shift: float = 0.1,
     scale: float = 0.1,
     crop: tuple[float, float] | None = None,
     flip: bool = False,
 ) -> Tensor:
-    """Rotate, shift, scale, crop and flip in one interpolation: see `ImageViews`.
-
-    What lies outside of an image is zero, or its nearest pixel with `crop`.
-    """
+    """Rotate, shift, scale, crop and flip in one interpolation: see `ImageViews`."""
     if not (degrees or shift or scale or flip) and crop is None:
         return x
     height, width = x.shape[-2:]
@@ -125,7 +112,6 @@ def random_affine(
 def random_color(
     x: Tensor,
     generator: torch.Generator,
-    *,
     jitter: float = 0.0,
     saturation: float = 0.0,
     hue: float = 0.0,
@@ -135,9 +121,8 @@ def random_color(
     """Change brightness, contrast and colors of images: see `ImageViews`.
 
     All of it is linear in the color, and done at once: one matrix and one offset for
-    each image. A CPU takes a few images at a time, which its cache holds. Contrast is
-    around the image's mean; values are clipped to [0, 1] once, at the end. `out` is
-    contiguous memory for the views, which may be that of `x`.
+    each image. Contrast is around the image's mean; values are clipped to [0, 1] at the
+    end. `out` is contiguous memory for the views, which may be that of `x`.
     """
     if out is None:
         out = torch.empty(x.shape, dtype=x.dtype, device=x.device)
@@ -183,15 +168,13 @@ def _factor(u: Tensor, strength: float) -> Tensor:
 
 
 def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
-    """Blur images, each with probability `p`, with a Gaussian of random width.
+    """Blur images, each with probability `p`, with a Gaussian of 0.1 to 2 pixels.
 
-    Widths are uniform in [0.1, 2] pixels; the window is about a tenth of the shorter
-    side, and at least 3 pixels.
+    The window is about a tenth of the shorter side, and at least 3 pixels.
     """
     radius = max(1, min(x.shape[-2:]) // 20)
     u = _uniform(x, generator, 2)
-    low, high = _BLUR_SIGMA
-    sigma = low + (high - low) * u[0]
+    sigma = 0.1 + 1.9 * u[0]
     offsets = torch.arange(-radius, radius + 1, device=x.device, dtype=x.dtype)
     weights = torch.softmax(-0.5 * (offsets / sigma[:, None]).square(), dim=1)
     # The other images get the identity's weights: one path for all of them.
@@ -212,7 +195,7 @@ def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
 class ImageViews:
     """Random views of images; the defaults suit images with one channel.
 
-    Each image is transformed by draws of its own. Values are in [0, 1].
+    Each image, with values in [0, 1], is transformed by its own draws.
 
     Parameters
     ----------
@@ -223,40 +206,25 @@ class ImageViews:
     scale : float, default=0.1
         Scale factors are uniform in [1 - scale, 1 + scale].
     crop : (float, float) or None, default=None
-        Range of the area of a random crop, as fractions of the image's; the crop is
-        resized to the full image. Its aspect ratio relative to the image is log-uniform
-        in [3/4, 4/3]. What lies outside of an image is zero, with a crop the nearest
-        pixel.
+        Range of the area of a random crop, as fractions of the image's, to whose size
+        it is enlarged. Its aspect ratio relative to the image is log-uniform in
+        [3/4, 4/3]. What lies outside is zero, with a crop the nearest pixel.
     flip : bool, default=False
         Whether to flip from left to right, with probability 1/2.
     jitter : float, default=0.0
-        The factors of brightness and contrast are uniform in
-        [max(0, 1 - jitter), 1 + jitter].
+        Factors of brightness and contrast are uniform in 1 +- jitter, and not negative.
     gray : float, default=0.0
-        Probability that an image is made gray. Without three channels there is no
-        color: this, `saturation` and `hue` do nothing.
+        Probability of gray. Without three channels there is no color: this,
+        `saturation` and `hue` do nothing.
     blur : float, default=0.0
-        Probability that an image is blurred, with a Gaussian of 0.1 to 2 pixels.
+        Probability of blur, with a Gaussian of 0.1 to 2 pixels.
     noise : float, default=0.0
         Standard deviation of Gaussian noise, after which values are clipped to [0, 1].
     saturation : float, default=0.0
-        The factor of saturation is uniform in [max(0, 1 - saturation), 1 + saturation].
+        The factor of saturation is uniform in 1 +- saturation, and not negative.
     hue : float, default=0.0
         Colors are turned about gray, at the same luma, by up to this fraction of a full
         turn to either side.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.views import ImageViews
-    >>> views = ImageViews(degrees=30, flip=True)
-    >>> views(torch.rand(5, 1, 8, 8), torch.Generator().manual_seed(0)).shape
-    torch.Size([5, 1, 8, 8])
     """
 
     degrees: float = 10.0
@@ -272,7 +240,6 @@ class ImageViews:
     hue: float = 0.0
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
         if self.crop is not None and not (
             len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1
         ):
@@ -291,35 +258,19 @@ class ImageViews:
                 raise ValueError(f"{name} must be finite and >= 0, got {value}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one random view of each image, by draws of `generator`.
-
-        It is of shape (n_samples, channels, height, width) like `x`, and is `x` itself
-        where every strength is zero.
-        """
+        """Return a random view of each image; `x` itself if all strengths are zero."""
         if x.dtype in (torch.float16, torch.bfloat16):
             # Too coarse to tell the positions of pixels apart.
             wide = x.float()
             view = self(wide, generator)
             return x if view is wide else view.to(x.dtype)
         view = random_affine(
-            x,
-            generator,
-            degrees=self.degrees,
-            shift=self.shift,
-            scale=self.scale,
-            crop=self.crop,
-            flip=self.flip,
+            x, generator, self.degrees, self.shift, self.scale, self.crop, self.flip
         )
         if self.jitter or self.saturation or self.hue or self.gray:
-            own = view is not x and view.is_contiguous()
+            out = view if view is not x and view.is_contiguous() else None
             view = random_color(
-                view,
-                generator,
-                jitter=self.jitter,
-                saturation=self.saturation,
-                hue=self.hue,
-                gray=self.gray,
-                out=view if own else None,
+                view, generator, self.jitter, self.saturation, self.hue, self.gray, out
             )
         if self.blur:
             view = blur(view, generator, self.blur)

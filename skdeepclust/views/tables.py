@@ -22,19 +22,17 @@ def mask_features(
 ) -> Tensor:
     """Replace random entries of a batch (n, ...), each with probability `fraction`.
 
-    A masked entry gets the same column's value in another random row, so that it stays
-    in the column's distribution, whatever its location and scale; or with `fill="zero"`
-    zero. A batch of one row has no other row to swap with and keeps its values.
+    It gets the same column's value in another random row, so that it stays in the
+    column's distribution, or zero with `fill="zero"`. A single row keeps its values.
     """
     if fill not in ("swap", "zero"):
         raise ValueError(f"fill must be 'swap' or 'zero', got {fill!r}.")
-    device = generator.device
+    device, n_samples = generator.device, len(x)
     # Whatever the default type is, the same draws.
     draws = torch.rand(x.shape, generator=generator, device=device, dtype=torch.float32)
     masked = draws < fraction
     if fill == "zero":
         return x.masked_fill(masked.to(x.device), 0)
-    n_samples = len(x)
     if n_samples < 2:
         return x
     # An offset of at least one row never lands on the row itself.
@@ -55,22 +53,7 @@ class TableViews:
     mask : float, default=0.2
         Fraction of masked entries.
     fill : {"swap", "zero"}, default="swap"
-        What replaces a masked entry: the same column's value in another random row of
-        the batch, or zero.
-
-    Raises
-    ------
-    ValueError
-        If a value is out of range.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from skdeepclust.views import TableViews
-    >>> views = TableViews(noise=0.0, mask=1.0)
-    >>> views(torch.tensor([[1.0, 3.0], [2.0, 4.0]]), torch.Generator())
-    tensor([[2., 4.],
-            [1., 3.]])
+        What replaces an entry: the column's value in another random row, or zero.
     """
 
     noise: float = 0.1
@@ -78,7 +61,6 @@ class TableViews:
     fill: str = "swap"
 
     def __post_init__(self) -> None:
-        """Refuse values out of range."""
         if not 0 <= self.noise < math.inf:
             raise ValueError(f"noise must be finite and >= 0, got {self.noise}.")
         if not 0 <= self.mask <= 1:
@@ -87,10 +69,7 @@ class TableViews:
             raise ValueError(f"fill must be 'swap' or 'zero', got {self.fill!r}.")
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
-        """Return one random view of each row of `x`, by draws of `generator`.
-
-        It is `x` itself, (n_samples, n_features), where both strengths are zero.
-        """
+        """Return one random view of each row; `x` itself if both strengths are zero."""
         if self.mask:
             x = mask_features(x, generator, self.mask, fill=self.fill)
         if self.noise:

@@ -1,6 +1,7 @@
 """What the displays share: checks of what they are given, axes to draw on, colors."""
 
 from collections.abc import Iterable
+from inspect import signature
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,6 @@ COLORS = (
     *("#581834", "#a183f3", "#5b5609", "#a6cdfe", "#002a81"),
 )
 INK = "#222222"
-NOISE = -1  # scikit-learn's label of samples in no cluster
 # Pale, so that it stays behind the clusters; its name has to be read.
 NOISE_COLOR, NOISE_INK = "#c0c0c0", "#767676"
 
@@ -30,6 +30,14 @@ def check_matplotlib(caller: type) -> None:
         raise ImportError(
             f"{caller.__name__} needs matplotlib: pip install skdeepclust[plot]."
         ) from error
+
+
+def check_options(cls: Any, ax: Any = None, **options: Any) -> None:
+    """Raise errors of matplotlib and of the options of `plot` before long work."""
+    check_matplotlib(cls)
+    signature(cls.plot).bind(cls, ax, **options)
+    if ax is not None:
+        check_axes(ax)
 
 
 def check_axes(ax: Any, figsize: tuple[float, float] | None = None) -> Any:
@@ -54,14 +62,10 @@ def inches(ax: Any) -> float:
 
 
 def styled(artist: Any, given: dict[str, Any] | None, **defaults: Any) -> Any:
-    """Return keywords for an artist: the defaults, replaced by what is given.
-
-    Short names count as the long ones, as they do in matplotlib.
-    """
+    """Return keywords for an artist, short names made long: `given` over `defaults`."""
     from matplotlib.cbook import normalize_kwargs
 
-    long_names = normalize_kwargs(given or {}, artist)
-    return {**normalize_kwargs(defaults, artist), **long_names}
+    return normalize_kwargs(defaults, artist) | normalize_kwargs(given or {}, artist)
 
 
 def as_numpy(name: str, values: Any) -> NDArray[Any]:
@@ -81,18 +85,14 @@ def check_rows(name: str, values: Any) -> NDArray[Any]:
     return rows
 
 
-def check_numbers(name: str, values: NDArray[Any]) -> None:
-    """Raise an error unless `values` are real numbers."""
+def check_finite(name: str, values: NDArray[Any]) -> None:
+    """Raise an error unless `values` are real numbers, all finite."""
     if values.dtype.kind not in "buif":
         raise TypeError(
             f"{name} must hold real numbers; got type {values.dtype}: convert it."
         )
-
-
-def check_finite(name: str, values: NDArray[Any]) -> None:
-    """Raise an error unless `values` are real numbers, all finite."""
-    check_numbers(name, values)
-    if not np.isfinite(values).all():
+    # The extremes take no memory, as a mask of all values would; NaN is both.
+    if values.size and not np.isfinite([values.min(), values.max()]).all():
         raise ValueError(
             f"{name} must be finite; got NaN or infinity: drop such samples."
         )
@@ -119,8 +119,8 @@ def check_labels(
 
 
 def is_noise(label: Any) -> bool:
-    """Say whether it is the label of samples in no cluster."""
-    return not isinstance(label, str) and bool(label == NOISE)
+    """Say whether it is -1, scikit-learn's label of samples in no cluster."""
+    return not isinstance(label, str) and bool(label == -1)
 
 
 def name_cluster(label: Any) -> str:

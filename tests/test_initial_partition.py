@@ -6,15 +6,14 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
-from skdeepclust._partition.start import (
-    WarmStart,
-    _beats,
+from skdeepclust._partition import InitialPartition, initial_partition, uncenter
+from skdeepclust._partition.start import _beats
+from skdeepclust.graph import _build
+from skdeepclust.graph._build import (
     build_affinities,
     input_affinities,
-    spectral_start,
     strongest_neighbors,
     symmetrized,
-    uncenter,
 )
 from skdeepclust.training import InputSpec
 
@@ -30,7 +29,7 @@ def test_strongest_neighbors_repeat_where_there_are_few():
     np.testing.assert_array_equal(empty, [[0, 0], [1, 1], [2, 2]])
 
 
-@pytest.mark.parametrize("graph", ["self_expression", "candidates", "exact", "knn"])
+@pytest.mark.parametrize("graph", ["self_expression", "candidates", "learned", "knn"])
 def test_build_affinities_tie_what_points_the_same_way(graph):
     rng = np.random.default_rng(0)
     y = np.repeat(np.arange(3), 20)
@@ -56,8 +55,8 @@ def test_input_affinity_of_projected_and_many_rows_is_that_of_their_leading_dime
     rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
     rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
     (exact,) = input_affinities(rows, [5], project=False, seed=0)
-    monkeypatch.setattr("skdeepclust._partition.start._MAX_UNPROJECTED", limit)
-    monkeypatch.setattr("skdeepclust._partition.start._PROJECTED", 4)
+    monkeypatch.setattr(_build, "_MAX_UNPROJECTED", limit)
+    monkeypatch.setattr(_build, "_PROJECTED", 4)
     (projected,) = input_affinities(rows, [5], project=project, seed=0)
     assert 0 < abs(exact - projected).max() < 1e-3
 
@@ -68,7 +67,7 @@ def test_symmetrized_keeps_the_mean_and_no_diagonal():
 
 
 @pytest.mark.parametrize("with_input", [False, True])
-def test_spectral_start_finds_groups(with_input):
+def test_initial_partition_finds_groups(with_input):
     own, y = blocks([30, 30, 30], 0.1)
     rng = np.random.default_rng(0)
     embedding = np.eye(3)[y] + 0.3 * rng.normal(size=(90, 3))
@@ -76,9 +75,9 @@ def test_spectral_start_finds_groups(with_input):
     given = (
         input_affinities(rows, [5], project=False, seed=0)[0] if with_input else None
     )
-    start = spectral_start(embedding, [own], given, 3, seed=0)
+    start = initial_partition(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, start.labels) > 0.9
-    again = spectral_start(embedding, [own], given, 3, seed=0)
+    again = initial_partition(embedding, [own], given, 3, seed=0)
     np.testing.assert_array_equal(start.labels, again.labels)
     assert start.source == again.source
 
@@ -90,15 +89,15 @@ def graph_of(groups, purity, rng):
     return symmetrized(sp.csr_matrix(ties.astype(float)))
 
 
-def test_spectral_start_takes_both_graphs_where_the_embedding_has_lost_a_class():
+def test_initial_partition_takes_both_graphs_where_the_embedding_has_lost_a_class():
     """The embedding tells two of three groups, the input all of them, but less well."""
     y = np.repeat(np.arange(3), 40)
     seen = np.minimum(y, 1)
     rng = np.random.default_rng(0)
     own, given = graph_of(seen, 0.97, rng), graph_of(y, 0.6, rng)
     embedding = np.eye(3)[seen] + 0.1 * rng.normal(size=(120, 3))
-    alone = spectral_start(embedding, [own], None, 3, seed=0)
-    both = spectral_start(embedding, [own], given, 3, seed=0)
+    alone = initial_partition(embedding, [own], None, 3, seed=0)
+    both = initial_partition(embedding, [own], given, 3, seed=0)
     assert adjusted_rand_score(y, both.labels) > 0.7
     assert adjusted_rand_score(y, alone.labels) < 0.6
     assert both.source in ("sum", "walks")
@@ -110,28 +109,28 @@ def test_walks_that_come_back_tie_no_sample_to_itself():
     embedding = X @ np.random.default_rng(0).normal(size=(64, 4))
     rows = [torch.from_numpy(Z.astype(np.float32)) for Z in (embedding, X)]
     own, given = (input_affinities(Z, [5], project=False, seed=0)[0] for Z in rows)
-    start = spectral_start(embedding, [own], given, 10, may_replace=False, seed=0)
+    start = initial_partition(embedding, [own], given, 10, may_replace=False, seed=0)
     assert start.source == "walks"
     assert start.affinity.nnz > own.nnz
     assert not start.affinity.diagonal().any()
 
 
 @pytest.mark.parametrize("lost", [False, True])
-def test_spectral_start_takes_the_input_alone_where_the_embedding_has_lost_all(lost):
+def test_initial_partition_takes_the_input_alone_where_the_embedding_has_lost_all(lost):
     y = np.repeat(np.arange(3), 40)
     rng = np.random.default_rng(0)
     own = graph_of(rng.permutation(y) if lost else y, 0.5 if lost else 0.97, rng)
     given = graph_of(y, 0.9, rng)
     embedding = np.eye(3)[y] + 2 * rng.normal(size=(120, 3))
-    start = spectral_start(embedding, [own], given, 3, seed=0)
+    start = initial_partition(embedding, [own], given, 3, seed=0)
     assert (start.source == "input") == lost
     assert (start.affinity is given) == lost
     assert adjusted_rand_score(y, start.labels) > 0.95
 
 
-def test_cuts_below_zero_are_compared_by_their_size():
+def test_partitions_below_zero_are_compared_by_their_size():
     def starts(*values):
-        return [WarmStart(None, None, value, "") for value in values]
+        return [InitialPartition(None, None, value, "") for value in values]
 
     assert _beats(starts(0.5, 1.04), starts(1.0, 0.7))
     assert not _beats(starts(1.02), starts(1.0))
