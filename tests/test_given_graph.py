@@ -16,11 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from skdeepclust import GraphContrastiveClustering
 
-# What is run here is measured by other tests; measuring would take longer.
-pytestmark = [
-    pytest.mark.no_cover,
-    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
-]
+pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
 
 FAST = {"pretrain_epochs": 2, "head_epochs": 10, "joint_epochs": 2}
 """For tests that need a fit but no good one."""
@@ -258,7 +254,7 @@ def test_wrong_graph_is_refused_before_training(tiny_graph, kind, wrong):
     assert not [name for name in vars(model) if name.endswith("_")]
 
 
-def test_a_message_says_how_to_mend_negative_values(tiny_graph):
+def test_a_message_says_how_to_fix_negative_values(tiny_graph):
     with pytest.raises(ValueError, match=r"pass abs\(graph\)"):
         tiny_graph(graph=ties(-1.0)).fit(GOOD)
     with pytest.raises(ValueError, match="let it return distances"):

@@ -29,15 +29,6 @@ def test_strongest_neighbors_repeat_where_there_are_few():
     np.testing.assert_array_equal(empty, [[0, 0], [1, 1], [2, 2]])
 
 
-@pytest.mark.parametrize("graph", ["self_expression", "candidates", "learned", "knn"])
-def test_build_affinities_tie_what_points_the_same_way(graph):
-    rng = np.random.default_rng(0)
-    y = np.repeat(np.arange(3), 20)
-    h = torch.from_numpy(np.eye(3)[y] + 0.05 * rng.normal(size=(60, 3)))
-    rows, columns = build_affinities(h, graph, [3])[0].nonzero()
-    assert (y[rows] == y[columns]).mean() > 0.95
-
-
 @pytest.mark.parametrize("graph", ["self_expression", "candidates", "knn"])
 def test_build_affinities_of_two_sizes_are_those_of_each(graph):
     h = torch.randn(50, 4, generator=torch.Generator().manual_seed(0))
@@ -47,23 +38,15 @@ def test_build_affinities_of_two_sizes_are_those_of_each(graph):
         assert abs(affinity - alone).max() < 1e-6
 
 
-@pytest.mark.parametrize(("project", "limit"), [(False, 79), (True, 80)])
-def test_input_affinity_of_projected_and_many_rows_is_that_of_their_leading_dimensions(
-    monkeypatch, project, limit
-):
+def test_input_affinity_of_many_rows_is_that_of_their_leading_dimensions(monkeypatch):
     rng = np.random.default_rng(0)
     rows = rng.normal(size=(80, 4)) @ rng.normal(size=(4, 30)) * 5
     rows = torch.from_numpy(rows + 1e-6 * rng.normal(size=rows.shape)).float()
-    (exact,) = input_affinities(rows, [5], project=False, seed=0)
-    monkeypatch.setattr(_build, "_MAX_UNPROJECTED", limit)
+    (whole,) = input_affinities(rows, [5], project=False, seed=0)
+    monkeypatch.setattr(_build, "_MAX_UNPROJECTED", 79)
     monkeypatch.setattr(_build, "_PROJECTED", 4)
-    (projected,) = input_affinities(rows, [5], project=project, seed=0)
-    assert 0 < abs(exact - projected).max() < 1e-3
-
-
-def test_symmetrized_keeps_the_mean_and_no_diagonal():
-    matrix = sp.csr_matrix([[5.0, 2.0], [0.0, 1.0]])
-    np.testing.assert_array_equal(symmetrized(matrix).toarray(), [[0, 1], [1, 0]])
+    (projected,) = input_affinities(rows, [5], project=False, seed=0)
+    assert 0 < abs(whole - projected).max() < 1e-3
 
 
 @pytest.mark.parametrize("with_input", [False, True])

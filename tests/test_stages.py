@@ -412,6 +412,7 @@ def test_pairs_are_refreshed_every_t2_epochs(self_paced, stage, interval):
     shares = [[row[name] for name in sorted(SHARES)] for row in rows_of(model, stage)]
     assert changes(shares) == [*range(interval, 7, interval)]
     np.testing.assert_allclose(np.sum(shares, axis=1), 1, rtol=1e-6)
+    assert np.min(shares) >= 0
 
 
 def off_diagonal(square):
