@@ -13,7 +13,7 @@ def unit(z):
 
 
 def self_expression_row(z, i, weight, others=None):
-    """Minimise ||c||^2 + weight ||z_i - sum_j c_j z_j||^2 as least squares."""
+    """Minimize ||c||^2 + weight ||z_i - sum_j c_j z_j||^2 as least squares."""
     z = np.asarray(z, dtype=np.float64)
     if others is None:
         others = [j for j in range(len(z)) if j != i]

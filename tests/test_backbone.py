@@ -261,7 +261,11 @@ def test_frozen_encoder_keeps_the_names_of_its_weights():
     }
 
 
-@pytest.mark.parametrize("module", ["resnet18", None, nn.Linear, torch.relu], ids=str)
+@pytest.mark.parametrize(
+    "module",
+    ["resnet18", None, nn.Linear, torch.relu],
+    ids=["text", "None", "class", "function"],
+)
 def test_frozen_wants_a_module(module):
     with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, got "):
         Frozen(module)

@@ -120,10 +120,14 @@ def with_value(value, dtype=float):
 # ------------------------------------------------------------------ refused by fit
 
 
-def refused(row, X, match, error=ValueError, **parameters):
+def case(row, *values):
     """Return a case, by the row of the page that it is about."""
     COVERED[row] = "a case"
-    return pytest.param(X, parameters, error, match, id=row)
+    return pytest.param(*values, id=row)
+
+
+def refused(row, X, match, error=ValueError, **parameters):
+    return case(row, X, parameters, error, match)
 
 
 MISSING = pd.DataFrame(GOOD).astype("Float64").where(GOOD < 1)
@@ -208,12 +212,6 @@ def test_fit_refuses_few_samples_for_a_graph(fitted):
 # --------------------------------------------------------------------- what is fitted
 
 
-def case(row, *values):
-    """Return a case, by the row of the page that it is about."""
-    COVERED[row] = "a case"
-    return pytest.param(*values, id=row)
-
-
 OUTLIER, COPIES = GOOD[:12].copy(), np.repeat(GOOD[:4], 4, axis=0)
 OUTLIER[0], COPIES[:, 2] = 1e12, 5.0
 ACCEPTED = [
@@ -234,10 +232,8 @@ def test_fit_takes(make, X, n_clusters):
     assert len({*model.labels_}) <= n_clusters
     if np.ptp(X) > 0 or hasattr(model, "predict"):
         # All copies of a row are in one cluster.
-        n_rows = len(np.unique(X, axis=0))
-        assert (
-            len({(*row, k) for row, k in zip(X, model.labels_, strict=True)}) == n_rows
-        )
+        pairs = {*zip(map(tuple, X), model.labels_, strict=True)}
+        assert len(pairs) == len(np.unique(X, axis=0))
 
 
 SHORT = [torch.tensor(GOOD).to(t) for t in (torch.bfloat16, torch.float8_e4m3fn)]

@@ -253,7 +253,7 @@ def test_link_over_split_tells_a_cluster_in_two_from_two_clusters():
     joint = np.where(y == 2, 1, y)
     right = link_over_split(graph, y, seed=0)
     assert right < 1 < link_over_split(graph, torn, seed=0)
-    # Two blobs that are one cluster come apart without a cut.
+    # Two blobs that are one cluster come apart by themselves.
     assert conductances(graph, joint).max() < 0.01
 
 
