@@ -15,7 +15,13 @@ from torch import nn
 import skdeepclust._partition.agreement as module
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._partition import Agreement, FirstClusters
+from skdeepclust._stages.context import Context
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
+from skdeepclust.graph_contrastive._clusters import (
+    GraphClusters,
+    GraphParameters,
+    GraphStart,
+)
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training import Batches, InputSpec
 
@@ -306,6 +312,32 @@ def test_final_clusters_keep_the_numbers_of_the_head(cls, given):
     model = training_heads(cls, {**given, **none}).fit(pixels(FOUR[0]))
     losses = [r["loss"] for r in model.history_ if r["stage"] == "final_head"]
     assert losses[0] < 0.7
+
+
+def find_end(labels, resolution):
+    """Return the final clusters of the four blobs, after those of a head."""
+    images, h = pixels(FOUR[0])[:, None], embedded(FOUR[0])
+    spec = InputSpec.from_data(images, images.shape[1:])
+    batches = Batches(images, spec, torch.device("cpu"))
+    generator = torch.Generator().manual_seed(0)
+    context = Context(None, batches, None, generator, n_clusters=4, rows=images)
+    parameters = GraphParameters("auto", 5, 1.0, resolution, learning_rate=1e-3)
+    start = GraphStart(neighbors(h), from_input=False, resolution=resolution)
+    return GraphClusters(parameters, context, None).find_end(h, labels, start)
+
+
+def test_final_clusters_that_are_found_anew_have_the_numbers_of_the_head():
+    y, names = FOUR[1], np.array([2, 0, 3, 1])
+    found = find_end(names[np.where(y == 3, 0, y)], resolution=0.5)
+    assert clustering_accuracy(y, found) == 1
+    for k in (1, 2):
+        assert {*found[y == k]} == {names[k]}
+
+
+def test_final_clusters_of_one_size_are_a_consensus():
+    """Of k-means, the graph and the head: two of three are right."""
+    y, wrong = FOUR[1], np.random.default_rng(1).integers(4, size=len(FOUR[1]))
+    assert clustering_accuracy(y, find_end(wrong, resolution=1.0)) > 0.98
 
 
 def test_final_clusters_of_the_instance_head_are_those_of_kmeans():
