@@ -172,7 +172,7 @@ def test_refine_moves_those_that_gain_to_where_they_gain_most():
         target = value.argmax(axis=1)
         gains = set(np.flatnonzero(target != labels))
         seen = set()
-        for seed in range(200):
+        for seed in range(100):
             refined = criterion.refine(labels, seed=seed, n_sweeps=1)
             movers = np.flatnonzero(refined != labels)
             np.testing.assert_array_equal(refined[movers], target[movers])

@@ -90,7 +90,7 @@ def test_clusters_that_are_there_are_counted_and_found(name):
 @pytest.mark.filterwarnings("ignore:X has no structure")
 def test_samples_without_groups_have_no_structure(scale, most_wrong):
     rngs = [np.random.default_rng(seed) for seed in range(2)]
-    shape = (200, len(scale))
+    shape = (150, len(scale))
     draws = [scale * rng.normal(size=shape) for rng in rngs]
     draws += [scale * rng.uniform(size=shape) for rng in rngs]
     counts = [estimate_n_clusters(X, random_state=0) for X in draws]
