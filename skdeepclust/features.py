@@ -21,13 +21,13 @@ from skdeepclust._utils.compat import Interval, StrOptions, fit_context
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.networks.packing import packed
-from skdeepclust.training import (
-    block_rows,
+from skdeepclust.training.data import block_rows
+from skdeepclust.training.device import (
+    is_out_of_memory,
     resolve_device,
     telling_memory,
     without_autocast,
 )
-from skdeepclust.training.device import is_out_of_memory
 
 __all__ = ["FeatureExtractor"]
 

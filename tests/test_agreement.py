@@ -14,7 +14,7 @@ from torch import nn
 
 import skdeepclust._partition.agreement as module
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
-from skdeepclust._partition import Agreement, FirstClusters
+from skdeepclust._partition.agreement import Agreement, FirstClusters
 from skdeepclust._stages.context import Context
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
 from skdeepclust.graph_contrastive._clusters import (
@@ -23,7 +23,7 @@ from skdeepclust.graph_contrastive._clusters import (
     GraphStart,
 )
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import Batches, InputSpec
+from skdeepclust.training.data import Batches, InputSpec
 
 FIRST = FirstClusters(seed=0, labels=None, resolution=1.0, kept=None)
 SMALL = {"hidden_layer_sizes": (32,), "pretrain_epochs": 10, "random_state": 0}

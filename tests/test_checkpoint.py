@@ -25,7 +25,7 @@ from sklearn.model_selection import GridSearchCV
 from test_callbacks import Spy
 from torch import nn
 
-from skdeepclust.training import fingerprint
+from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.views import ImageViews, TableViews
 
 # Few epochs are too few for some clusters.

@@ -16,7 +16,7 @@ from torch import nn
 from two_processes import CASES, EXACT, N_SAMPLES
 
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import SINGLE, Group, current_group
+from skdeepclust.training.distributed import SINGLE, Group, current_group
 
 CPU = torch.device("cpu")
 

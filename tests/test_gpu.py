@@ -17,7 +17,7 @@ from skdeepclust import (
     SelfPacedContrastiveClustering,
 )
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import Training
+from skdeepclust.training.loop import Training
 from skdeepclust.views import ImageViews
 
 pytestmark = [

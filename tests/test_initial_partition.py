@@ -6,8 +6,12 @@ from sklearn.datasets import load_digits
 from sklearn.metrics import adjusted_rand_score
 from test_spectral import blocks
 
-from skdeepclust._partition import InitialPartition, initial_partition, uncenter
-from skdeepclust._partition.start import _beats
+from skdeepclust._partition.start import (
+    InitialPartition,
+    _beats,
+    initial_partition,
+    uncenter,
+)
 from skdeepclust.graph import _build
 from skdeepclust.graph._build import (
     build_affinities,
@@ -15,7 +19,7 @@ from skdeepclust.graph._build import (
     strongest_neighbors,
     symmetrized,
 )
-from skdeepclust.training import InputSpec
+from skdeepclust.training.data import InputSpec
 
 
 def test_strongest_neighbors_repeat_where_there_are_few():

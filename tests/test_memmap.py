@@ -8,7 +8,7 @@ import torch
 from conftest import QUICK
 from torch import nn
 
-from skdeepclust.training import InputSpec
+from skdeepclust.training.data import InputSpec
 
 FEW = {**QUICK, "head_epochs": 2, "contrastive_epochs": 1}
 FLAT = {**FEW, "encoder": "mlp", "batch_size": 20}

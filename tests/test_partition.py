@@ -17,20 +17,19 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
 from skdeepclust import GraphContrastiveClustering
-from skdeepclust._partition import (
+from skdeepclust._partition.choice import (
     find_clusters,
     find_table_clusters,
     is_clear,
     matched,
     most_agreed,
-    table_graphs,
 )
 from skdeepclust._partition.criterion import (
     conductances,
     effective_number,
     link_over_split,
 )
-from skdeepclust._partition.graphs import locally_scaled_graph, normalized
+from skdeepclust._partition.graphs import locally_scaled_graph, normalized, table_graphs
 from skdeepclust.model_selection import estimate_n_clusters
 
 

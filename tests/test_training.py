@@ -7,18 +7,10 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from skdeepclust.training import (
-    Batches,
-    InputSpec,
-    Rate,
-    Stage,
-    Training,
-    available_devices,
-    block_rows,
-    count_batches,
-    repeatable,
-    resolve_device,
-)
+from skdeepclust.training.data import Batches, InputSpec, block_rows
+from skdeepclust.training.device import available_devices, repeatable, resolve_device
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import Rate, Stage, count_batches
 
 CPU = torch.device("cpu")
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}

@@ -9,7 +9,8 @@ from contextlib import contextmanager, redirect_stderr
 import pytest
 from test_callbacks import Spy
 
-from skdeepclust.training import History, Stage
+from skdeepclust.training.events import History
+from skdeepclust.training.stage import Stage
 
 # Fits of an epoch a stage may leave clusters empty.
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

@@ -38,8 +38,9 @@ from skdeepclust import (
     GraphContrastiveClustering,
     SelfPacedContrastiveClustering,
 )
-from skdeepclust._partition import find_table_clusters, table_graphs
-from skdeepclust.training import count_batches
+from skdeepclust._partition.choice import find_table_clusters
+from skdeepclust._partition.graphs import table_graphs
+from skdeepclust.training.stage import count_batches
 
 SLOW_LIMIT = 12_000
 DENSE_LIMIT = 5_000

@@ -40,7 +40,8 @@ from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClusteri
 from skdeepclust.graph import nearest_neighbors
 from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
 from skdeepclust.networks import ResNet18, load_weights
-from skdeepclust.training import Observer, resolve_device
+from skdeepclust.training.device import resolve_device
+from skdeepclust.training.events import Observer
 
 ESTIMATORS = {
     "graph": GraphContrastiveClustering,

@@ -48,7 +48,7 @@ from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClusteri
 from skdeepclust._partition import start
 from skdeepclust.graph import _build
 from skdeepclust.metrics import clustering_accuracy
-from skdeepclust.training import Observer
+from skdeepclust.training.events import Observer
 
 SIZES = [2_000, 4_000, 8_000, 16_000, 32_000, 64_000]
 ESTIMATORS = {

@@ -21,7 +21,7 @@ from torch.nn.utils.fusion import fuse_linear_bn_eval
 from benchmarks.common.methods import import_clustpy, quietly
 from benchmarks.speed.gpu import pretrain_epoch, untrained
 from skdeepclust import SelfPacedContrastiveClustering, graph, losses
-from skdeepclust.training import Batches, InputSpec
+from skdeepclust.training.data import Batches, InputSpec
 from skdeepclust.views import ImageViews, make_views
 
 BLOCK = 256  # rows that the losses hold at a time

@@ -32,13 +32,9 @@ from skdeepclust._stages.pretraining import PretrainingParameters, PretrainingSt
 from skdeepclust.graph import nearest_neighbors
 from skdeepclust.metrics import clustering_accuracy, normalized_mutual_info
 from skdeepclust.networks import ResNet18
-from skdeepclust.training import (
-    Batches,
-    InputSpec,
-    Training,
-    repeatable,
-    resolve_device,
-)
+from skdeepclust.training.data import Batches, InputSpec
+from skdeepclust.training.device import repeatable, resolve_device
+from skdeepclust.training.loop import Training
 from skdeepclust.views import ImageViews
 
 ESTIMATORS = {

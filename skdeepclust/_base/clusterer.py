@@ -23,7 +23,8 @@ from skdeepclust._utils.inputs import sample_shape
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.networks.predictor import Predictor
-from skdeepclust.training import Batches, Observer, Task
+from skdeepclust.training.data import Batches
+from skdeepclust.training.events import Observer, Task
 from skdeepclust.views import Augmentation
 
 

@@ -27,12 +27,8 @@ from skdeepclust._base.run import (
 )
 from skdeepclust._base.state import Plan, StatefulEstimator
 from skdeepclust._base.validation import check_no_bools, validated
-from skdeepclust._partition import (
-    count_clusters,
-    draw_places,
-    most_agreed,
-    warn_no_structure,
-)
+from skdeepclust._partition.choice import most_agreed
+from skdeepclust._partition.number import count_clusters, draw_places, warn_no_structure
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import (
     PretrainingCache,
@@ -48,22 +44,14 @@ from skdeepclust._utils.compat import (
 )
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import (
-    AutoEpochs,
-    Batches,
-    Checkpoint,
-    Group,
-    InputSpec,
-    Observer,
-    Task,
-    Training,
-    current_group,
-    fingerprint,
-    fit_task,
-    resolve_device,
-    telling_memory,
-    without_autocast,
-)
+from skdeepclust.training.checkpoint import Checkpoint
+from skdeepclust.training.data import Batches, InputSpec
+from skdeepclust.training.device import resolve_device, telling_memory, without_autocast
+from skdeepclust.training.distributed import Group, current_group
+from skdeepclust.training.events import Observer, Task, fit_task
+from skdeepclust.training.fingerprint import fingerprint
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 EPOCHS = [Interval(Integral, 0, None, closed="left"), StrOptions({"auto"})]

@@ -17,20 +17,13 @@ from skdeepclust._stages.pretraining import PretrainingCache
 from skdeepclust._utils.random import OwnDraws, seeded_globals
 from skdeepclust._utils.threads import one_thread
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import (
-    Batches,
-    Checkpoint,
-    Group,
-    History,
-    InputSpec,
-    Observer,
-    Task,
-    Training,
-    default_settings,
-    fingerprint,
-    repeatable,
-    without_autocast,
-)
+from skdeepclust.training.checkpoint import Checkpoint
+from skdeepclust.training.data import Batches, InputSpec
+from skdeepclust.training.device import default_settings, repeatable, without_autocast
+from skdeepclust.training.distributed import Group
+from skdeepclust.training.events import History, Observer, Task
+from skdeepclust.training.fingerprint import fingerprint
+from skdeepclust.training.loop import Training
 from skdeepclust.views import Augmentation, make_views
 
 T = TypeVar("T")

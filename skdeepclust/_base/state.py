@@ -10,6 +10,7 @@ from torch import nn
 
 from skdeepclust._utils.compat import SparseParamsMixin
 from skdeepclust._utils.random import OwnDraws
+from skdeepclust._utils.units import Unit
 from skdeepclust.networks import (
     ClusterHead,
     ClusterNetwork,
@@ -17,7 +18,8 @@ from skdeepclust.networks import (
     build_autoencoder,
 )
 from skdeepclust.networks.packing import packed
-from skdeepclust.training import InputSpec, Unit, default_settings, resolve_device
+from skdeepclust.training.data import InputSpec
+from skdeepclust.training.device import default_settings, resolve_device
 
 _MODULES = ("encoder", "augmentation")
 """Parameters that may be modules."""

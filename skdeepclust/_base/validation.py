@@ -15,7 +15,7 @@ from skdeepclust._utils.inputs import (
     check_new,
     sample_shape,
 )
-from skdeepclust.training import InputSpec
+from skdeepclust.training.data import InputSpec
 
 _MAY_BE_BOOL = {"boolean", "verbose"}
 

@@ -22,7 +22,7 @@ from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
 from skdeepclust._partition.start import uncenter
 from skdeepclust.graph import Modularity
 from skdeepclust.graph._build import build_affinities, input_affinities
-from skdeepclust.training import Batches
+from skdeepclust.training.data import Batches
 
 _NEIGHBORS = 10  # of each sample, as in `score`
 _STARTS = 20  # of k-means

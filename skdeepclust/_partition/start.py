@@ -17,7 +17,7 @@ from skdeepclust.graph._spectral import (
     kmeans_labels,
     leading_eigenvectors,
 )
-from skdeepclust.training import InputSpec
+from skdeepclust.training.data import InputSpec
 
 _MARGIN = 0.03  # by which a partition of the input beats others, as a share
 _ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation

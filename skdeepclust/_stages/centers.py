@@ -12,10 +12,12 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 from skdeepclust import losses
-from skdeepclust._partition import Agreement, Candidate, FirstClusters, is_clear
+from skdeepclust._partition.agreement import Agreement, FirstClusters
+from skdeepclust._partition.candidates import Candidate
+from skdeepclust._partition.choice import is_clear
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import reconstruction_per_value
-from skdeepclust.training import Rate, Stage
+from skdeepclust.training.stage import Rate, Stage
 
 _WEIGHT = 0.05
 """Of the center loss. Adam does not see the scale of a loss: the weights of the two

@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.training import AutoEpochs, Batches, Group
+from skdeepclust.training.data import Batches
+from skdeepclust.training.distributed import Group
+from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Views
 
 Embedded = Callable[[], Tensor]

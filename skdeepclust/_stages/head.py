@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 
 from skdeepclust._stages.context import Context, Embedded
-from skdeepclust.training import Rate, Stage
+from skdeepclust.training.stage import Rate, Stage
 
 LABEL_SMOOTHING = 0.1  # of cluster numbers as targets
 _PEAK = 3e-3  # of a learning rate that is chosen for another loss

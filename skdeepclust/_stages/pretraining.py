@@ -12,7 +12,8 @@ from torch import Tensor
 from skdeepclust import losses
 from skdeepclust._stages.context import Context
 from skdeepclust._utils.random import global_states, set_global_states
-from skdeepclust.training import Rate, Stage, Training, count_batches
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import Rate, Stage, count_batches
 from skdeepclust.views.tables import mask_features
 
 _GAP = 0.025  # of similarities that tell nothing, from being equal

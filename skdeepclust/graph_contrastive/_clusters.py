@@ -9,24 +9,22 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skdeepclust._partition import (
-    Agreement,
-    Candidate,
+from skdeepclust._partition.agreement import Agreement
+from skdeepclust._partition.candidates import Candidate
+from skdeepclust._partition.choice import (
     find_clusters,
     find_table_clusters,
-    initial_partition,
     is_clear,
     matched,
-    sum_of_graphs,
-    table_graphs,
-    uncenter,
 )
+from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
+from skdeepclust._partition.start import initial_partition, uncenter
 from skdeepclust._stages.centers import warn_unclear
 from skdeepclust._stages.context import Context
+from skdeepclust._utils.random import draw_seed
 from skdeepclust.graph import Modularity
 from skdeepclust.graph._build import build_affinities, given_graph, input_affinities
 from skdeepclust.graph._spectral import consensus_labels, kmeans_labels
-from skdeepclust.training import draw_seed
 
 _SIZES = (1, 2)  # neighborhoods in which partitions are searched, times n_neighbors
 

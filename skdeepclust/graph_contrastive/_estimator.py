@@ -22,7 +22,8 @@ from skdeepclust._utils.compat import HasMethods, StrOptions
 from skdeepclust.graph._build import check_neighbors
 from skdeepclust.graph_contrastive._clusters import GraphParameters, GraphStart
 from skdeepclust.graph_contrastive._stages import JointParameters, Parameters, train
-from skdeepclust.training import AutoEpochs, Training
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 # What "auto" stands for; tables whose clusters are kept need less.

@@ -34,7 +34,8 @@ from skdeepclust.graph_contrastive._clusters import (
     find_given,
 )
 from skdeepclust.losses.graph import contrast_neighbors
-from skdeepclust.training import Rate, Stage, Training
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import Rate, Stage
 
 _NEVER = 2**31
 

@@ -9,12 +9,11 @@ from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import adjusted_rand_score
 from sklearn.utils import check_array, check_random_state
 
-from skdeepclust._partition import count_clusters, warn_no_structure
-from skdeepclust._utils.inputs import check_columns
+from skdeepclust._partition.number import count_clusters, warn_no_structure
+from skdeepclust._utils.inputs import as_rows, check_columns
 from skdeepclust.graph import Modularity, nearest_neighbors, symmetric_affinity
 from skdeepclust.graph._checks import _check_choice, _check_count
 from skdeepclust.graph._spectral import eigenvector_labels, leading_eigenpairs
-from skdeepclust.training import as_rows
 
 _METHODS = ("separation", "modularity", "stability", "eigengap")
 _MAX_NODES = 1_000  # of a graph

@@ -18,7 +18,8 @@ from skdeepclust._stages.head import LABEL_SMOOTHING, HeadParameters
 from skdeepclust._stages.pretraining import PretrainingCache
 from skdeepclust._utils.compat import Interval, StrOptions
 from skdeepclust.self_paced._stages import PairParameters, Parameters, train
-from skdeepclust.training import AutoEpochs, Training
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 # What "auto" stands for.

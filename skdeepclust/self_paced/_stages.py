@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import normalize
 
 from skdeepclust import losses
-from skdeepclust._partition import Agreement
+from skdeepclust._partition.agreement import Agreement
 from skdeepclust._stages.centers import CenterParameters, CenterStage, Start, find_start
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.head import (
@@ -28,7 +28,9 @@ from skdeepclust._stages.pretraining import (
     PretrainingParameters,
     pretrain,
 )
-from skdeepclust.training import Rate, Stage, Training, draw_seed
+from skdeepclust._utils.random import draw_seed
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import Rate, Stage
 
 _AT_ONCE = 4096  # samples that the head maps
 Similarity = Literal["assignments", "centered_cosine", "cosine"]

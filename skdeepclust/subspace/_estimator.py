@@ -22,7 +22,9 @@ from skdeepclust._stages.pretraining import PretrainingCache
 from skdeepclust._utils.compat import StrOptions
 from skdeepclust.graph._build import check_learned, check_neighbors
 from skdeepclust.subspace._stages import ExpressionParameters, Subspaces, train
-from skdeepclust.training import AutoEpochs, Batches, Training
+from skdeepclust.training.data import Batches
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import AutoEpochs
 
 _PRETRAIN = AutoEpochs(10, images=400, tables=400)
 _JOINT = AutoEpochs(5, images=0, tables=0)

@@ -15,6 +15,7 @@ from skdeepclust._stages.pretraining import (
     pretrain,
     reconstruction_per_value,
 )
+from skdeepclust._utils.random import draw_seed
 from skdeepclust.graph import (
     dense_affinity,
     learned_self_expression,
@@ -23,7 +24,8 @@ from skdeepclust.graph import (
 )
 from skdeepclust.graph._spectral import spectral_labels
 from skdeepclust.graph.self_expression import _expressed
-from skdeepclust.training import Rate, Stage, Training, draw_seed
+from skdeepclust.training.loop import Training
+from skdeepclust.training.stage import Rate, Stage
 
 _NEIGHBORS = 10  # strongest coefficients of each sample
 
