@@ -20,6 +20,8 @@ from sklearn.utils.validation import check_is_fitted
 from torch import nn
 
 pytestmark = [
+    # What is run here is measured by other tests; measuring would take longer.
+    pytest.mark.no_cover,
     pytest.mark.filterwarnings("ignore:.*clusters are empty"),
     pytest.mark.filterwarnings("ignore:.*cluster centers coincide"),
     pytest.mark.filterwarnings("ignore:X does not have valid feature names"),

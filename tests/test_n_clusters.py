@@ -10,6 +10,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 NONE = {f"{stage}_epochs": 0 for stage in ("pretrain", "center", "contrastive")}
 
 
