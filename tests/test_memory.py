@@ -1,10 +1,12 @@
 """Pretrained networks that `memory` keeps for fits with the same data and seed."""
 
+from functools import partial
 from pathlib import Path
 
 import joblib
 import numpy as np
 import pytest
+import torch
 from conftest import ALL, Drawing, assert_same_fit, few_epochs, noisy
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
@@ -25,6 +27,19 @@ LATER = {
 @pytest.fixture
 def folder(tmp_path):
     return tmp_path / "memory"
+
+
+def alike():
+    """Return views of one name: of other code, another constant, another default."""
+
+    def scaled(factor):
+        return lambda batch: batch * factor
+
+    return [
+        *(scaled(1.1), scaled(1.2), lambda batch: batch + 0.1),
+        *(lambda batch, by=by: batch + by for by in (0.1, 0.2)),
+        *(partial(torch.mul, other=by) for by in (1.1, 1.2)),
+    ]
 
 
 def n_kept(folder):
@@ -73,6 +88,7 @@ def test_another_pretraining_is_another_entry(quick, blobs, folder, steps):
                 {"learning_rate": 1e-3},
                 {"batch_size": 60},
                 {"augmentation": noisy},
+                *({"augmentation": view} for view in alike()),
                 {"encoder": nn.Linear(6, 4)},
                 {"encoder": nn.Sequential(nn.Linear(6, 4))},
                 {"n_components": 3},

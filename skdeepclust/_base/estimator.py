@@ -90,7 +90,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
     device: str | torch.device
     precision: str
     checkpoint_dir: str | os.PathLike[str] | None
-    memory: str | joblib.Memory | None
+    memory: str | os.PathLike[str] | joblib.Memory | None
     random_state: int | np.random.RandomState | None
     verbose: int
 
@@ -364,31 +364,13 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
             return seeded_globals(seed, device)
         return nullcontext()
 
-    # -------------------------------------------------------------------- state
-
-    def _fitted_names(self) -> list[str]:
-        return [
-            name
-            for name in vars(self)
-            if name in ("_spec", "_plan")
-            or (name.endswith("_") and not name.startswith("_"))
-        ]
-
-    def _forget(self, *spared: str) -> None:
-        for name in {*self._fitted_names()}.difference(spared):
-            delattr(self, name)
-
-    def __sklearn_is_fitted__(self) -> bool:
-        """Say whether `fit` came to a good end."""
-        return "labels_" in vars(self)
+    # ------------------------------------------------------------- for subclasses
 
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's tags."""
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
         return tags
-
-    # ------------------------------------------------------------- for subclasses
 
     def _continues(self) -> bool:
         """Say whether `fit` is to continue what has been fitted."""

@@ -16,6 +16,7 @@ from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import PretrainingCache
 from skdeepclust._utils.random import OwnDraws, seeded_globals
 from skdeepclust._utils.threads import one_thread
+from skdeepclust._version import __version__
 from skdeepclust.networks import ClusterNetwork
 from skdeepclust.training.checkpoint import Checkpoint
 from skdeepclust.training.data import Batches, InputSpec
@@ -141,7 +142,7 @@ def _cache(job: Job, seed: int) -> PretrainingCache | None:
         "augmentation": job.augmentation,
         "device": job.device.type,
         "seed": seed,
-        "torch": torch.__version__,
+        "versions": [__version__, torch.__version__],
     }
     return PretrainingCache(job.memory, fingerprint(told, job.X, job.spec.shape))
 

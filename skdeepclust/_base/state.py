@@ -78,6 +78,22 @@ class StatefulEstimator(SparseParamsMixin):
     _spec: InputSpec
     _plan: Plan
 
+    def _fitted_names(self) -> list[str]:
+        return [
+            name
+            for name in vars(self)
+            if name in ("_spec", "_plan")
+            or (name.endswith("_") and not name.startswith("_"))
+        ]
+
+    def _forget(self, *spared: str) -> None:
+        for name in {*self._fitted_names()}.difference(spared):
+            delattr(self, name)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """Say whether `fit` came to a good end."""
+        return "labels_" in vars(self)
+
     def __getstate__(self) -> dict[str, Any]:
         """Return the state, with the weights as NumPy arrays and without a device."""
         state = dict(super().__getstate__())

@@ -52,6 +52,7 @@ def _is_none(value: Any) -> bool:
         return True
     try:
         if isinstance(value, Number):
+            # Numbers need not be complex to mypy; what is not one raises a TypeError.
             return not cmath.isfinite(value)  # type: ignore[arg-type]
         return bool(value != value)
     except (ArithmeticError, TypeError, ValueError):

@@ -84,6 +84,7 @@ def train(
         pretrain(parameters.pretraining, context, training, cached)
 
     # The first clusters.
+    @cache  # it keeps the graph of the input, which both ends of training need
     def agreement(seed: int) -> Agreement | None:
         if parameters.resolution is None or not asks_neighbors:
             return None

@@ -161,7 +161,7 @@ class _CallbackTask(Task):
         self._tell(self._epoch.call_on_fit_task_begin)
 
     def epoch_end(self, epoch: int, values: dict[str, float]) -> bool:
-        # The estimator is offered as it is now.
+        # Hooks are offered the estimator in its current state.
         ended, self._epoch = self._epoch, None
         return self._tell_end(ended, self.attributes)
 
