@@ -129,8 +129,7 @@ def test_each_form_of_images_is_the_same_data(form, tmp_path):
         extractor.fit_transform(given), extractor.fit_transform(X)
     )
     found = [
-        estimate_n_clusters(each, method="modularity", max_clusters=3, random_state=0)
-        for each in (X, given)
+        estimate_n_clusters(each, max_clusters=3, random_state=0) for each in (X, given)
     ]
     assert found[0] == found[1]
 

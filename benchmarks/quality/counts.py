@@ -23,6 +23,7 @@ from benchmarks.common import tables
 from benchmarks.common.data import TABLES, TOYS
 from benchmarks.common.methods import leiden_communities
 from benchmarks.common.records import Fits, made_on
+from benchmarks.quality.counting import RULES, count_by_rule
 from skdeepclust.model_selection import estimate_n_clusters
 
 MAX_ROWS, MAX_CLUSTERS = 2_000, 30
@@ -66,18 +67,21 @@ def leiden(rows, seed):
     return max(leiden_communities(rows, 1.0, seed)) + 1
 
 
-def ours(method, rows, seed):
+def separation(rows, seed):
+    """Return what ``n_clusters="auto"`` takes."""
     with warnings.catch_warnings():
         # That there is no structure is an answer here.
         warnings.simplefilter("ignore")
-        return estimate_n_clusters(rows, method=method, random_state=seed)
+        return estimate_n_clusters(rows, random_state=seed)
+
+
+def by_rule(rule, rows, seed):
+    return count_by_rule(rule, rows, MAX_CLUSTERS, seed)
 
 
 METHODS = {
-    "separation": partial(ours, "separation"),
-    "modularity": partial(ours, "modularity"),
-    "stability": partial(ours, "stability"),
-    "eigengap": partial(ours, "eigengap"),
+    "separation": separation,
+    **{rule: partial(by_rule, rule) for rule in RULES},
     "silhouette": silhouette,
     "BIC": bic,
     "HDBSCAN": hdbscan,
