@@ -37,16 +37,15 @@ class FeatureExtractor(
 ):
     """Features computed by a torch module, as a transformer of scikit-learn.
 
-    A copy of the module runs in float32, in evaluation mode and without gradients,
-    batch by batch. Nothing is learned, and the module itself never changes. Read more,
-    also on weights from a file, in the :ref:`User Guide <features>`.
+    A copy of the module runs in float32, in evaluation mode and without gradients.
+    Nothing is learned. Read more in the :ref:`User Guide <features>`.
 
     Parameters
     ----------
     module : torch.nn.Module
         Maps a batch of shape (batch_size, n_features) or (batch_size, channels,
-        height, width) to what `output` makes features of. Include layers that scale or
-        normalize images as those the module was trained on.
+        height, width) to what `output` makes features of. It should scale images as
+        those that it was trained on.
     batch_size : int, default=256
         Most samples in a batch; of large samples, batches have fewer. The last batch is
         padded, so features hardly depend on the other samples, by 1e-6.
@@ -56,9 +55,8 @@ class FeatureExtractor(
         (height, width) or (channels, height, width) of images given as table rows.
     output : "auto" or callable, default="auto"
         Maps what the module returns for a batch to a tensor of shape (batch_size,
-        n_outputs). "auto" averages a tensor of shape (batch_size, channels, height,
-        width) over height and width, and flattens others. A callable may pick one of
-        several tensors; a lambda cannot be pickled.
+        n_outputs). "auto" averages images over height and width, and flattens other
+        tensors. A callable may pick one of several; a lambda cannot be pickled.
 
     Attributes
     ----------
@@ -151,22 +149,20 @@ class FeatureExtractor(
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[NDArray[Any], tuple[int, ...]]:
         rows = inputs.as_rows(X, image_shape=self.image_shape)
-        fitted = None if reset else getattr(self, "_shape", None)
-        if fitted is None:
+        shape = None if reset else getattr(self, "_shape", None)
+        if shape is None:
             inputs.check_gray(rows, self.image_shape)
         else:
-            inputs.check_new(rows, fitted, rows.n_dims)
+            inputs.check_new(rows, shape, rows.n_dims)
+        types = [np.float64, np.float32, np.uint8]
         try:
-            validated = validate_data(
-                self, rows.values, reset=reset, dtype=[np.float64, np.float32, np.uint8]
-            )
+            values = validate_data(self, rows.values, reset=reset, dtype=types)
         except (TypeError, ValueError) as error:
             inputs.check_columns(X, error)
             raise
-        shape = fitted or inputs.sample_shape(
-            validated.shape[1], rows.shape, self.image_shape
-        )
-        return rows.in_order(validated), shape
+        if shape is None:
+            shape = inputs.sample_shape(values.shape[1], rows.shape, self.image_shape)
+        return rows.in_order(values), shape
 
     def _extract(
         self, X: NDArray[Any], shape: tuple[int, ...], least: int = 1
@@ -214,9 +210,8 @@ class FeatureExtractor(
         except Exception as error:
             if is_out_of_memory(error):
                 raise
-            raise ValueError(
-                f"{name} fails on a batch of shape {given}: {error}"
-            ) from error
+            message = f"{name} fails on a batch of shape {given}: {error}"
+            raise ValueError(message) from error
         if callable(self.output):
             output = self.output(output)
         if not isinstance(output, Tensor) or not output.is_floating_point():

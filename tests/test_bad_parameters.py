@@ -29,6 +29,7 @@ EVERY = [
     ({"encoder": "vgg"}, "encoder"),
     ({"encoder": "conv"}, "image_shape"),
     ({"encoder": "conv", "image_shape": (2, 3)}, "8 x 8.*2 x 3"),
+    ({"n_components": 0}, "n_components"),
     ({"hidden_layer_sizes": (0,)}, "hidden_layer_sizes"),
     ({"hidden_layer_sizes": (2.5,)}, "hidden_layer_sizes"),
     ({"pretrain_epochs": 1.5}, "pretrain_epochs"),

@@ -428,7 +428,7 @@ def test_embedding_display_takes_short_names(points, given):
         ({"embedding": np.zeros(4)}, "embedding must have shape .* got shape"),
         ({"embedding": np.zeros((4, 1))}, r"2 components or more; got shape \(4, 1\)"),
         ({"embedding": np.full((4, 3), np.nan)}, "embedding must be finite"),
-        ({"labels": [0, 1, 1]}, "labels must have one entry .* got 3 for 4"),
+        ({"labels": [0, 1, 1]}, "labels and embedding .*: 3, .*: 4"),
         ({"labels": np.eye(4)}, "labels must be 1-D"),
         ({"labels": [0, 1, np.nan, 1]}, r"labels has 1 labels .* at index 2 \(nan\)"),
         ({"labels": ["a", None, "b", "b"]}, r"are missing .* at index 1 \(None\)"),
@@ -627,10 +627,10 @@ def test_training_display_panels_do_not_overlap():
 @pytest.mark.parametrize(
     ("history", "error", "message"),
     [
-        ([], ValueError, "history must have one row or more"),
+        ([], ValueError, "history must have rows .*an epoch or more"),
         (3, TypeError, "history must be a list of dicts; got int"),
         ([{"epoch": 1}], ValueError, "dicts with 'stage' and 'epoch'.* in row 0"),
-        ([{"stage": "a", "epoch": 1}], ValueError, "history must have numbers"),
+        ([{"stage": "a", "epoch": 1}], ValueError, "must have rows with numbers"),
     ],
 )
 def test_training_display_errors(history, error, message):
@@ -771,10 +771,7 @@ def test_affinity_display_names_fit(graph):
         ({"affinity": -np.eye(3)}, "affinity must not be negative; got -1"),
         ({"affinity": sparse.csr_array((3, 3))}, "affinity must have positive weights"),
         ({"affinity": np.diag([1, np.nan, 1])}, "affinity must be finite"),
-        (
-            {"labels": [0, 1]},
-            "labels must have one entry per sample of affinity; got 2",
-        ),
+        ({"labels": [0, 1]}, "labels and affinity must have one length.*: 2, .*: 3"),
         ({"n_bins": 0}, "n_bins must be an integer of at least 1; got 0"),
     ],
 )
@@ -1076,7 +1073,7 @@ def test_images_display_from_estimator(fitted, images, tiny, tiny_subspace):
         ({"images": np.zeros((0, 4, 4))}, ValueError, "images must hold an image"),
         ({"images": np.full((5, 4, 4), np.nan)}, ValueError, "images must be finite"),
         ({"images": np.full((5, 4, 4), "a")}, TypeError, "images must hold real"),
-        ({"y_pred": PROBA[:4]}, ValueError, "y_pred must have .* got 4 for 5"),
+        ({"y_pred": PROBA[:4]}, ValueError, "y_pred and images .*: 4, .*: 5"),
         ({"y_pred": PROBA * np.nan}, ValueError, "y_pred must be finite"),
         ({"y_pred": PROBA[None]}, ValueError, "y_pred must be 1-D"),
         (

@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from sklearn.datasets import load_digits
 
 # Fits of two epochs a stage may leave clusters empty.
 pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
@@ -47,6 +48,21 @@ def test_bfloat16_computes_all_layers_narrow(make, blobs, monkeypatch):
     monkeypatch.setattr(torch.nn.functional, "linear", recorded)
     make(precision="bfloat16").fit(blobs[0])
     assert types == {torch.bfloat16}
+
+
+@pytest.mark.parametrize("encoder", ["mlp", "conv"])
+def test_bfloat16_learns_as_much(tiny, encoder):
+    X = load_digits().images[:600]
+    given = {"image_shape": None, "augmentation": "auto", "encoder": encoder}
+    given |= {"pretrain_epochs": 10, "head_epochs": 20}
+
+    def losses_of(precision):
+        model = tiny(n_clusters=10, precision=precision, **given).fit(X)
+        rows = [row for row in model.history_ if row["stage"] == "pretraining"]
+        return rows[0]["nt_xent"], rows[-1]["nt_xent"]
+
+    (first, last), (_, narrow) = losses_of("float32"), losses_of("bfloat16")
+    assert narrow < last + 0.05 * (first - last)
 
 
 def test_bfloat16_survives_a_file(tiny, blobs, tmp_path):

@@ -394,11 +394,6 @@ def test_make_views_names_the_augmentation(augmentation):
         make_views(augmentation, (4,))
 
 
-def test_make_views_names_the_input_shape():
-    with pytest.raises(ValueError, match="input_shape"):
-        make_views("auto", (4, 4))
-
-
 @pytest.mark.parametrize(
     "fields",
     [
@@ -427,11 +422,6 @@ def test_image_views_name_the_bad_field(fields):
 def test_table_views_name_the_bad_field(fields):
     with pytest.raises(ValueError, match=next(iter(fields))):
         TableViews(**fields)
-
-
-def test_mask_features_names_the_fill():
-    with pytest.raises(ValueError, match="fill"):
-        mask_features(torch.ones(2, 2), seeded(), 0.5, fill="mean")
 
 
 def test_seeded_callable_runs_modules_without_gradients():

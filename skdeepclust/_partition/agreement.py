@@ -57,15 +57,6 @@ class Agreement:
 
     Of more than 20,000 samples, or 2**25 values (of tables 2**24), a random part is
     looked at.
-
-    Parameters
-    ----------
-    batches : Batches
-        The training data.
-    seed : int
-        Seeds all of it.
-    resolution : float or "auto"
-        Of the modularity; see `find_clusters`.
     """
 
     def __init__(
@@ -80,16 +71,10 @@ class Agreement:
     def find_centers(
         self, h: Tensor, n_clusters: int
     ) -> tuple[Tensor, Candidate, NDArray[np.int64] | None]:
-        """Find clusters, and their means in the embedding h (n, d).
+        """Find clusters of the samples that are looked at.
 
-        Returns
-        -------
-        centers : Tensor of shape (n_clusters, d)
-            Fewer if fewer rows are distinct.
-        found : Candidate
-            The clusters of the samples that are looked at.
-        kept : ndarray of shape (n,) or None
-            Clusters of all samples, if training is not to change them.
+        Comes with their means in the embedding h (n, d), fewer if fewer rows are
+        distinct, and with clusters of all samples, if training is not to change them.
         """
         index, kept, found = self.index, None, None
         if not self.batches.spec.is_image:

@@ -1,15 +1,12 @@
-"""What is private in scikit-learn, or differs between versions of it or of SciPy."""
+"""What is private in scikit-learn, or differs between its versions."""
 
-import inspect
 from collections.abc import Callable
 from typing import Any, Self, TypeVar
 
-import numpy as np
 from scipy.sparse import issparse
-from scipy.sparse.linalg import eigsh
 from sklearn.base import BaseEstimator, _fit_context
 from sklearn.frozen import FrozenEstimator
-from sklearn.metrics._scorer import _BaseScorer, _Scorer
+from sklearn.metrics._scorer import _Scorer
 from sklearn.pipeline import Pipeline
 from sklearn.utils._param_validation import HasMethods as HasMethods
 from sklearn.utils._param_validation import Interval as Interval
@@ -74,10 +71,15 @@ Examples
 """
 
 
-class _NoMetadata:
-    """A scorer that takes no metadata, and so never changes."""
+class ClusterScorer(_Scorer):
+    """A scorer of fitted clusterers that takes no metadata, and so never changes.
+
+    Subclasses define `__call__`.
+    """
 
     _name: str
+    # With several scorers scikit-learn asks each for this, to predict only once.
+    _response_method = "predict"
 
     def __repr__(self) -> str:
         return self._name
@@ -101,42 +103,6 @@ class _NoMetadata:
     def _accept_sample_weight(self) -> bool:
         return False
 
-
-class ClassScorer(_NoMetadata, _Scorer):
-    """A scorer of fitted clusterers by known classes, as `make_scorer` returns it."""
-
-    def __init__(
-        self, name: str, metric: Callable[[Any, Any], float], what: str
-    ) -> None:
-        super().__init__(metric, 1, {}, "predict")
-        self._name = name
-        words = {"more": "", "needs": "`predict`", "module": "metrics", "score": "1.0"}
-        y = "array-like of shape (n_samples,)\n    Classes."
-        self.__doc__ = _DOC.format(name=name, what=what, y=y, **words)
-
-    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Score a fitted clusterer."""
-        return float(super().__call__(estimator, X, y))
-
-    def _score(self, caller: Any, estimator: Any, X: Any, y: Any = None) -> float:
-        if y is None:
-            raise ValueError(
-                "y must hold the classes of X; got None: pass y, or score without "
-                "classes by modularity_scorer."
-            )
-        check_methods(estimator, "predict")
-        if not hasattr(estimator, "__sklearn_tags__"):
-            # Of another package; scikit-learn would ask what kind it is.
-            return float(self._score_func(y, estimator.predict(X)))
-        return float(super()._score(caller, estimator, X, y))
-
-
-class ClusterScorer(_NoMetadata, _BaseScorer):
-    """A scorer of fitted clusterers without classes; subclasses define `__call__`."""
-
-    # With several scorers scikit-learn asks each for this, to predict only once.
-    _response_method = "predict"
-
     def _score(self, caller: Any, estimator: Any, X: Any, y: Any = None) -> float:
         return float(self(estimator, X))
 
@@ -147,20 +113,45 @@ class FunctionScorer(ClusterScorer):
     def __init__(
         self, name: str, function: Callable[[Any, Any], float], **words: str
     ) -> None:
-        self._name, self._function = name, function
+        super().__init__(function, 1, {}, "predict")
+        self._name = name
         words = {"more": "", "y": "object, default=None\n    Ignored.", **words}
         self.__doc__ = _DOC.format(name=name, **words)
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
         """Score a fitted clusterer; `y` is ignored."""
-        return self._function(estimator, X)
+        return float(self._score_func(estimator, X))
+
+
+class ClassScorer(FunctionScorer):
+    """A scorer of fitted clusterers by known classes."""
+
+    def __init__(
+        self, name: str, metric: Callable[[Any, Any], float], what: str
+    ) -> None:
+        words = {"needs": "`predict`", "module": "metrics", "score": "1.0"}
+        y = "array-like of shape (n_samples,)\n    Classes."
+        super().__init__(name, metric, what=what, y=y, **words)
+
+    def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
+        """Score a fitted clusterer."""
+        return float(_Scorer.__call__(self, estimator, X, y))
+
+    def _score(self, caller: Any, estimator: Any, X: Any, y: Any = None) -> float:
+        if y is None:
+            raise ValueError(
+                "y must hold the classes of X; got None: pass y, or score without "
+                "classes by modularity_scorer."
+            )
+        check_methods(estimator, "predict")
+        if hasattr(estimator, "__sklearn_tags__"):
+            return float(_Scorer._score(self, caller, estimator, X, y))
+        # Of another package; scikit-learn would ask what kind it is.
+        return float(self._score_func(y, estimator.predict(X)))
 
 
 def last_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
-    """Return the last step of pipelines, frozen estimators and searches in each other.
-
-    Of a search, the best estimator counts. `X` is returned as it gets to that step.
-    """
+    """Return the last step of what is nested, and `X` as it gets to that step."""
     while True:
         if isinstance(estimator, Pipeline):
             if X is not None and len(estimator) > 1:
@@ -182,12 +173,6 @@ def check_methods(estimator: Any, *names: str) -> None:
                 f"estimator must have {' and '.join(names)} to be scored; got "
                 f"{type(estimator).__name__}, which has no {name}: use one that has."
             )
-
-
-def eigsh_seed(seed: int) -> dict[str, Any]:
-    """Return what seeds the restarts of SciPy's `eigsh`: nothing if it is too old."""
-    known = inspect.signature(eigsh).parameters
-    return {"rng": np.random.default_rng(seed)} if "rng" in known else {}
 
 
 def has_callbacks(estimator: Any) -> bool:

@@ -1,4 +1,4 @@
-"""What a user may pass as X, brought to rows and one shape per sample."""
+"""What a user may pass, brought to NumPy, and as X to rows and one shape per sample."""
 
 import math
 import warnings
@@ -12,10 +12,45 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
 
-from skdeepclust._utils.arrays import as_array, is_on_disk
-
 _LEAST_SIDE, _MOST_TIMES = 5, 4  # of images: the shorter side, the longer one
 _ONE_PICTURE = 0.95  # least correlation of channels
+
+
+def as_array(name: str, value: Any) -> NDArray[Any]:
+    """Bring any dense array or tensor, called `name` in messages, to NumPy.
+
+    Types that NumPy does not have become float32.
+    """
+    if not isinstance(value, torch.Tensor):
+        try:
+            return np.asarray(value)
+        except (TypeError, ValueError, RuntimeError):
+            if not hasattr(value, "__dlpack__"):
+                raise
+            # It lives on another device.
+            value = torch.utils.dlpack.from_dlpack(value)
+    value = value.detach()
+    if value.layout != torch.strided or value.is_meta:
+        raise TypeError(
+            f"{name} is a tensor of layout {value.layout} on device {value.device}, "
+            f"which holds no dense values; pass {name}.to_dense(), or a tensor that is "
+            "not on 'meta'."
+        )
+    is_narrow = value.is_floating_point() and value.element_size() < 4
+    if is_narrow and value.dtype != torch.float16:
+        # NumPy has no bfloat16, and no float of 8 bits.
+        value = value.float()
+    array: NDArray[Any] = value.cpu().numpy()
+    return array
+
+
+def is_on_disk(X: Any) -> bool:
+    """Say whether an array is a view of a memory-mapped file, not a copy of it."""
+    while isinstance(X, np.ndarray):
+        if isinstance(X, np.memmap):
+            return getattr(X, "_mmap", None) is not None
+        X = X.base
+    return False
 
 
 class Rows(NamedTuple):
@@ -28,12 +63,10 @@ class Rows(NamedTuple):
     axes: tuple[int, ...] | None = None
 
     def in_order(self, validated: NDArray[Any]) -> NDArray[Any]:
-        """Return validated rows (n, n_values) in the order of their shape.
-
-        Images on disk keep their axes: to flatten them would be to read them all.
-        """
+        """Return validated rows (n, n_values) in the order of their shape."""
         if self.axes is None or self.shape is None:
             return validated
+        # Images on disk keep their axes: to flatten them would be to read them all.
         stored = validated.reshape(-1, *(self.shape[axis] for axis in self.axes))
         images = stored.transpose(0, *(1 + self.axes.index(axis) for axis in range(3)))
         return images if is_on_disk(images) else images.reshape(len(images), -1)
@@ -42,10 +75,8 @@ class Rows(NamedTuple):
 def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
     """Flatten images to rows, and bring all kinds of arrays to NumPy.
 
-    `X` is a table, which is left for scikit-learn to validate, or images of shape
-    (n, height, width) or (n, channels, height, width): an array of any library, a
-    frame, nested lists or a list of images. Images of just the shape `image_shape` are
-    taken whatever they look like.
+    Tables are left for scikit-learn to validate. Images of just the shape `image_shape`
+    are taken whatever they look like.
     """
     _refuse(X)
     if isinstance(X, torch.Tensor):
@@ -64,7 +95,8 @@ def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
         )
     if n_dims < 3:
         return Rows(X, None)
-    X = _as_numpy(X)
+    if not isinstance(X, np.ndarray):
+        X = as_array("X", X)
     shape = (1, *X.shape[1:]) if n_dims == 3 else tuple(X.shape[1:])
     named = () if image_shape is None else tuple(image_shape)
     if n_dims == 4 and shape != named and _has_channels_last(shape):
@@ -89,19 +121,6 @@ def _has_channels_last(shape: tuple[int, ...]) -> bool:
     return last < min(sides) and (
         last <= 4 or max(sides) / min(sides) < sides[1] / last
     )
-
-
-def _as_numpy(X: Any) -> NDArray[Any]:
-    """Bring an array of another library to NumPy."""
-    if isinstance(X, np.ndarray):
-        return X
-    try:
-        return np.asarray(X)
-    except (TypeError, ValueError, RuntimeError):
-        if not hasattr(X, "__dlpack__"):
-            raise
-        # It lives on another device.
-        return as_array("X", torch.utils.dlpack.from_dlpack(X))
 
 
 def _refuse(X: Any) -> None:
@@ -183,10 +202,7 @@ def sample_shape(
     array_shape: tuple[int, ...] | None,
     image_shape: Sequence[int] | None,
 ) -> tuple[int, ...]:
-    """Settle the shape of one sample: (n_features,) or (channels, height, width).
-
-    `array_shape` is that of images that came as images, `image_shape` the parameter.
-    """
+    """Settle the shape of one sample: (n_features,) or (channels, height, width)."""
     if image_shape is None:
         return array_shape or (n_features,)
     wanted = tuple(image_shape)
@@ -227,10 +243,9 @@ def check_gray(rows: Rows, image_shape: Sequence[int] | None) -> None:
 
 
 def check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
-    """Refuse one image in place of several, and images of another shape than `fitted`.
+    """Refuse one image, or images of another shape than `fitted`, an array of `n_dims`.
 
-    `n_dims` counts the fitted array's axes. Warn if three gray images look like the
-    channels of one color image.
+    Warn if three gray images look like the channels of one color image.
     """
     if len(fitted) != 3:
         return

@@ -1,5 +1,6 @@
 """Labels: checks of them, and the best match of clusters to classes."""
 
+import cmath
 from numbers import Number
 from typing import Any
 
@@ -7,10 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse as sp
 from scipy.sparse.csgraph import min_weight_full_bipartite_matching
-from sklearn.utils import check_consistent_length
 from torch import Tensor
 
-from skdeepclust._utils.arrays import as_array, is_missing
+from skdeepclust._utils.inputs import as_array
+
+_NEVER_NONE = {str, int, bool}
 
 Numbered = tuple[NDArray[Any], NDArray[np.intp]]
 """The labels that differ, sorted, and the number of each sample's label."""
@@ -38,7 +40,7 @@ def number_labels(name: str, labels: Any) -> Numbered:
             f"the argmax of probabilities or one-hot rows first."
         )
     column = array.reshape(-1)
-    missing = is_missing(column)
+    missing = _is_missing(column)
     if missing.any():
         first = missing.argmax()
         raise ValueError(
@@ -72,8 +74,7 @@ def best_match(
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], int]:
     """Match clusters to classes, both numbered from 0, so that most samples agree.
 
-    Returns the classes, in order, and the clusters of the pairs that have samples in
-    common, and the number of samples in these pairs.
+    Returns the classes, in order, the clusters, and how many samples agree.
     """
     pairs = sp.coo_matrix((np.ones(len(y_true), dtype=np.int64), (y_true, y_pred)))
     table = pairs.tocsr()
@@ -109,14 +110,12 @@ def to_numpy(name: str, value: Any) -> Any:
 
 def check_lengths(**arrays: Any) -> None:
     """Raise an error unless all arrays, by their names in messages, have one length."""
-    try:
-        check_consistent_length(*arrays.values())
-    except ValueError as error:
-        lengths = {name: len(value) for name, value in arrays.items()}
+    lengths = {name: len(value) for name, value in arrays.items()}
+    if len({*lengths.values()}) > 1:
         raise ValueError(
             f"{' and '.join(arrays)} must have one length; got {lengths}: pass them "
             f"for the same samples."
-        ) from error
+        )
 
 
 def _label_array(name: str, value: Any) -> NDArray[Any]:
@@ -144,3 +143,32 @@ def _numbers(column: NDArray[Any]) -> NDArray[Any]:
     if numbers.dtype.kind in "fc" and not (numbers.astype(object) == column).all():
         return column
     return numbers
+
+
+def _is_missing(column: NDArray[Any]) -> NDArray[np.bool_]:
+    """Say which labels (n,) are none: NaN, infinity, None, NaT or pandas.NA."""
+    if column.dtype.kind in "fc":
+        return np.asarray(~np.isfinite(column))
+    if column.dtype.kind in "mM":
+        return np.asarray(np.isnat(column))
+    if column.dtype.kind not in "OT":
+        return np.zeros(len(column), dtype=bool)
+    # NumPy's strings of any length say themselves what stands for a missing one.
+    na = getattr(column.dtype, "na_object", None)
+    labels = column.tolist()
+    found = [v is na or (type(v) not in _NEVER_NONE and _is_none(v)) for v in labels]
+    return np.array(found, dtype=bool)
+
+
+def _is_none(value: Any) -> bool:
+    if value is None or value is np.ma.masked or type(value).__name__ == "NAType":
+        # pandas.NA is neither equal to itself nor different.
+        return True
+    try:
+        if isinstance(value, Number):
+            # Numbers need not be complex to mypy; what is not one raises a TypeError.
+            return not cmath.isfinite(value)  # type: ignore[arg-type]
+        return bool(value != value)
+    except (ArithmeticError, TypeError, ValueError):
+        # An integer that no float can hold, or an array, which is not one label.
+        return False

@@ -1,8 +1,7 @@
 """Random numbers: the only code that seeds, keeps and puts back generators.
 
-A user's module or view may draw from the global generators of torch, NumPy and Python:
-it runs in `seeded_globals`. Our own networks draw from a generator of their own, in
-`OwnDraws`.
+A user's module may draw from the global ones: it runs in `seeded_globals`. Our own
+networks draw from a generator of their own, in `OwnDraws`.
 """
 
 import os
@@ -37,30 +36,24 @@ if hasattr(os, "register_at_fork"):  # not on Windows
 
 @contextmanager
 def seeded_globals(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed the global generators, and give them back as they were found.
+    """Seed Python's, NumPy's and torch's generators; give them back as they were.
 
-    They are those of Python, NumPy and torch, on the CPU and on `device`. One thread at
-    a time: the others wait, and find the generators as they were.
+    One thread at a time: the others wait.
     """
-    cuda = [device] if device.type == "cuda" else []
     with _LOCK:
-        python_state = random.getstate()
-        numpy_state = np.random.get_state()  # noqa: NPY002
+        found = global_states(device)
         try:
-            with torch.random.fork_rng(devices=cuda):
-                # Not through torch.manual_seed: it would also seed the devices
-                # that are not forked.
-                torch.default_generator.manual_seed(seed)
-                for used in cuda:
-                    with torch.cuda.device(used):
-                        torch.cuda.manual_seed(seed)
-                random.seed(seed)
-                # RandomState makes its state without the global one.
-                np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
-                yield
+            # Not through torch.manual_seed: it would also seed the other devices.
+            torch.default_generator.manual_seed(seed)
+            if device.type == "cuda":
+                with torch.cuda.device(device):
+                    torch.cuda.manual_seed(seed)
+            random.seed(seed)
+            # RandomState makes its state without the global one.
+            np.random.set_state(np.random.RandomState(seed).get_state())  # noqa: NPY002
+            yield
         finally:
-            random.setstate(python_state)
-            np.random.set_state(numpy_state)  # noqa: NPY002
+            set_global_states(found, device)
 
 
 def draw_seed(generator: torch.Generator) -> int:
@@ -105,8 +98,7 @@ _DRAW = {
 class OwnDraws(TorchFunctionMode):
     """A scope of this thread in which modules draw from a generator of their own.
 
-    The numbers are those that the global generator of the CPU would give after
-    ``torch.manual_seed(seed)``, which nothing has to wait for or to put back.
+    The numbers are those of the CPU after ``torch.manual_seed(seed)``.
     """
 
     def __init__(self, seed: int) -> None:

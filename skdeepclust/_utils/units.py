@@ -39,11 +39,7 @@ class Unit:
         return cls(low, high, _is_whole(X), signed)
 
     def check(self, X: NDArray[Any]) -> None:
-        """Refuse new images in another unit, and warn where they may be.
-
-        A single image may be nearly black, and black is 0 in most units: what is dark
-        is told from what is scaled by whole numbers, and by negative ones.
-        """
+        """Refuse new images in another unit, and warn where they may be."""
         low, high = float(X.min()), float(X.max())
         hint = self._hint(X, low, high)
         if hint:
@@ -71,6 +67,8 @@ class Unit:
 
     def _hint(self, X: NDArray[Any], low: float, high: float) -> str:
         """Say what would bring `X` to the unit, or nothing if it may be in it."""
+        # A single image may be nearly black, and black is 0 in most units: what is dark
+        # is told from what is scaled by whole numbers, and by negative ones.
         new_is_unit = low >= -_SLACK and 0 < high <= 1 + _SLACK
         if self.low < -_SLACK:
             far = high > max(_NO_UNIT, 4 * self.high)

@@ -15,8 +15,7 @@ RANGE = 300  # weights below 1/300 of the largest share the faintest color
 LINE = 0.12  # inches, height of a name
 
 
-class _Options(TypedDict, total=False):
-    # Those of `plot`.
+class _PlotOptions(TypedDict, total=False):
     ax: Any
     cmap: Any
     colorbar: bool
@@ -27,10 +26,9 @@ class _Options(TypedDict, total=False):
 class AffinityDisplay:
     """The affinity matrix, its rows and columns sorted by cluster.
 
-    Weights are summed over bins, so that any number of samples can be drawn. A good
-    partition has its weight in the squares along the diagonal. Make the display by
-    :meth:`from_estimator` or :meth:`from_predictions`; all parameters are stored as
-    attributes. Read more in the :ref:`User Guide <pictures>`.
+    Weights are summed over bins. A good partition has its weight in the squares along
+    the diagonal. Make the display by :meth:`from_estimator` or
+    :meth:`from_predictions`. Read more in the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -73,7 +71,7 @@ class AffinityDisplay:
 
     @classmethod
     def from_estimator(
-        cls, estimator: Any, *, n_bins: int = 100, **options: Unpack[_Options]
+        cls, estimator: Any, *, n_bins: int = 100, **options: Unpack[_PlotOptions]
     ) -> Self:
         """Draw the graph and the clusters of a fitted estimator.
 
@@ -94,10 +92,10 @@ class AffinityDisplay:
         """
         shared.check_options(cls, **options)
         hint = "pass an estimator that builds a graph, or a matrix to from_predictions"
-        model, _ = shared.fitted_step(estimator)
-        affinity = shared.fitted_value(model, "affinity_matrix_", hint)
-        labels = shared.fitted_value(model, "labels_", hint)
-        return cls.from_predictions(affinity, labels, n_bins=n_bins, **options)
+        names = ("affinity_matrix_", "labels_")
+        model, _ = shared.fitted_step(estimator, None, hint, *names)
+        affinity = model.affinity_matrix_
+        return cls.from_predictions(affinity, model.labels_, n_bins=n_bins, **options)
 
     @classmethod
     def from_predictions(
@@ -106,7 +104,7 @@ class AffinityDisplay:
         labels: ArrayLike,
         *,
         n_bins: int = 100,
-        **options: Unpack[_Options],
+        **options: Unpack[_PlotOptions],
     ) -> Self:
         """Draw an affinity matrix and clusters.
 
@@ -128,9 +126,9 @@ class AffinityDisplay:
         shared.check_options(cls, **options)
         matrix = _check_affinity(affinity)
         n_samples = matrix.shape[0]
-        names, clusters = shared.check_labels("labels", labels, "affinity", n_samples)
-        n_bins = min(_check_count("n_bins", n_bins), n_samples)
         place = np.empty(n_samples, dtype=np.int64)
+        names, clusters = shared.check_labels("labels", labels, affinity=place)
+        n_bins = min(_check_count("n_bins", n_bins), n_samples)
         place[np.argsort(clusters, kind="stable")] = np.arange(n_samples)
         bins = place * n_bins // n_samples
         row, col, data = matrix.row, matrix.col, matrix.data
@@ -194,8 +192,8 @@ class AffinityDisplay:
         if colorbar:
             # As high as the matrix, which a bar beside square axes is not.
             bar = ax.inset_axes((1.03, 0, 0.05, 1))
-            self.colorbar_ = ax.figure.colorbar(self.im_, cax=bar)
-            self.colorbar_.set_label("weight in a bin")
+            label = "weight in a bin"
+            self.colorbar_ = ax.figure.colorbar(self.im_, cax=bar, label=label)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 

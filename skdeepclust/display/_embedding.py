@@ -21,8 +21,7 @@ LEGEND_ROWS = 12
 NARROW = 3.5  # inches
 
 
-class _Options(TypedDict, total=False):
-    # Those of `plot`.
+class _PlotOptions(TypedDict, total=False):
     ax: Any
     mark_centers: bool
     legend: bool
@@ -33,8 +32,8 @@ class _Options(TypedDict, total=False):
 class EmbeddingDisplay:
     """The embedding in two dimensions, colored by cluster.
 
-    Make it by :meth:`from_estimator` or :meth:`from_predictions`; all parameters are
-    stored as attributes. Read more in the :ref:`User Guide <pictures>`.
+    Make the display by :meth:`from_estimator` or :meth:`from_predictions`. Read more in
+    the :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -83,7 +82,7 @@ class EmbeddingDisplay:
         method: Any = "pca",
         max_samples: int | None = 5000,
         random_state: int | np.random.RandomState | None = None,
-        **options: Unpack[_Options],
+        **options: Unpack[_PlotOptions],
     ) -> Self:
         """Draw the embedding of a fitted estimator.
 
@@ -105,14 +104,14 @@ class EmbeddingDisplay:
         EmbeddingDisplay
         """
         shared.check_options(cls, **options)
-        model, X = shared.fitted_step(estimator, X)
         if X is None:
-            embedding = shared.fitted_value(model, "embedding_", "pass X")
-            labels = shared.fitted_value(model, "labels_", "pass X")
+            names = ("embedding_", "labels_")
+            model, _ = shared.fitted_step(estimator, X, "pass X", *names)
+            embedding, labels = model.embedding_, model.labels_
         else:
             hint = "leave X out to draw the training data"
-            embedding = shared.fitted_value(model, "transform", hint)(X)
-            labels = shared.fitted_value(model, "predict", hint)(X)
+            model, X = shared.fitted_step(estimator, X, hint, "transform", "predict")
+            embedding, labels = model.transform(X), model.predict(X)
         return cls.from_predictions(
             embedding,
             labels,
@@ -131,7 +130,7 @@ class EmbeddingDisplay:
         method: Any = "pca",
         max_samples: int | None = 5000,
         random_state: int | np.random.RandomState | None = None,
-        **options: Unpack[_Options],
+        **options: Unpack[_PlotOptions],
     ) -> Self:
         """Draw an embedding and its clusters.
 
@@ -142,13 +141,10 @@ class EmbeddingDisplay:
         labels : array-like of shape (n_samples,)
             Cluster of each sample. -1 is noise, drawn in gray.
         method : {"pca", "tsne"} or transformer, default="pca"
-            What reduces more components to two.
-
-            - "pca": the first principal components. Fast; clusters that are apart may
-              seem to overlap.
-            - "tsne": keeps neighbors together. Slower, shows clusters better; distances
-              between clusters say little.
-            - a transformer with `fit_transform`, of which a clone is used.
+            What reduces more components to two. "pca" is fast; clusters that are apart
+            may seem to overlap. "tsne" is slower and keeps neighbors together, but
+            distances between clusters say little. A transformer has `fit_transform`; a
+            clone of it is used.
         max_samples : int, default=5000
             Of more samples, so many random ones are shown. None shows all.
         random_state : int, RandomState instance or None, default=None
@@ -162,9 +158,8 @@ class EmbeddingDisplay:
         """
         shared.check_options(cls, **options)
         rows = shared.check_rows("embedding", embedding)
-        n = len(rows)
-        names, clusters = shared.check_labels("labels", labels, "embedding", n)
-        random = check_random_state(random_state)
+        names, clusters = shared.check_labels("labels", labels, embedding=rows)
+        random, n = check_random_state(random_state), len(rows)
         indices = np.arange(n)
         most = n if max_samples is None else _check_count("max_samples", max_samples)
         if n > most:
@@ -187,8 +182,8 @@ class EmbeddingDisplay:
         Parameters
         ----------
         ax : matplotlib Axes, default=None
-            Axes to draw on. None makes a new figure. The legend stands outside the
-            axes; your own figure needs ``layout="constrained"`` to make room.
+            Axes to draw on. None makes a new figure. For the legend beside them, your
+            own figure needs ``layout="constrained"``.
         mark_centers : bool, default=False
             Whether to write each cluster's name at its median. Noise has none.
         legend : bool, default=True
@@ -202,19 +197,18 @@ class EmbeddingDisplay:
         """
         shared.check_matplotlib(type(self))
         points = shared.check_rows("points", self.points)[:, :2]
-        n = len(points)
-        names, clusters = shared.check_labels("labels", self.labels, "points", n)
+        names, clusters = shared.check_labels("labels", self.labels, points=points)
         ax = shared.check_axes(ax)
         self.scatters_ = []
         self.center_texts_ = []
         for k, (name, look) in enumerate(zip(names, _looks(names), strict=True)):
             members = points[clusters == k]
             label = {"label": shared.name_cluster(name)}
-            style = label | _style(look, n, scatter_kwargs)
+            style = label | _style(look, len(points), scatter_kwargs)
             self.scatters_.append(ax.scatter(*members.T, **style))
-            if mark_centers and look is not None:
-                middle, color = np.median(members, axis=0), shared.COLORS[look[0]]
-                self.center_texts_.append(_write(ax, middle, name, color))
+            if mark_centers and not shared.is_noise(name):
+                middle = np.median(members, axis=0)
+                self.center_texts_.append(_write(ax, middle, name, look[0]))
         # Small clusters last, so that none disappears under a large one.
         for place, k in enumerate(np.argsort(-np.bincount(clusters), kind="stable")):
             above = 0 if shared.is_noise(names[k]) else place + 1
@@ -269,34 +263,32 @@ def _to_plane(
     return points[:, :2], (f"{name} 1", f"{name} 2")
 
 
-def _looks(names: NDArray[Any]) -> list[tuple[int, int] | None]:
-    """Return the numbers of each cluster's color and marker; None for noise.
+def _looks(names: NDArray[Any]) -> list[tuple[str, str]]:
+    """Return each cluster's color and marker.
 
     The color of an integer is always the same, even if other clusters are missing.
     Markers differ as long as there are some.
     """
     whole = names.dtype.kind in "biu"
     numbers = names.tolist() if whole else range(len(names))
-    looks: dict[int, tuple[int, int]] = {}
-    taken: set[tuple[int, int]] = set()
+    looks = {-1: (shared.NOISE_COLOR, "o")}
     # Negative numbers last: they must not take the marker of a usual one.
-    for k in sorted(numbers, key=lambda k: (k < 0, k)):
-        if not shared.is_noise(k):
-            first, color = divmod(k, len(shared.COLORS))
-            wanted = [(color, (first + i) % len(MARKERS)) for i in range(len(MARKERS))]
-            looks[k] = next((w for w in wanted if w not in taken), wanted[0])
-            taken.add(looks[k])
-    return [looks.get(k) for k in numbers]
+    for k in sorted({*numbers} - {-1}, key=lambda k: (k < 0, k)):
+        first, color = divmod(k, len(shared.COLORS))
+        first %= len(MARKERS)
+        markers = (*MARKERS[first:], *MARKERS[:first])
+        wanted = [(shared.COLORS[color], marker) for marker in markers]
+        looks[k] = next((w for w in wanted if w not in looks.values()), wanted[0])
+    return [looks[k] for k in numbers]
 
 
 def _style(
-    look: tuple[int, int] | None, n_points: int, given: dict[str, Any] | None
+    look: tuple[str, str], n_points: int, given: dict[str, Any] | None
 ) -> dict[str, Any]:
     from matplotlib.collections import PathCollection
 
     size = float(np.clip(500 / np.sqrt(n_points), 4, 25))
-    marker = "o" if look is None else MARKERS[look[1]]
-    color = shared.NOISE_COLOR if look is None else shared.COLORS[look[0]]
+    color, marker = look
     # Crosses consist of lines alone, and look thinner than discs.
     size, width = (1.5 * size, 1) if marker in "x+" else (size, 0)
     looks = {"color": color, "marker": marker, "s": size, "linewidth": width}
@@ -318,7 +310,6 @@ def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
     from matplotlib.transforms import offset_copy
 
     room = shared.inches(ax)
-    width = 0.4 + 0.07 * max(len(shared.name_cluster(name)) for name in names)
     place: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.02, 1)}
     n_columns = -(-len(names) // LEGEND_ROWS)
     if room < NARROW:
@@ -326,6 +317,7 @@ def _add_legend(ax: Any, names: NDArray[Any]) -> Any:
         below = offset_copy(ax.transAxes, ax.figure, y=-22, units="points")
         place = {"loc": "upper center", "bbox_to_anchor": (0.5, 0)}
         place["bbox_transform"] = below
+        width = 0.4 + 0.07 * max(len(shared.name_cluster(name)) for name in names)
         n_columns = max(1, min(len(names), int(room / width)))
     text = {"title": "cluster", "fontsize": "small", "frameon": False}
     space = {"handletextpad": 0.1, "columnspacing": 0.8, "borderaxespad": 0}

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from sklearn.utils.validation import check_is_fitted
 
 from skdeepclust._utils.compat import last_step
-from skdeepclust._utils.labels import number_labels, to_numpy
+from skdeepclust._utils.labels import check_lengths, number_labels, to_numpy
 
 # Ten colors, none of them gray, chosen by a search so that the nearest two of them
 # are as far apart as can be for normal, red-, green- and blue-blind eyes alike.
@@ -99,18 +99,14 @@ def check_finite(name: str, values: NDArray[Any]) -> None:
 
 
 def check_labels(
-    name: str, labels: Any, of: str, n_samples: int
+    name: str, labels: Any, **samples: Any
 ) -> tuple[NDArray[Any], NDArray[np.intp]]:
-    """Return the clusters' names, and the number of each sample's cluster.
+    """Return the clusters' names, and the number of each of the named samples' cluster.
 
     Names are sorted, and noise is the last. Floats become integers if all are whole.
     """
     names, clusters = number_labels(name, labels)
-    if len(clusters) != n_samples:
-        raise ValueError(
-            f"{name} must have one entry per sample of {of}; got {len(clusters)} for "
-            f"{n_samples} samples: pass both for the same samples."
-        )
+    check_lengths(**{name: clusters}, **samples)
     if names.dtype.kind == "f":
         whole = (names == np.rint(names)) & (np.abs(names) < 2**53)
         names = names.astype(np.int64) if whole.all() else names
@@ -137,18 +133,15 @@ def name_ticks(axis: Any, places: Any, names: Iterable[Any], **style: Any) -> No
             text.set_color(NOISE_INK)
 
 
-def fitted_step(estimator: Any, X: Any = None) -> tuple[Any, Any]:
-    """Return the last step of a fitted estimator, and the samples as they get there."""
+def fitted_step(estimator: Any, X: Any, hint: str, *names: str) -> tuple[Any, Any]:
+    """Return the last step of a fitted estimator, and the samples as they get there.
+
+    Raise an error with a hint unless the step has attributes or methods of these names.
+    """
     check_is_fitted(estimator)
     model, X = last_step(estimator, X)
-    check_is_fitted(model)
+    for name in names:
+        if not hasattr(model, name):
+            kind = type(model).__name__
+            raise TypeError(f"estimator must have {name}; {kind} has none: {hint}.")
     return model, X
-
-
-def fitted_value(estimator: Any, name: str, hint: str) -> Any:
-    """Return an attribute or method of what `fitted_step` returns."""
-    if not hasattr(estimator, name):
-        raise TypeError(
-            f"estimator must have {name}; {type(estimator).__name__} has none: {hint}."
-        )
-    return getattr(estimator, name)

@@ -1,16 +1,16 @@
 """Loss terms and shares of pairs by epoch."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any, Self, TypedDict, Unpack
+from typing import Any, NamedTuple, Self, TypedDict, Unpack
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _shared as shared
-from ._history import PAIRS, Stage, choose_panels, read_history
 
+PAIRS = ("positive_pairs", "negative_pairs", "ambiguous_pairs")
 PAIR_COLORS = dict(zip(PAIRS, (*shared.COLORS[:2], shared.NOISE_INK), strict=True))
 # Thin lines in the palest colors could hardly be seen.
 TERMS = [color for color in shared.COLORS if color not in ("#e4c92c", "#a6cdfe")]
@@ -18,8 +18,7 @@ CELL, MAX_COLUMNS = (2.5, 1.6), 4  # inches
 FEW = 20  # epochs, each of which gets a dot
 
 
-class _Options(TypedDict, total=False):
-    # Those of `plot`.
+class _PlotOptions(TypedDict, total=False):
     ax: Any
     stages: Sequence[str] | None
     terms: Sequence[str] | None
@@ -30,12 +29,10 @@ class _Options(TypedDict, total=False):
 class TrainingCurveDisplay:
     """Loss terms by epoch, and the shares of pairs that self-pacing selects.
 
-    Each term of each stage has a small panel with its own scale. Terms that never
-    change are left out. The three shares of pairs have one panel, whose scale is linear
-    up to 1 % and logarithmic above.
-
-    Make it by :meth:`from_estimator` or :meth:`from_history`; all parameters are stored
-    as attributes. Read more in the :ref:`User Guide <pictures>`.
+    Each term of each stage has a small panel with its own scale. The three shares of
+    pairs have one panel, whose scale is linear up to 1 % and logarithmic above. Make
+    the display by :meth:`from_estimator` or :meth:`from_history`. Read more in the
+    :ref:`User Guide <pictures>`.
 
     Parameters
     ----------
@@ -64,7 +61,7 @@ class TrainingCurveDisplay:
     history: Sequence[Mapping[str, Any]]
 
     @classmethod
-    def from_estimator(cls, estimator: Any, **options: Unpack[_Options]) -> Self:
+    def from_estimator(cls, estimator: Any, **options: Unpack[_PlotOptions]) -> Self:
         """Draw the history of a fitted estimator.
 
         Parameters
@@ -80,14 +77,13 @@ class TrainingCurveDisplay:
         TrainingCurveDisplay
         """
         shared.check_matplotlib(cls)
-        model, _ = shared.fitted_step(estimator)
         hint = "pass an estimator of skdeepclust"
-        history = shared.fitted_value(model, "history_", hint)
-        return cls.from_history(history, **options)
+        model, _ = shared.fitted_step(estimator, None, hint, "history_")
+        return cls.from_history(model.history_, **options)
 
     @classmethod
     def from_history(
-        cls, history: Sequence[Mapping[str, Any]], **options: Unpack[_Options]
+        cls, history: Sequence[Mapping[str, Any]], **options: Unpack[_PlotOptions]
     ) -> Self:
         """Draw a history.
 
@@ -135,8 +131,8 @@ class TrainingCurveDisplay:
         shared.check_matplotlib(type(self))
         from matplotlib.lines import Line2D
 
-        runs = read_history(self.history)
-        panels = choose_panels(runs, stages, terms)
+        runs = _read_history(self.history)
+        panels = _choose_panels(runs, stages, terms)
         self.panels_ = [(stage.title, *names) for stage, names in panels]
         self.axes_ = _panel_axes(ax, self.panels_)
         colors = _term_colors(runs)
@@ -156,6 +152,104 @@ class TrainingCurveDisplay:
         return self
 
 
+class _Stage(NamedTuple):
+    """One run of a stage: its epochs and, by name, its numbers."""
+
+    name: str
+    title: str
+    epochs: NDArray[Any]
+    terms: dict[str, NDArray[Any]]
+
+    def panels(self, terms: Sequence[str] | None) -> list[tuple[str, ...]]:
+        """Group terms into panels, which only pairs share.
+
+        By default those that change; if none does, there is one panel.
+        """
+        chosen = self.terms if terms is None else dict.fromkeys(terms)
+        names = [name for name in chosen if name in self.terms]
+        alone = [name for name in names if name not in PAIRS]
+        if terms is None and "loss" in alone:
+            loss, others = self.terms["loss"], [n for n in alone if n != "loss"]
+            if any(np.array_equal(loss, self.terms[name]) for name in others):
+                alone = others
+        pairs = tuple(name for name in PAIRS if name in names)
+        panels = [*((name,) for name in alone), *([pairs] if pairs else [])]
+        if terms is not None:
+            return panels
+        return [p for p in panels if any(map(self._changes, p))] or panels[:1]
+
+    def _changes(self, name: str) -> bool:
+        # A single epoch says nothing about that.
+        values = self.terms[name]
+        return len(values) == 1 or bool(np.nanmin(values) < np.nanmax(values))
+
+
+def _read_history(history: Any) -> list[_Stage]:
+    """Split the history into runs of stages; a stage may run twice."""
+    if not isinstance(history, Sequence) or isinstance(history, str):
+        raise TypeError(
+            f"history must be a list of dicts; got {type(history).__name__}: pass "
+            "history_ of an estimator, or to_dict('records') of a frame."
+        )
+    runs: list[list[Mapping[str, Any]]] = []
+    for i, row in enumerate(history):
+        if not isinstance(row, Mapping) or not {"stage", "epoch"} <= set(row):
+            raise ValueError(
+                f"history must hold dicts with 'stage' and 'epoch'; got {row!r} in row "
+                f"{i}: pass history_ of an estimator."
+            )
+        last = runs[-1][-1] if runs else None
+        if last and last["stage"] == row["stage"] and last["epoch"] < row["epoch"]:
+            runs[-1].append(row)
+        else:
+            runs.append([row])
+    names = [rows[0]["stage"] for rows in runs]
+    stages = []
+    for i, (name, rows) in enumerate(zip(names, runs, strict=True)):
+        terms = {}
+        for term in dict.fromkeys(term for row in rows for term in row):
+            if term not in ("stage", "epoch"):
+                values = np.array([row.get(term, np.nan) for row in rows], dtype=float)
+                # A table of all stages has NaN where a stage lacks a term.
+                if not np.isnan(values).all():
+                    terms[term] = values
+        n_before = names[:i].count(name)
+        title = f"{name} ({n_before + 1})" if n_before else name
+        epochs = np.array([row["epoch"] for row in rows])
+        stages.append(_Stage(name, title, epochs, terms))
+    return stages
+
+
+def _choose_panels(
+    runs: list[_Stage], stages: Sequence[str] | None, terms: Sequence[str] | None
+) -> list[tuple[_Stage, tuple[str, ...]]]:
+    """Return the panels of the stages and terms that were asked for."""
+    _check_names("stages", stages, (stage.name for stage in runs))
+    runs = [stage for stage in runs if stages is None or stage.name in stages]
+    _check_names("terms", terms, (name for stage in runs for name in stage.terms))
+    panels = [(stage, names) for stage in runs for names in stage.panels(terms)]
+    if not panels:
+        raise ValueError(
+            "history must have rows with numbers beside 'stage' and 'epoch'; got none: "
+            "pass history_ of an estimator, trained for an epoch or more."
+        )
+    return panels
+
+
+def _check_names(
+    parameter: str, names: Sequence[str] | None, known: Iterable[str]
+) -> None:
+    if names is None:
+        return
+    known = [*dict.fromkeys(known)]
+    unknown = [name for name in names if name not in known]
+    if isinstance(names, str) or unknown or not len(names):
+        raise ValueError(
+            f"{parameter} must be a list of names out of {known}; got {names!r}: pass "
+            "some of these, or None for all."
+        )
+
+
 def _panel_axes(ax: Any, panels: list[tuple[str, ...]]) -> NDArray[Any]:
     """Return an Axes per panel; panels of pairs take two cells."""
     import matplotlib.pyplot as plt
@@ -169,29 +263,16 @@ def _panel_axes(ax: Any, panels: list[tuple[str, ...]]) -> NDArray[Any]:
             )
         return np.array(axes, dtype=object)
     widths = [2 if names[-1] in PAIRS else 1 for _, *names in panels]
-    most = min(MAX_COLUMNS, sum(widths))
-    if ax is None:
-        spans, shape = _flow(widths, most)
-        size = np.multiply(CELL, shape[::-1])
-        figure = plt.figure(figsize=size, layout="constrained")
-        grid = figure.add_gridspec(*shape)
-    else:
-        figure, place = shared.check_axes(ax).figure, ax.get_subplotspec()
+    n_columns = min(MAX_COLUMNS, sum(widths))
+    if ax is not None:
+        place = shared.check_axes(ax).get_subplotspec()
         if place is None:
             raise ValueError(
                 "ax must have a place in a grid, which the panels can share; got axes "
                 "without one: pass axes of plt.subplots(), or one for each panel."
             )
-        spans, shape = _flow(widths, min(most, max(1, int(shared.inches(ax) / 1.5))))
-        ax.set_axis_off()
-        grid = place.subgridspec(*shape)
-    return np.array([figure.add_subplot(grid[span]) for span in spans], dtype=object)
-
-
-def _flow(
-    widths: list[int], n_columns: int
-) -> tuple[list[tuple[int, slice]], tuple[int, int]]:
-    """Fill rows from the left; return each panel's cells, and the grid's shape."""
+        n_columns = min(n_columns, max(1, int(shared.inches(ax) / 1.5)))
+    # Rows are filled from the left.
     spans, row, column = [], 0, 0
     for width in widths:
         width = min(width, n_columns)
@@ -199,10 +280,18 @@ def _flow(
             row, column = row + 1, 0
         spans.append((row, slice(column, column + width)))
         column += width
-    return spans, (row + 1, n_columns)
+    shape = (row + 1, n_columns)
+    if ax is None:
+        size = np.multiply(CELL, shape[::-1])
+        figure = plt.figure(figsize=size, layout="constrained")
+        grid = figure.add_gridspec(*shape)
+    else:
+        ax.set_axis_off()
+        figure, grid = ax.figure, place.subgridspec(*shape)
+    return np.array([figure.add_subplot(grid[span]) for span in spans], dtype=object)
 
 
-def _term_colors(runs: list[Stage]) -> dict[str, str]:
+def _term_colors(runs: list[_Stage]) -> dict[str, str]:
     """Give a term one color in all stages, whatever part of them is drawn."""
     names = dict.fromkeys(name for stage in runs for name in stage.terms)
     others = [name for name in names if name != "loss" and name not in PAIRS]
@@ -214,17 +303,16 @@ def _dress(ax: Any, stage: str, names: tuple[str, ...]) -> None:
     """Set title, ticks and, for pairs, the legend of a panel."""
     from matplotlib import ticker
 
-    name = "share of pairs" if names[0] in PAIRS else names[0].replace("_", " ")
-    title = f"{stage}: {name}"
-    narrow = shared.inches(ax) < 3.5
+    is_pairs, narrow = names[0] in PAIRS, shared.inches(ax) < 3.5
+    name = "share of pairs" if is_pairs else names[0].replace("_", " ")
     # Where the title and the legend do not fit into one line, the title moves up.
-    pad = 18 if narrow and names[0] in PAIRS else 6
-    ax.set_title(title, loc="left", fontsize="small", pad=pad)
+    pad = 18 if narrow and is_pairs else 6
+    ax.set_title(f"{stage}: {name}", loc="left", fontsize="small", pad=pad)
     ax.set_xlabel("epoch", fontsize="small", labelpad=1)
     ax.xaxis.set_major_locator(ticker.MaxNLocator(4, integer=True, min_n_ticks=1))
     ax.tick_params(labelsize="small")
     ax.spines[["top", "right"]].set_visible(False)
-    if names[0] not in PAIRS:
+    if not is_pairs:
         ax.yaxis.set_major_locator(ticker.MaxNLocator(3))
         # Without an offset, which would stand where the title is.
         ax.yaxis.set_major_formatter(ticker.StrMethodFormatter("{x:.4g}"))

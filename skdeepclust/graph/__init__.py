@@ -1,11 +1,9 @@
 """Graphs of samples: nearest neighbors, self-expression, sparse affinities.
 
 Functions of torch tensors on any device, without gradients. Equation numbers are those
-of R. Xing, "Research on Deep Clustering Algorithm Based on Contrastive Learning",
-master's thesis, Shanxi University of Finance & Economics, 2023. Which of equally near
-samples are kept is arbitrary, but the same every time on one machine. Invalid input
-raises a TypeError (no tensor, or the wrong kind of numbers) or a ValueError (shape,
-NaN, or a parameter out of range).
+of the thesis that `skdeepclust.losses` names. Which of equally near samples are kept is
+arbitrary, but the same every time on one machine. Invalid input raises a TypeError (no
+tensor, or the wrong kind of numbers) or a ValueError (shape, NaN, or out of range).
 """
 
 from .affinity import dense_affinity, symmetric_affinity

@@ -48,11 +48,7 @@ def check_learned(given: str, hint: str, n_samples: int) -> None:
 
 
 def given_graph(graph: Any, rows: NDArray[np.generic]) -> sp.csr_matrix:
-    """Return the symmetric affinities (n, n) that a user's graph gives to samples.
-
-    `graph` is a sparse or dense matrix of affinities, or a transformer with
-    scikit-learn's neighbors API, of which a clone is fitted to the rows (n, ...).
-    """
+    """Return the symmetric affinities (n, n) of a user's matrix or transformer."""
     n = len(rows)
     if not hasattr(graph, "fit_transform"):
         return symmetrized(_checked(graph, n, "pass abs(graph)"))
@@ -125,10 +121,7 @@ def symmetrized(affinity: Any) -> sp.csr_matrix:
 def build_affinities(
     h: Tensor, graph: str, sizes: Sequence[int], self_expression_weight: float = 1.0
 ) -> list[sp.csr_matrix]:
-    """Build symmetric graphs of the embedding h (n, d), one for each size.
-
-    The weight is the lambda of eq. 4.2, for "learned".
-    """
+    """Build symmetric graphs of the embedding h (n, d), one for each size."""
     if graph == "learned":
         coefficients = learned_self_expression(h, weight=self_expression_weight)
         return [dense_affinity(coefficients, size) for size in sizes]
@@ -145,8 +138,7 @@ def input_affinities(
 ) -> list[sp.csr_matrix]:
     """Build graphs of nearest neighbors by cosine of samples (n, m), one for each size.
 
-    With `project`, and always of more than 20,000 samples, neighbors are searched among
-    the leading 64 components.
+    With `project`, or if they are many, only their leading 64 components are compared.
     """
     if rows.shape[1] > _PROJECTED and (project or len(rows) > _MAX_UNPROJECTED):
         # All pairs of many long rows take minutes, and of pixels, which repeat each
@@ -172,10 +164,8 @@ def _affinities_of_sizes(
 
 
 def strongest_neighbors(affinity: Any, n_neighbors: int) -> NDArray[np.int64]:
-    """Return the nodes that each has the largest affinity to, strongest first.
-
-    Fewer than `n_neighbors` are repeated; a node without any is its own neighbor.
-    """
+    """Return the nodes that each has the largest affinity to, strongest first."""
+    # Fewer than `n_neighbors` are repeated; a node without any is its own neighbor.
     graph = sp.coo_matrix(affinity)
     n = graph.shape[0]
     count = np.bincount(graph.row, minlength=n)[:, None]

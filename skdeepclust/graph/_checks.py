@@ -10,15 +10,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skdeepclust._utils.arrays import as_array
-from skdeepclust.losses._checks import _check_rows
+from skdeepclust._utils.inputs import as_array
+from skdeepclust.losses._checks import check_rows
 
 _ROUNDING = 1e-6  # of the largest weight: what sums in float32 differ by
 
 
 def _check_z(z: Tensor) -> Tensor:
     """Check embeddings; return them without gradient."""
-    _check_rows(z=z)
+    check_rows(z=z)
     if not z.isfinite().all():
         row = int((~z.isfinite()).any(dim=1).nonzero()[0])
         raise ValueError(
@@ -75,10 +75,8 @@ def _check_graphs(name: str, graphs: Any) -> list[tuple[sp.csr_matrix, Any]]:
 
 
 def _check_weights(name: str, graph: Any) -> tuple[sp.csr_matrix, Any]:
-    if isinstance(graph, Tensor):
-        graph = as_array(name, graph)
     try:
-        matrix = graph if sp.issparse(graph) else np.asarray(graph)
+        matrix = graph if sp.issparse(graph) else as_array(name, graph)
     except ValueError as error:
         raise ValueError(
             f"{name} must be a square matrix; got rows of different lengths: pass what "
@@ -132,9 +130,7 @@ def _check_symmetry(name: str, weights: sp.csr_matrix, tolerance: float) -> None
 
 def _check_labels(labels: Any, n: int, *, may_skip: bool = False) -> NDArray[np.int64]:
     """Return the cluster of each node, from 0; with `may_skip` some may be empty."""
-    if isinstance(labels, Tensor):
-        labels = as_array("labels", labels)
-    array = np.asarray(labels)
+    array = as_array("labels", labels)
     if array.shape != (n,):
         raise ValueError(
             f"labels must have shape ({n},), one cluster per node; got shape "

@@ -1,5 +1,6 @@
 """Spectral clustering of sparse graphs, large or disconnected ones among them."""
 
+import inspect
 from collections.abc import Iterable
 from typing import Any
 
@@ -9,9 +10,10 @@ from numpy.typing import NDArray
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
 
-from skdeepclust._utils.compat import eigsh_seed
-
 _DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
+_TIE = 0.01  # of all nodes to each other: a share of the mean degree
+# SciPy before 1.17 seeds the restarts of `eigsh` by itself.
+_IS_SEEDED = "rng" in inspect.signature(eigsh).parameters
 
 
 def spectral_labels(affinity: Any, n_clusters: int, *, seed: int) -> NDArray[np.int64]:
@@ -30,28 +32,25 @@ def eigenvector_labels(
 
 
 def leading_eigenvectors(
-    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+    affinity: Any, n_components: int, *, seed: int
 ) -> NDArray[np.float64]:
     """Return the leading eigenvectors of the normalized adjacency matrix, (n, d)."""
-    return leading_eigenpairs(
-        affinity, n_components, seed=seed, regularization=regularization
-    )[1]
+    return leading_eigenpairs(affinity, n_components, seed=seed)[1]
 
 
 def leading_eigenpairs(
-    affinity: Any, n_components: int, *, seed: int, regularization: float = 0.01
+    affinity: Any, n_components: int, *, seed: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the leading eigenvalues and vectors of the normalized adjacency matrix.
 
-    All nodes are tied to each other by `regularization`, a share of the mean degree. A
-    disconnected graph then needs no special care, and no cluster is spent on a few
-    nodes that hang by a thread. The Lanczos iteration needs products with the sparse
-    matrix alone; the tie has rank one and is never formed.
+    All nodes are tied to each other: a disconnected graph needs no special care, and no
+    cluster is spent on a few nodes that hang by a thread. The tie has rank one and is
+    never formed.
     """
     n = affinity.shape[0]
     degrees = np.asarray(affinity.sum(axis=1), dtype=np.float64).ravel()
     # A graph without edges is read as one in which all nodes are tied alike.
-    tie = (regularization * degrees.mean() or 1.0) / n
+    tie = (_TIE * degrees.mean() or 1.0) / n
     scale = 1 / np.sqrt(degrees + n * tie)
     if n <= _DENSE_NODES or n_components > n // 4:
         dense = affinity.toarray() + tie
@@ -69,7 +68,7 @@ def leading_eigenpairs(
             which="LA",
             v0=np.random.default_rng(seed).uniform(0.5, 1.0, size=n),
             tol=1e-4,
-            **eigsh_seed(seed),
+            **({"rng": np.random.default_rng(seed)} if _IS_SEEDED else {}),
         )
     leading = np.argsort(-values)[:n_components]
     return values[leading], vectors[:, leading]
@@ -78,11 +77,9 @@ def leading_eigenpairs(
 def consensus_labels(
     partitions: Iterable[NDArray[np.integer]], n_clusters: int, *, seed: int
 ) -> NDArray[np.int64]:
-    """Return the partition on which several ones agree best.
-
-    K-means groups the leading singular vectors, at their length, of a table of samples
-    with a column for each cluster of each partition.
-    """
+    """Return the partition on which several ones agree best."""
+    # K-means groups the leading singular vectors, at their length, of a table of
+    # samples with a column for each cluster of each partition.
     columns = [
         sp.csr_array((np.ones(len(labels)), (np.arange(len(labels)), labels)))
         for labels in partitions

@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import scipy.sparse as sp
-import torch
 from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
-from skdeepclust.losses._checks import _check_rows
+from skdeepclust._utils.inputs import as_array
+from skdeepclust.losses._checks import check_rows
 
 from ._checks import _check_count, _check_n_neighbors
 
@@ -38,7 +38,7 @@ def symmetric_affinity(
         zeros; float64, or float32 if `weights` are floats no wider.
     """
     n = _check_count("n", n)
-    columns, values = _numpy(indices), _numpy(weights)
+    columns, values = _numpy("indices", indices), _numpy("weights", weights)
     if columns.ndim != 2 or columns.shape[0] != n or columns.dtype.kind not in "iu":
         raise ValueError(
             f"indices must hold integers in n={n} rows; got shape {columns.shape} and "
@@ -85,7 +85,7 @@ def dense_affinity(
     scipy.sparse.csr_matrix of shape (n_samples, n_samples)
         As from `symmetric_affinity`.
     """
-    _check_rows(coefficients=coefficients)
+    check_rows(coefficients=coefficients)
     n = coefficients.shape[0]
     if coefficients.shape[1] != n:
         raise ValueError(
@@ -98,7 +98,7 @@ def dense_affinity(
         )
     strength = coefficients.detach().abs().fill_diagonal_(0)
     if n_neighbors is None:
-        return _add_transpose(sp.csr_matrix(_numpy(strength)))
+        return _add_transpose(sp.csr_matrix(_numpy("coefficients", strength)))
     weights, indices = strength.topk(_check_n_neighbors(n_neighbors, n))
     return symmetric_affinity(indices, weights, n)
 
@@ -109,12 +109,7 @@ def _add_transpose(matrix: sp.csr_matrix) -> sp.csr_matrix:
     return total
 
 
-def _numpy(values: Tensor | ArrayLike) -> NDArray[Any]:
+def _numpy(name: str, values: Tensor | ArrayLike) -> NDArray[Any]:
     """Return a NumPy array; real numbers at least as wide as float32."""
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-        if values.is_floating_point():
-            values = values.to(torch.promote_types(values.dtype, torch.float32))
-        return values.numpy()
-    array = np.asarray(values)
+    array = as_array(name, values)
     return array.astype(np.float32) if array.dtype == np.float16 else array

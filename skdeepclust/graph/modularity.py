@@ -16,7 +16,8 @@ class Modularity:
 
     Modularity is the share of a graph's affinities that lies inside the clusters minus
     the share expected there if each node kept its degree and chose its partners at
-    random (Newman, 2006). It is not in the thesis.
+    random (Newman, 2006). It is not in the thesis. A graph without edges adds nothing.
+    Every step needs memory for ``n_nodes * n_clusters`` numbers.
 
     Parameters
     ----------
@@ -25,11 +26,6 @@ class Modularity:
     resolution : float, default=1.0
         Weight of the expected share, at least 0. Larger values favor clusters of one
         size (Reichardt and Bornholdt, 2006).
-
-    Notes
-    -----
-    A graph without edges adds nothing. Every step needs memory for ``n_nodes *
-    n_clusters`` numbers and one pass over the edges.
 
     Examples
     --------

@@ -6,7 +6,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from skdeepclust.losses._checks import _unit_rows
+from skdeepclust.losses._checks import unit_rows
 
 from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
 
@@ -26,9 +26,8 @@ def nearest_neighbors(
 ) -> tuple[Tensor, Tensor]:
     """Exact nearest neighbors of each sample among all others.
 
-    All pairs are compared in float32, in blocks of rows, and the best of each row again
-    in float64; rows where rounding could have hidden a neighbor are searched in float64
-    altogether. Memory: ``n_samples * (n_neighbors + n_components + block_size)``.
+    Pairs are compared in float32, and again in float64 where rounding counts. Memory:
+    ``n_samples * (n_neighbors + n_components + block_size)``.
 
     Parameters
     ----------
@@ -44,15 +43,11 @@ def nearest_neighbors(
     Returns
     -------
     indices : torch.Tensor of shape (n_samples, n_neighbors)
-        Distinct rows of `z`, nearest first, int64; never the sample itself.
+        Distinct rows of `z`, int64, never the sample itself: nearest first, and equally
+        near ones by index. Which of these are kept also depends on the block size.
     distances : torch.Tensor of shape (n_samples, n_neighbors)
-        Their distances, in the dtype of `z`.
-
-    Notes
-    -----
-    Neighbors at the same distance are listed by index. Where more than `n_neighbors`
-    are equally near, the choice also depends on the block size. A row of zeros has
-    cosine 0 to everything, so distance 1.
+        Their distances, in the dtype of `z`. A row of zeros has cosine 0 to everything,
+        so distance 1.
     """
     z = _check_z(z)
     n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
@@ -67,7 +62,7 @@ def nearest_neighbors(
 def _cosine_neighbors(
     rows: Tensor, n_neighbors: int, block_size: int | None
 ) -> tuple[Tensor, Tensor]:
-    rows = _unit_rows(rows)
+    rows = unit_rows(rows)
     # Rows that all point almost the same way differ in the last decimals of their
     # cosines. The cosine of two rows is, up to what depends on the first alone, the
     # product of the centered rows plus that of the mean and the second.

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from skdeepclust import losses
-from skdeepclust.losses._checks import _check_positive, _unit_rows
+from skdeepclust.losses._checks import check_positive, unit_rows
 
 from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, _double
 from .neighbors import _search, nearest_neighbors
@@ -42,12 +42,20 @@ def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
     those with the smallest residual.
     """
     z = _check_z(z)
-    _check_positive("weight", weight)
+    check_positive("weight", weight)
     rows = _double(z)
     peak = float(rows.abs().amax()) or 1.0
     # The floor keeps an infinite weight from dividing zero by zero.
     ridge = max(1 / weight / peak / peak, torch.finfo(rows.dtype).eps ** 2)
-    coefficients = _closed_form(rows / peak, ridge)
+    scaled = rows / peak
+    left, singular, _ = _decompose(scaled)
+    hat = left * (singular.square() / (singular.square() + ridge)) @ left.T
+    remainder = 1 - hat.diagonal()
+    # What is left of 1 for a sample that the others hardly reach is rounding error.
+    alone = remainder < 1e-3
+    coefficients = hat / remainder.clamp_min(1e-3).unsqueeze(1)
+    if alone.any():
+        coefficients[alone] = _closed_form_alone(scaled, alone, ridge)
     zero = (rows == 0).all(dim=1)
     coefficients[zero] = 0
     coefficients[:, zero] = 0
@@ -87,18 +95,11 @@ def learned_self_expression(
     -------
     torch.Tensor of shape (n_samples, n_samples)
         Coefficients C, with a zero diagonal, in the dtype of `z`.
-
-    Notes
-    -----
-    What is learned is B with ``C = B (I + weight Z Z^T)^(-1/2)``, because Adam would
-    not get near the minimum for C: all directions of B have the same curvature for
-    "fro2", but for the constraint on the diagonal.
     """
     z = _check_z(z)
-    _check_positive("weight", weight)
-    _check_choice("norm", norm, ("fro2", "l1"))
+    check_positive("weight", weight)
     _check_count("n_steps", n_steps)
-    _check_positive("learning_rate", learning_rate)
+    check_positive("learning_rate", learning_rate)
     n = z.shape[0]
     if n > _MAX_LEARNED:
         raise ValueError(
@@ -115,6 +116,8 @@ def learned_self_expression(
         (n, n), generator=generator, device=generator.device, dtype=torch.float32
     )
     size = float((1 + weight * singular.square().sum() / n).sqrt())
+    # Adam would not get near the minimum for C. It learns B, of which for "fro2" all
+    # directions have one curvature, with C = B (I + weight Z Z^T)^(-1/2).
     with torch.enable_grad():
         free = (start * 0.01 / n).to(rows).requires_grad_()
         optimizer = torch.optim.Adam([free], lr=learning_rate * size, fused=True)
@@ -171,7 +174,7 @@ def self_expression_neighbors(
     """
     z = _check_z(z)
     n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
-    _check_positive("regularization", regularization)
+    check_positive("regularization", regularization)
     _check_choice("method", method, ("normalized", "candidates", "raw"))
     if method == "normalized":
         # The score is the cosine of whitened rows.
@@ -185,25 +188,10 @@ def self_expression_neighbors(
     return indices, weights.to(z.dtype)
 
 
-def _closed_form(z: Tensor, ridge: float) -> Tensor:
-    """Return the coefficients, but for the diagonal; `ridge` is 1 / weight."""
-    left, singular, _ = _decompose(z)
-    hat = left * (singular.square() / (singular.square() + ridge)) @ left.T
-    remainder = 1 - hat.diagonal()
-    # What is left of 1 for a sample that the others hardly reach is rounding error.
-    alone = remainder < 1e-3
-    coefficients = hat / remainder.clamp_min(1e-3).unsqueeze(1)
-    if alone.any():
-        coefficients[alone] = _closed_form_alone(z, alone, ridge)
-    return coefficients
-
-
 def _expressed(z: Tensor, weight: float) -> Tensor:
-    """Return C Z, for the C of `self_expression_coefficients`, without C.
-
-    Row i is ``z_i - ((I - H) Z)_i / (1 - H_ii)``; as sums over singular values both
-    parts of the fraction are exact for isolated samples.
-    """
+    """Return C Z, for the C of `self_expression_coefficients`, without C."""
+    # Row i is z_i - ((I - H) Z)_i / (1 - H_ii): as sums over singular values both parts
+    # of the fraction are exact for isolated samples.
     rows = _double(z)
     left, singular, right = _decompose(rows)
     shrink = 1 / (1 + weight * singular.square())
@@ -217,12 +205,10 @@ def _expressed(z: Tensor, weight: float) -> Tensor:
 
 
 def _closed_form_alone(z: Tensor, alone: Tensor, ridge: float) -> Tensor:
-    """Return rows of the closed form, but for the diagonal, of isolated samples.
-
-    With ``P = (Z Z^T + ridge I)^-1``, ``C_ij = -P_ij / P_ii``. The block of P for these
-    samples is the inverse of a sum of squares, in which nothing cancels: of the parts
-    that the other samples explain, shrunk, of the parts that they do not, and `ridge`.
-    """
+    """Return rows of the closed form, but for the diagonal, of isolated samples."""
+    # With P = (Z Z^T + ridge I)^-1, C_ij = -P_ij / P_ii. The block of P for these
+    # samples is the inverse of a sum of squares, in which nothing cancels: of the parts
+    # that the other samples explain, shrunk, of the parts that they do not, and ridge.
     own, others = z[alone], z[~alone]
     left, singular, right = _decompose(others)
     explained = own @ right.T
@@ -249,7 +235,7 @@ def _decompose(z: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 def _whiten(z: Tensor, regularization: float) -> Tensor:
     """W with ``W W^T = H``, for the H of `self_expression_neighbors`."""
-    rows = _unit_rows(_double(z))
+    rows = unit_rows(_double(z))
     n, n_components = rows.shape
     if n_components > n:
         # The same inner products in n dimensions.
@@ -278,7 +264,7 @@ def _raw_neighbors(whitened: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
 
 def _candidate_neighbors(z: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
     n = z.shape[0]
-    rows = _unit_rows(z.to(torch.promote_types(z.dtype, torch.float32)))
+    rows = unit_rows(z.to(torch.promote_types(z.dtype, torch.float32)))
     n_candidates = min(max(_CANDIDATES, n_neighbors), n - 1)
     candidates, _ = nearest_neighbors(rows, n_candidates)
     indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=z.device)

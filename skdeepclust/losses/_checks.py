@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 
-def _check_tensor(name: str, value: Tensor) -> None:
+def check_tensor(name: str, value: Tensor) -> None:
     if not isinstance(value, Tensor):
         raise TypeError(
             f"{name} must be a torch.Tensor; got {type(value).__name__}: convert it "
@@ -14,8 +14,8 @@ def _check_tensor(name: str, value: Tensor) -> None:
         )
 
 
-def _check_floating(name: str, value: Tensor) -> None:
-    _check_tensor(name, value)
+def check_floating(name: str, value: Tensor) -> None:
+    check_tensor(name, value)
     if not value.is_floating_point():
         raise TypeError(
             f"{name} must hold floating-point numbers; got {value.dtype}: convert it "
@@ -23,9 +23,9 @@ def _check_floating(name: str, value: Tensor) -> None:
         )
 
 
-def _check_rows(**tensors: Tensor) -> None:
+def check_rows(**tensors: Tensor) -> None:
     for name, value in tensors.items():
-        _check_floating(name, value)
+        check_floating(name, value)
         if value.ndim != 2 or value.numel() == 0:
             raise ValueError(
                 f"{name} must be 2-D with at least one row and column; got shape "
@@ -33,7 +33,7 @@ def _check_rows(**tensors: Tensor) -> None:
             )
 
 
-def _check_shape(name: str, value: Tensor, expected: tuple[int, ...], why: str) -> None:
+def check_shape(name: str, value: Tensor, expected: tuple[int, ...], why: str) -> None:
     if tuple(value.shape) != expected:
         raise ValueError(
             f"{name} must have shape {expected}, {why}; got {tuple(value.shape)}: "
@@ -41,7 +41,7 @@ def _check_shape(name: str, value: Tensor, expected: tuple[int, ...], why: str) 
         )
 
 
-def _check_positive(name: str, value: float | Tensor) -> None:
+def check_positive(name: str, value: float | Tensor) -> None:
     if isinstance(value, Tensor) and value.ndim > 0:
         raise ValueError(
             f"{name} must be one number; got shape {tuple(value.shape)}: pass a float."
@@ -52,8 +52,8 @@ def _check_positive(name: str, value: float | Tensor) -> None:
         )
 
 
-def _check_temperature(temperature: float | Tensor) -> None:
-    _check_positive("temperature", temperature)
+def check_temperature(temperature: float | Tensor) -> None:
+    check_positive("temperature", temperature)
     if isinstance(temperature, Tensor) and temperature.requires_grad:
         raise ValueError(
             "temperature must be a constant; got a tensor that needs a gradient: pass "
@@ -61,7 +61,7 @@ def _check_temperature(temperature: float | Tensor) -> None:
         )
 
 
-def _promote(*tensors: Tensor) -> list[Tensor]:
+def promote(*tensors: Tensor) -> list[Tensor]:
     """Cast to the widest dtype among the tensors, at least float32."""
     dtype = torch.float32
     for tensor in tensors:
@@ -69,15 +69,15 @@ def _promote(*tensors: Tensor) -> list[Tensor]:
     return [tensor.to(dtype) for tensor in tensors]
 
 
-def _alike(**tensors: Tensor) -> list[Tensor]:
+def alike(**tensors: Tensor) -> list[Tensor]:
     """Check that two tensors have rows, and are of one shape; return them promoted."""
-    _check_rows(**tensors)
+    check_rows(**tensors)
     (name, value), (other_name, other) = tensors.items()
-    _check_shape(other_name, other, tuple(value.shape), f"the shape of {name}")
-    return _promote(value, other)
+    check_shape(other_name, other, tuple(value.shape), f"the shape of {name}")
+    return promote(value, other)
 
 
-def _unit_rows(x: Tensor) -> Tensor:
+def unit_rows(x: Tensor) -> Tensor:
     """Rows scaled to length 1; rows of zeros stay, with a zero gradient."""
     # Scaling by the largest entry first keeps tiny and huge rows from under- and
     # overflowing when squared. The result does not depend on it: no gradient needed.
@@ -111,4 +111,4 @@ class _WithGradient(torch.autograd.Function):
         return grad_output * ctx.saved_tensors[0], None, None
 
 
-_with_gradient: Any = _WithGradient.apply  # untyped in torch
+with_gradient: Any = _WithGradient.apply  # untyped in torch

@@ -5,7 +5,7 @@ import math
 import torch
 from torch import Tensor
 
-from ._checks import _check_positive, _check_rows, _check_shape, _promote
+from ._checks import check_positive, check_rows, check_shape, promote
 
 
 def student_t_assignment(
@@ -27,7 +27,7 @@ def student_t_assignment(
     -------
     torch.Tensor of shape (n_samples, n_clusters)
     """
-    _check_positive("degrees_of_freedom", degrees_of_freedom)
+    check_positive("degrees_of_freedom", degrees_of_freedom)
     _, squared = _squared_distances(h, centers)
     log_kernel = torch.log1p(squared / degrees_of_freedom)
     return (-(degrees_of_freedom + 1) / 2 * log_kernel).softmax(dim=1).to(h.dtype)
@@ -76,7 +76,7 @@ def gaussian_assignment(
     if scale is None:
         scale = _scale(nearest, wide.detach())
     else:
-        _check_positive("scale", scale)
+        check_positive("scale", scale)
     # With its nearest center at 0 no row can become all minus infinity.
     return (-0.5 * ((squared - nearest) / scale / scale)).softmax(dim=1).to(h.dtype)
 
@@ -98,9 +98,9 @@ def weighted_center_loss(h: Tensor, centers: Tensor, assignment: Tensor) -> Tens
     torch.Tensor of shape ()
     """
     _, squared = _squared_distances(h, centers)
-    _check_rows(assignment=assignment)
+    check_rows(assignment=assignment)
     expected = (h.shape[0], centers.shape[0])
-    _check_shape("assignment", assignment, expected, "(rows of h, rows of centers)")
+    check_shape("assignment", assignment, expected, "(rows of h, rows of centers)")
     weights = assignment.detach().to(squared.dtype)
     return (weights * squared).sum(dim=1).mean().to(h.dtype)
 
@@ -122,10 +122,10 @@ def weighted_centers(h_view: Tensor, assignment: Tensor) -> Tensor:
     torch.Tensor of shape (n_clusters, n_components)
         The centers. A cluster whose weights sum to 0 gets the origin.
     """
-    _check_rows(h_view=h_view, assignment=assignment)
+    check_rows(h_view=h_view, assignment=assignment)
     expected = (h_view.shape[0], assignment.shape[1])
-    _check_shape("assignment", assignment, expected, "one row per row of h_view")
-    wide, weights = _promote(h_view, assignment)
+    check_shape("assignment", assignment, expected, "one row per row of h_view")
+    wide, weights = promote(h_view, assignment)
     total = weights.sum(dim=0).unsqueeze(1)
     # Dividing by a tiny number would send infinite gradients to the weights.
     total = total.masked_fill(total.detach() < torch.finfo(total.dtype).tiny, 1.0)
@@ -151,8 +151,8 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     torch.Tensor of shape ()
         In nats, at least 0 up to rounding.
     """
-    _check_rows(y=y)
-    (wide,) = _promote(y)
+    check_rows(y=y)
+    (wide,) = promote(y)
     mean = wide.mean(dim=0)
     # Clamped in the logarithm only: an empty cluster adds 0, with a finite gradient.
     balance = (mean * mean.clamp_min(torch.finfo(wide.dtype).tiny).log()).sum()
@@ -169,9 +169,9 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
 
 def _squared_distances(h: Tensor, centers: Tensor) -> tuple[Tensor, Tensor]:
     """Return h, at least in float32, and squared distances (n, K), never negative."""
-    _check_rows(h=h, centers=centers)
-    _check_shape("centers", centers, (len(centers), h.shape[1]), "as many columns as h")
-    wide, centers = _promote(h, centers)
+    check_rows(h=h, centers=centers)
+    check_shape("centers", centers, (len(centers), h.shape[1]), "as many columns as h")
+    wide, centers = promote(h, centers)
     # |h|^2 + |c|^2 - 2 h c loses precision when all lie far from the origin.
     origin = wide.detach().mean(dim=0)
     h, centers = wide - origin, centers - origin

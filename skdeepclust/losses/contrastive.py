@@ -7,16 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import (
-    _alike,
-    _check_floating,
-    _check_rows,
-    _check_shape,
-    _check_temperature,
-    _promote,
-    _unit_rows,
-    _with_gradient,
-)
+from . import _checks as shared
 
 _DENSE_ROWS = 64  # up to here all pairs at once is faster than blocks
 _BLOCK_ROWS = 256
@@ -41,15 +32,15 @@ def reconstruction(x: Tensor, x_hat: Tensor) -> Tensor:
     -------
     torch.Tensor of shape ()
     """
-    _check_floating("x", x)
-    _check_floating("x_hat", x_hat)
+    shared.check_floating("x", x)
+    shared.check_floating("x_hat", x_hat)
     if x.ndim < 2 or x.numel() == 0:
         raise ValueError(
             f"x must have a row per sample and at least one number in each; got shape "
             f"{tuple(x.shape)}: reshape it to (n_samples, ...)."
         )
-    _check_shape("x_hat", x_hat, tuple(x.shape), "the shape of x")
-    wide, wide_hat = _promote(x, x_hat)
+    shared.check_shape("x_hat", x_hat, tuple(x.shape), "the shape of x")
+    wide, wide_hat = shared.promote(x, x_hat)
     return ((wide - wide_hat) ** 2).flatten(1).sum(dim=1).mean().to(x.dtype)
 
 
@@ -68,8 +59,8 @@ def view_consistency(h: Tensor, h_view: Tensor) -> Tensor:
     torch.Tensor of shape ()
         Mean over the samples, between 0 and 2.
     """
-    wide, wide_view = _alike(h=h, h_view=h_view)
-    cosine = (_unit_rows(wide) * _unit_rows(wide_view)).sum(dim=1)
+    wide, wide_view = shared.alike(h=h, h_view=h_view)
+    cosine = (shared.unit_rows(wide) * shared.unit_rows(wide_view)).sum(dim=1)
     return (1 - cosine).mean().to(h.dtype)
 
 
@@ -91,8 +82,8 @@ def nt_xent(z_i: Tensor, z_j: Tensor, *, temperature: float = 0.5) -> Tensor:
     torch.Tensor of shape ()
         Mean over the 2n anchors.
     """
-    unit = _unit_rows(torch.cat(_alike(z_i=z_i, z_j=z_j)))
-    _check_temperature(temperature)
+    unit = shared.unit_rows(torch.cat(shared.alike(z_i=z_i, z_j=z_j)))
+    shared.check_temperature(temperature)
     n = z_i.shape[0]
     logits = unit @ unit.T / temperature
     itself = torch.eye(2 * n, dtype=torch.bool, device=unit.device)
@@ -144,23 +135,23 @@ def pair_contrastive(
     >>> pair_contrastive(z, torch.eye(2)[[0, 0, 1]])
     tensor(-2.)
     """
-    _check_rows(z=z, similarity=similarity)
+    shared.check_rows(z=z, similarity=similarity)
     expected = (z.shape[0], similarity.shape[1])
-    _check_shape("similarity", similarity, expected, "one row per row of z")
-    _check_temperature(temperature)
+    shared.check_shape("similarity", similarity, expected, "one row per row of z")
+    shared.check_temperature(temperature)
     if not negative_threshold < positive_threshold:
         raise ValueError(
             f"negative_threshold must be below positive_threshold; got "
             f"{negative_threshold!r} and {positive_threshold!r}: lower the first."
         )
-    unit = _unit_rows(*_promote(z))
+    unit = shared.unit_rows(*shared.promote(z))
     pairs = similarity.detach(), (temperature, positive_threshold, negative_threshold)
     if z.shape[0] <= _DENSE_ROWS:
         return _contrast_all(*pairs, unit).to(z.dtype)
     tiled = similarity.shape[1] != z.shape[0] and temperature >= _LEAST_TEMPERATURE
     contrast = partial(_contrast_tiles if tiled else _contrast_blocks, *pairs)
     what = f"pair_contrastive of more than {_DENSE_ROWS} samples"
-    loss: Tensor = _with_gradient(unit, contrast, what)
+    loss: Tensor = shared.with_gradient(unit, contrast, what)
     return loss.to(z.dtype)
 
 
@@ -168,7 +159,7 @@ def _contrast_all(similarity: Tensor, settings: _Settings, unit: Tensor) -> Tens
     """Compute `pair_contrastive` with all pairs in memory."""
     temperature, positive_threshold, negative_threshold = settings
     if similarity.shape[0] != similarity.shape[1]:
-        (factor,) = _promote(similarity)
+        (factor,) = shared.promote(similarity)
         similarity = factor @ factor.T
     positive = similarity >= positive_threshold
     negative = similarity <= negative_threshold
@@ -189,11 +180,9 @@ def _contrast_all(similarity: Tensor, settings: _Settings, unit: Tensor) -> Tens
 def _contrast_blocks(
     similarity: Tensor, settings: _Settings, unit: Tensor, gradient: Tensor | None
 ) -> Tensor:
-    """Compute `pair_contrastive` in one pass over blocks of rows.
-
-    A block holds all pairs of its anchors, hence all that their sums need: taking the
-    gradient at once saves computing the block again.
-    """
+    """Compute `pair_contrastive` in one pass over blocks of rows."""
+    # A block holds all pairs of its anchors: taking the gradient at once saves
+    # computing the block again.
     temperature, positive_threshold, negative_threshold = settings
     n = unit.shape[0]
     is_factor = similarity.shape[1] != n
@@ -244,11 +233,9 @@ def _contrast_blocks(
 def _contrast_tiles(
     factor: Tensor, settings: _Settings, unit: Tensor, gradient: Tensor | None
 ) -> Tensor:
-    """Compute `pair_contrastive` of a factor in two passes over tiles.
-
-    All is symmetric: a tile above the diagonal serves its rows and its columns. The
-    temperature bounds the exponentials, so the peak of a row is not needed.
-    """
+    """Compute `pair_contrastive` of a factor in two passes over tiles."""
+    # All is symmetric: a tile above the diagonal serves its rows and its columns. The
+    # temperature bounds the exponentials, so the peak of a row is not needed.
     temperature, positive_threshold, negative_threshold = settings
     n, factor = unit.shape[0], factor.to(unit.dtype)
     size = min(n, _TILE_ROWS if unit.device.type == "cpu" else _TILE_ROWS_ELSEWHERE)

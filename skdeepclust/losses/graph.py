@@ -7,17 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from ._checks import (
-    _alike,
-    _check_positive,
-    _check_rows,
-    _check_shape,
-    _check_temperature,
-    _check_tensor,
-    _promote,
-    _unit_rows,
-    _with_gradient,
-)
+from . import _checks as shared
 
 _BLOCK_ROWS = 256
 
@@ -47,18 +37,19 @@ def neighbor_contrastive(
         Mean over all samples, which can be negative; 0, with zero gradients, if every
         other sample is a neighbor.
     """
-    _check_rows(h=h)
-    _check_temperature(temperature)
+    shared.check_rows(h=h)
+    shared.check_temperature(temperature)
     return contrast_neighbors(h, _checked_neighbors(neighbors, h), temperature)
 
 
 def contrast_neighbors(h: Tensor, neighbors: Tensor, temperature: float) -> Tensor:
     """Compute `neighbor_contrastive` without checks, which wait for the device."""
-    (wide,) = _promote(h)
+    (wide,) = shared.promote(h)
     if neighbors.shape[1] == h.shape[0] - 1:
         return (0 * wide).sum().to(h.dtype)
     contrast = partial(_contrast_blocks, neighbors=neighbors, temperature=temperature)
-    loss: Tensor = _with_gradient(_unit_rows(wide), contrast, "neighbor_contrastive")
+    unit = shared.unit_rows(wide)
+    loss: Tensor = shared.with_gradient(unit, contrast, "neighbor_contrastive")
     return loss.to(h.dtype)
 
 
@@ -83,9 +74,10 @@ def cluster_contrastive(
     torch.Tensor of shape ()
         Mean over the clusters, at least 0. An empty cluster has a zero gradient.
     """
-    wide, wide_neighbor = _alike(y=y, y_neighbor=y_neighbor)
-    _check_temperature(temperature)
-    logits = _unit_rows(wide.T) @ _unit_rows(wide_neighbor.T).T / temperature
+    wide, wide_neighbor = shared.alike(y=y, y_neighbor=y_neighbor)
+    shared.check_temperature(temperature)
+    own, other = shared.unit_rows(wide.T), shared.unit_rows(wide_neighbor.T)
+    logits = own @ other.T / temperature
     itself = torch.arange(y.shape[1], device=y.device)
     return functional.cross_entropy(logits, itself).to(y.dtype)
 
@@ -114,13 +106,13 @@ def self_expression(
     -------
     torch.Tensor of shape ()
     """
-    _check_rows(z=z, coefficients=coefficients)
+    shared.check_rows(z=z, coefficients=coefficients)
     expected = (z.shape[0], z.shape[0])
-    _check_shape("coefficients", coefficients, expected, "a row and column per sample")
-    _check_positive("weight", weight)
+    shared.check_shape("coefficients", coefficients, expected, "a number per pair")
+    shared.check_positive("weight", weight)
     if norm not in ("fro2", "l1"):
         raise ValueError(f'norm must be "fro2" or "l1"; got {norm!r}: pass one.')
-    wide, weights = _promote(z, coefficients)
+    wide, weights = shared.promote(z, coefficients)
     itself = torch.eye(z.shape[0], dtype=torch.bool, device=z.device)
     weights = weights.masked_fill(itself, 0.0)
     size = weights.abs().sum() if norm == "l1" else weights.square().sum()
@@ -129,7 +121,7 @@ def self_expression(
 
 def _checked_neighbors(neighbors: Tensor, h: Tensor) -> Tensor:
     """Check the neighbors; return them as int64 on the device of h."""
-    _check_tensor("neighbors", neighbors)
+    shared.check_tensor("neighbors", neighbors)
     kind = neighbors.dtype
     if kind.is_floating_point or kind.is_complex or kind == torch.bool:
         raise TypeError(

@@ -26,7 +26,8 @@ _SILHOUETTE_SAMPLES = 5_000
 
 
 def _silhouette(estimator: Any, X: Any) -> float:
-    model, X = _scored(estimator, X)
+    model, X = last_step(estimator, X)
+    check_methods(model, "predict")
     labels = _predicted(model, X)
     embedding = model.transform(X) if isinstance(model, BaseDeepClusterer) else X
     floats = [np.float64, np.float32]
@@ -47,19 +48,20 @@ def _silhouette(estimator: Any, X: Any) -> float:
 class StabilityScorer(ClusterScorer):
     """Scores a fitted clusterer by how stable its clusters are.
 
-    The score is the mean of two agreements, each an adjusted Rand index: of the
-    clusters of random views of the samples, made by the estimator's augmentation, and
-    of the predictions of the estimator and of a clone fitted on the scored samples from
-    another seed. A single cluster of all samples agrees with nothing. Call it as
-    ``scorer(estimator, X)``, or use it as `scoring` in a search.
+    The score is the mean of two adjusted Rand indices, at most 1 and about 0 by chance:
+    of the clusters of random views of the samples, made by the estimator's
+    augmentation, and of the predictions of the estimator and of a clone fitted on the
+    scored samples from another seed. A single cluster scores 0. Call it as
+    ``scorer(estimator, X)``, or use it as `scoring`. Of a pipeline, the last step alone
+    is fitted again; of a search, the best estimator is scored.
 
     Parameters
     ----------
     n_refits : int, default=1
         Clones to fit. With 0 only the views count, which takes next to no time.
     n_views : int, default=2
-        Views of each sample; all pairs are compared. With 0 only the refits count, as
-        with estimators that have no augmentation. 1 raises a ValueError.
+        Views of each sample, 2 or more; all pairs are compared. With 0, or without an
+        augmentation, only the refits count; without either, a ValueError is raised.
     random_state : int, default=0
         Seeds the views and the clones. The same seed gives the same score.
 
@@ -77,9 +79,8 @@ class StabilityScorer(ClusterScorer):
     random_state: int = 0
 
     def __post_init__(self) -> None:
-        _check_count("n_refits", self.n_refits, 0)
-        _check_count("n_views", self.n_views, 0)
-        _check_count("random_state", self.random_state, 0)
+        for name in ("n_refits", "n_views", "random_state"):
+            _check_count(name, getattr(self, name), 0)
         if self.n_views == 1:
             raise ValueError(
                 "n_views must be 0 or at least 2, since views are compared with each "
@@ -87,29 +88,9 @@ class StabilityScorer(ClusterScorer):
             )
 
     def __call__(self, estimator: Any, X: Any, y: Any = None) -> float:
-        """Score a fitted clusterer.
-
-        Parameters
-        ----------
-        estimator : object
-            A fitted clusterer with `predict`. Of a pipeline, the last step alone is
-            fitted again; of a search, the best estimator is scored.
-        X : array-like of shape (n_samples, ...)
-            Samples.
-        y : object, default=None
-            Ignored.
-
-        Returns
-        -------
-        float
-            The mean agreement, at most 1, and about 0 by chance.
-
-        Raises
-        ------
-        ValueError
-            If there are neither views nor refits to compare.
-        """
-        model, X = _scored(estimator, X)
+        """Score a fitted clusterer; `y` is ignored."""
+        model, X = last_step(estimator, X)
+        check_methods(model, "predict")
         rng = np.random.default_rng(self.random_state)
         view_seed, *refit_seeds = rng.integers(2**31 - 1, size=1 + self.n_refits)
         views = _labels_of_views(model, X, self.n_views, int(view_seed))
@@ -156,13 +137,6 @@ stability_scorer = FunctionScorer(
 
 # Doctest does not find made docstrings.
 __test__ = {s.__name__: s.__doc__ for s in (silhouette_scorer, stability_scorer)}
-
-
-def _scored(estimator: Any, X: Any) -> tuple[Any, Any]:
-    """Return what clusters, and the samples as they get there."""
-    model, X = last_step(estimator, X)
-    check_methods(model, "predict")
-    return model, X
 
 
 def _predicted(model: Any, X: Any) -> NDArray[np.intp]:

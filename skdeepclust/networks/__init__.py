@@ -2,8 +2,7 @@
 
 from .autoencoder import Autoencoder, build_autoencoder
 from .backbone import Frozen, ResNet18, load_weights
-from .cluster_network import ClusterNetwork
-from .heads import ClusterHead, GraphHead
+from .cluster_network import ClusterHead, ClusterNetwork, GraphHead
 
 __all__ = [
     "Autoencoder",

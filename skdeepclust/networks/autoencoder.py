@@ -3,8 +3,6 @@
 Layers are initialized from torch's global generator: build them within `OwnDraws`.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
@@ -15,12 +13,12 @@ import torch
 from torch import Tensor, nn
 
 from .backbone import Frozen, ResNet18, copied_in_float32
-from .convolutional import check_images, conv_decoder, conv_encoder, is_image
 
 _DEFAULT_N_COMPONENTS = 20
 _MAX_NARROW = 500  # values per sample up to which narrow layers do
 _NARROW, _WIDE = (256, 256), (500, 500, 1000)
 _LARGEST_SMALL_SIDE = 64  # pixels, up to which a ResNet-18 has the small stem
+_MIN_SIDE, _MIN_LARGE_SIDE = 8, 16  # pixels, of images for convolutions
 
 
 class Autoencoder(nn.Module):
@@ -45,35 +43,18 @@ class Autoencoder(nn.Module):
 
 def build_autoencoder(
     encoder: str | nn.Module,
-    input_shape: Sequence[int],
+    shape: tuple[int, ...],
     n_components: int | None,
     hidden_layer_sizes: Iterable[int] | Literal["auto"] = "auto",
     *,
     n_outputs: int | None = None,
 ) -> Autoencoder:
-    """Build the autoencoder that `encoder` asks for, on the CPU, with fresh weights.
+    """Build the autoencoder for samples of a shape, on the CPU, with fresh weights.
 
-    - "mlp": fully connected layers of `hidden_layer_sizes`, mirrored in the decoder;
-      "auto" is (256, 256), or (500, 500, 1000) of more than 500 values per sample.
-    - "conv": 3x3 convolutions; images of at least 8 x 8 pixels.
-    - "resnet18": a `ResNet18` and a linear layer; the decoder is that of "conv".
-    - "auto": "conv" where it is possible, else "mlp".
-    - a module: a copy in float32, flattened; a linear layer follows where its outputs
-      are not `n_components`. The decoder is fully connected.
-    - a `Frozen` module: likewise, but fully connected layers of `hidden_layer_sizes`
-      follow, and the decoder of images of at least 8 x 8 pixels is that of "conv".
-
-    None for `n_components` is a module's own output size, else 20. None for
-    `n_outputs`, the outputs per sample of a module, finds out by a dry run.
+    `encoder` and `hidden_layer_sizes` are those of an estimator. None for
+    `n_components` is a module's own output size, else 20. None for `n_outputs`, the
+    outputs per sample of a module, finds out by a dry run.
     """
-    shape = tuple(int(size) for size in input_shape)
-    if len(shape) not in (1, 3) or min(shape) < 1:
-        raise ValueError(
-            "input_shape must be (n_features,) or (channels, height, width) "
-            f"with positive sizes, got {shape}."
-        )
-    if n_components is not None and n_components < 1:
-        raise ValueError(f"n_components must be at least 1, got {n_components}.")
     if isinstance(hidden_layer_sizes, str) and hidden_layer_sizes == "auto":
         hidden_layer_sizes = _NARROW if math.prod(shape) <= _MAX_NARROW else _WIDE
     hidden = tuple(hidden_layer_sizes)
@@ -85,25 +66,35 @@ def build_autoencoder(
     if isinstance(encoder, nn.Module):
         return _around(encoder, shape, n_components, hidden, n_outputs)
     if encoder == "auto":
-        encoder = "conv" if is_image(shape) else "mlp"
+        encoder = "conv" if _is_image(shape) else "mlp"
     d = n_components or _DEFAULT_N_COMPONENTS
     if encoder == "mlp":
         flatten = [] if len(shape) == 1 else [nn.Flatten()]
         encode = nn.Sequential(*flatten, *_mlp([math.prod(shape), *hidden, d]))
         return Autoencoder(encode, _mlp_decoder(shape, d, hidden), d)
-    if encoder in ("conv", "resnet18"):
-        check_images(encoder, shape)
-        encode = (conv_encoder if encoder == "conv" else _resnet_encoder)(shape, d)
-        network = Autoencoder(encode, conv_decoder(shape, d), d)
-        # A CPU vectorizes over channels. `Tensor.contiguous` would leave kernels of one
-        # channel as they are, which decide the layout of all that follows.
-        # torch documents this call, but its types do not know it.
-        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        return network
-    raise (ValueError if isinstance(encoder, str) else TypeError)(
-        "encoder must be 'auto', 'mlp', 'conv', 'resnet18' or an instance of "
-        f"torch.nn.Module, got {encoder!r}."
-    )
+    if len(shape) != 3:
+        raise ValueError(
+            f"encoder={encoder!r} needs images of shape (channels, height, width), got "
+            f"samples of shape {shape}. Give image_shape, or use encoder='mlp'."
+        )
+    if not _is_image(shape):
+        height, width = shape[1:]
+        raise ValueError(
+            f"encoder={encoder!r} needs images of at least {_MIN_SIDE} x "
+            f"{_MIN_SIDE} pixels, got {height} x {width}. Use encoder='mlp'."
+        )
+    if encoder == "conv":
+        encode = _conv_encoder(shape, d)
+    else:
+        stem = "small" if max(shape[1:]) <= _LARGEST_SMALL_SIDE else "large"
+        backbone = ResNet18(shape[0], stem=stem)
+        encode = nn.Sequential(backbone, nn.Linear(backbone.n_features, d))
+    network = Autoencoder(encode, _conv_decoder(shape, d), d)
+    # A CPU vectorizes over channels. `Tensor.contiguous` would leave kernels of one
+    # channel as they are, which decide the layout of all that follows.
+    # torch documents this call, but its types do not know it.
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return network
 
 
 def _mlp(sizes: Sequence[int]) -> list[nn.Module]:
@@ -124,13 +115,6 @@ def _mlp_decoder(
     return nn.Sequential(*layers)
 
 
-def _resnet_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
-    """Build a ResNet-18, with the stem that suits the images, and a linear layer."""
-    stem = "small" if max(shape[1:]) <= _LARGEST_SMALL_SIDE else "large"
-    backbone = ResNet18(shape[0], stem=stem)
-    return nn.Sequential(backbone, nn.Linear(backbone.n_features, n_components))
-
-
 def _around(
     encoder: nn.Module,
     shape: tuple[int, ...],
@@ -140,7 +124,14 @@ def _around(
 ) -> Autoencoder:
     """Build an autoencoder around a copy of a user's module."""
     given = encoder.module if isinstance(encoder, Frozen) else encoder
-    is_frozen, own = given is not encoder, _copied(given)
+    own = copied_in_float32("encoder", given, torch.device("cpu"))
+    for name, value in own.state_dict().items():
+        if not isinstance(value, Tensor):
+            raise TypeError(
+                f"encoder {type(given).__name__} has a state that is no tensor, "
+                f"{name}: keep it in buffers instead of get_extra_state."
+            )
+    is_frozen = given is not encoder
     n_outputs = n_outputs or _count_outputs(own, shape)
     n_components = n_components or (_DEFAULT_N_COMPONENTS if is_frozen else n_outputs)
     if is_frozen:
@@ -153,8 +144,8 @@ def _around(
     around.n_outputs = n_outputs
     # Frozen modules often come with large photographs, for which fully connected layers
     # would have more weights than the module.
-    if is_frozen and is_image(shape):
-        decoder = conv_decoder(shape, n_components)
+    if is_frozen and _is_image(shape):
+        decoder = _conv_decoder(shape, n_components)
     else:
         decoder = _mlp_decoder(shape, n_components, hidden)
     return Autoencoder(around, decoder, n_components)
@@ -180,18 +171,6 @@ class _Around(nn.Sequential):
         for layer in layers:
             h = layer(h)
         return h
-
-
-def _copied(module: nn.Module) -> nn.Module:
-    """Copy a user's module, which must have a state of tensors alone."""
-    own = copied_in_float32("encoder", module, torch.device("cpu"))
-    for name, value in own.state_dict().items():
-        if not isinstance(value, Tensor):
-            raise TypeError(
-                f"encoder {type(module).__name__} has a state that is no tensor, "
-                f"{name}: keep it in buffers instead of get_extra_state."
-            )
-    return own
 
 
 def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
@@ -226,3 +205,64 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
             f"{tuple(output.shape)}. The first dimension is that of the samples."
         )
     return output.numel() // 2
+
+
+def _conv_plan(height: int, width: int) -> tuple[list[int], list[tuple[int, int]]]:
+    """Return the channels after each convolution, and the image size before and after.
+
+    Each side is halved while it stays at least 4 pixels long: by three convolutions, or
+    more until none is longer than 8. In images of many pixels the first one costs the
+    most, and gets fewer channels.
+    """
+    sizes = [(height, width)]
+    while len(sizes) < 4 or max(sizes[-1]) > 8:
+        h, w = sizes[-1]
+        sizes.append((h // 2 if h >= 8 else h, w // 2 if w >= 8 else w))
+    first = 8 if min(height, width) >= _MIN_LARGE_SIDE else 16
+    return [first, 32, 64, *[128] * (len(sizes) - 4)], sizes
+
+
+def _is_image(shape: tuple[int, ...]) -> bool:
+    """Say whether samples of a shape are images large enough for convolutions."""
+    return len(shape) == 3 and min(shape[1:]) >= _MIN_SIDE
+
+
+class _PixelRows(nn.Module):
+    """Flatten images pixel by pixel, as they lie in memory; so do their gradients."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x.permute(0, 2, 3, 1).flatten(1)
+
+
+def _conv_encoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Build the convolutional encoder of images of a shape."""
+    channels, sizes = _conv_plan(*shape[1:])
+    down: list[nn.Module] = []
+    depths = pairwise([shape[0], *channels])
+    for (n_in, n_out), (size, (h, w)) in zip(depths, pairwise(sizes), strict=True):
+        # No bias: batch normalization subtracts it again.
+        down.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=False))
+        if size != (h, w):
+            # Pooling first leaves normalization a quarter of the pixels.
+            down.append(nn.MaxPool2d((size[0] // h, size[1] // w)))
+        down += [nn.BatchNorm2d(n_out), nn.ReLU()]
+    n_flat = channels[-1] * math.prod(sizes[-1])
+    return nn.Sequential(*down, _PixelRows(), nn.Linear(n_flat, n_components))
+
+
+def _conv_decoder(shape: tuple[int, ...], n_components: int) -> nn.Sequential:
+    """Build a mirror of the convolutional encoder."""
+    channels, sizes = _conv_plan(*shape[1:])
+    depths = [shape[0], *channels]
+    flat_shape = (channels[-1], *sizes[-1])
+    flat = nn.Linear(n_components, math.prod(flat_shape))
+    up: list[nn.Module] = [flat, nn.ReLU(), nn.Unflatten(1, flat_shape)]
+    for level in reversed(range(len(channels))):
+        if sizes[level] != sizes[level + 1]:
+            # To a size, not by a factor: it undoes the rounding of odd sides.
+            up.append(nn.Upsample(size=sizes[level], mode="nearest"))
+        n_in, n_out, is_last = depths[level + 1], depths[level], level == 0
+        up.append(nn.Conv2d(n_in, n_out, 3, padding=1, bias=is_last))
+        if not is_last:
+            up += [nn.BatchNorm2d(n_out), nn.ReLU()]
+    return nn.Sequential(*up)

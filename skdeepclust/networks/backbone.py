@@ -1,7 +1,5 @@
 """Encoders of images: ResNet-18, weights from a file, frozen modules."""
 
-from __future__ import annotations
-
 import copy
 import os
 import tarfile
@@ -91,10 +89,9 @@ class ResNet18(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (n, 512), not negative, of images (n, channels, h, w)."""
-        h = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
+        h: Tensor = self.maxpool(relu(self.bn1(self.conv1(x)), inplace=True))
         h = self.layer4(self.layer3(self.layer2(self.layer1(h))))
-        features: Tensor = h.mean(dim=(2, 3))
-        return features
+        return h.mean(dim=(2, 3))
 
 
 class Frozen(nn.Module):
@@ -172,9 +169,8 @@ def copied_in_float32(
 def load_weights(module: Module, path: str | os.PathLike[str]) -> Module:
     """Load weights from a file of ``torch.save(module.state_dict(), path)``.
 
-    The file is read with ``weights_only=True``: nothing in it is executed. A ValueError
-    names what is no tensor, or the first name or shape that differs, and leaves the
-    module unchanged.
+    Nothing in the file is executed. A ValueError names what is no tensor, or the first
+    name or shape that differs, and leaves the module unchanged.
 
     Parameters
     ----------
@@ -251,8 +247,8 @@ def _read_weights(path: str) -> dict[str, Tensor]:
         raise ValueError(f"{path!r} holds a {kind}, not weights by name. {_SAVE}")
     for name, value in stored.items():
         if not isinstance(value, Tensor):
-            kind = type(value).__name__
             raise ValueError(
-                f"{path!r} has {name!r} of type {kind}, not a weight. {_SAVE}"
+                f"{path!r} has {name!r} of type {type(value).__name__}, not a weight. "
+                f"{_SAVE}"
             )
     return {str(name): value for name, value in stored.items()}

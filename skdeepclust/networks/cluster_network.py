@@ -1,6 +1,7 @@
 """An autoencoder with a cluster head: what every estimator trains."""
 
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -9,7 +10,53 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from .autoencoder import Autoencoder
-from .heads import ClusterHead, GraphHead
+
+_WIDTH = 128  # of a GraphHead
+
+
+class ClusterHead(nn.Module):
+    """An MLP from latent vectors (n, d) to cluster logits (n, K).
+
+    Its batch normalization needs two samples or more in training mode.
+    """
+
+    def __init__(
+        self, n_components: int, n_clusters: int, hidden_layer_sizes: Sequence[int]
+    ) -> None:
+        super().__init__()
+        sizes = [n_components, *hidden_layer_sizes]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            # No bias: batch normalization subtracts it again.
+            linear = nn.Linear(n_in, n_out, bias=False)
+            layers += [linear, nn.BatchNorm1d(n_out), nn.ReLU()]
+        self.hidden = nn.Sequential(*layers)
+        self.output = nn.Linear(sizes[-1], n_clusters)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return logits, not probabilities: losses are stable on logits."""
+        logits: Tensor = self.output(self.hidden(h))
+        return logits
+
+
+class GraphHead(nn.Module):
+    """A projection and cluster logits on a shared hidden layer (eq. 4.4, 4.7)."""
+
+    def __init__(self, n_components: int, n_clusters: int) -> None:
+        super().__init__()
+        self.hidden = nn.Sequential(nn.Linear(n_components, _WIDTH), nn.ReLU())
+        self.projection = nn.Linear(_WIDTH, _WIDTH)
+        self.output = nn.Linear(_WIDTH, n_clusters)
+
+    def forward(self, h: Tensor) -> Tensor:
+        """Return cluster logits (n, K), not probabilities."""
+        logits: Tensor = self.output(self.hidden(h))
+        return logits
+
+    def both(self, h: Tensor) -> tuple[Tensor, Tensor]:
+        """Return projections (n, 128) and cluster logits (n, K)."""
+        hidden = self.hidden(h)
+        return self.projection(hidden), self.output(hidden)
 
 
 class ClusterNetwork(nn.Module):
@@ -74,7 +121,9 @@ class ClusterNetwork(nn.Module):
         """Call a layer or a method of one in the network's precision."""
         if self.precision == "float32":
             return function(x)
-        with torch.autocast(x.device.type, getattr(torch, self.precision)):
+        # Within another autocast, narrow copies of weights would outlive their updates.
+        dtype = getattr(torch, self.precision)
+        with torch.autocast(x.device.type, dtype, cache_enabled=False):
             result = function(x)
         if isinstance(result, tuple):
             return tuple(part.float() for part in result)

@@ -21,6 +21,7 @@ _FILE = "checkpoint.pt"
 _HALF = f"{_FILE}.tmp"  # begins the name of a file that is being written
 _PART = "run-"
 _SECONDS = 5.0  # between two checkpoints of a stage
+_HINT = "To train from the beginning, delete it."
 _CSR = ("data", "indices", "indptr")
 
 
@@ -39,10 +40,7 @@ class Place:
 
 
 def pack(value: Any) -> Any:
-    """Return tensors and plain values for what a checkpoint holds.
-
-    ``torch.load(weights_only=True)``, which runs no code, knows no arrays.
-    """
+    """Return what ``torch.load(weights_only=True)``, which runs no code, can read."""
     if isinstance(value, np.ndarray):
         return {"array": torch.from_numpy(np.ascontiguousarray(value))}
     if sp.issparse(value):
@@ -73,11 +71,7 @@ def unpack(value: Any) -> Any:
 
 @dataclass
 class Checkpoint:
-    """Where training is written to: a folder, which belongs to one fit at a time.
-
-    Without a folder nothing is written. Of several processes the first one alone reads
-    and writes.
-    """
+    """Where the first process writes training to: a folder of one fit, or nowhere."""
 
     folder: Path | None = None
     fingerprint: dict[str, str] = field(default_factory=dict)
@@ -96,11 +90,11 @@ class Checkpoint:
         return cls(folder / joblib.hash(fingerprint)[:16], fingerprint, group)
 
     def start(self, seeds: list[int]) -> list[int]:
-        """Return the seeds of the runs: those of the fit that is resumed, if any.
-
-        What is there but not of this fit is refused.
-        """
-        found = self.group.first(self._find_seeds)
+        """Return the seeds of the runs: those of the fit that is resumed, if any."""
+        # All are looked at before anything is trained.
+        found = self.group.first(
+            lambda: [c["seeds"] for c in map(self._read, self._folders()) if c]
+        )
         self.seeds = found[0] if found else seeds
         self._remove(f"{_HALF}*")
         return self.seeds
@@ -112,10 +106,10 @@ class Checkpoint:
 
     def resume(self, load: Callable[[dict[str, Any]], None]) -> Place:
         """Hand what was learned before an interruption to `load`; return the place."""
-        if self.folder is None:
+        folder = self.folder
+        if folder is None:
             return Place()
-        path = self.folder / _FILE
-        content = self.group.first(lambda: self._read(path) if path.exists() else None)
+        content = self.group.first(lambda: self._read(folder))
         if content is None:
             return Place()
         try:
@@ -123,8 +117,7 @@ class Checkpoint:
             return Place(**content["place"])
         except (KeyError, RuntimeError, TypeError, ValueError) as error:
             raise ValueError(
-                f"{path} does not fit what is trained: {error}. To train from the "
-                "beginning, delete it."
+                f"{folder / _FILE} does not fit what is trained: {error}. {_HINT}"
             ) from error
 
     def write(
@@ -167,19 +160,16 @@ class Checkpoint:
         """Remove the files: the next fit begins anew."""
         self._remove(_FILE, f"{_HALF}*")
 
-    def _paths(self) -> list[Path]:
-        """Return where the checkpoints of the fit and of its runs are, or would be."""
+    def _folders(self) -> list[Path]:
+        """Return the folders of the fit and of its runs."""
         if self.folder is None:
             return []
-        folders = [self.folder, *sorted(self.folder.glob(f"{_PART}*"))]
-        return [folder / _FILE for folder in folders]
+        return [self.folder, *sorted(self.folder.glob(f"{_PART}*"))]
 
-    def _find_seeds(self) -> list[list[int]]:
-        # All are looked at before anything is trained.
-        return [self._read(path)["seeds"] for path in self._paths() if path.exists()]
-
-    def _read(self, path: Path) -> dict[str, Any]:
-        hint = "To train from the beginning, delete it."
+    def _read(self, folder: Path) -> dict[str, Any] | None:
+        path = folder / _FILE
+        if not path.exists():
+            return None
         try:
             # torch.load does not look at the checksums, and reads no entry that has
             # the attribute of a folder, but takes memory as it is.
@@ -195,14 +185,14 @@ class Checkpoint:
             content["seeds"], content["place"], content["learned"]
         except Exception as error:
             raise ValueError(
-                f"{path} is no checkpoint, or a damaged one: {error}. {hint}"
+                f"{path} is no checkpoint, or a damaged one: {error}. {_HINT}"
             ) from error
         differ = [n for n in {**theirs, **ours} if theirs.get(n) != ours.get(n)]
         if differ:
             raise ValueError(
                 f"{path} is the checkpoint of another fit, which differs in "
                 f"{', '.join(differ)}. Fit with what it is from, or name another "
-                f"checkpoint_dir. {hint}"
+                f"checkpoint_dir. {_HINT}"
             )
         return content
 
@@ -210,7 +200,7 @@ class Checkpoint:
         """Remove files of the fit, and its folders where they are empty then."""
         if not self.group.is_first:
             return
-        for folder in [path.parent for path in reversed(self._paths())]:
+        for folder in reversed(self._folders()):
             try:
                 for old in [path for name in patterns for path in folder.glob(name)]:
                     old.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import adaptive_avg_pool2d
 
-from skdeepclust._utils.arrays import is_on_disk
+from skdeepclust._utils.inputs import is_on_disk
 from skdeepclust._utils.units import Unit, parts_of
 from skdeepclust.training.device import without_autocast
 from skdeepclust.training.distributed import SINGLE, Group
@@ -42,20 +42,18 @@ class InputSpec:
 
     @classmethod
     def from_data(cls, X: NDArray[Any], shape: Shape, n_dims: int = 2) -> "InputSpec":
-        """Learn offset and scale from validated training data, images as rows.
+        """Learn from training data, images as rows, how to map images to [0, 1].
 
-        Images of bytes are divided by 255; those of floats that leave [0, 1] are mapped
-        to it. Tables are centered and divided by the root of their mean variance.
+        Tables are centered and divided by the root of their mean variance.
         """
         if len(shape) == 3:
             unit = Unit.of(X)
             low, high = unit.low, unit.high
+            _check_range(max(abs(low), abs(high)))
             if X.dtype == np.uint8:
                 low, high = 0.0, 255.0
-            else:
-                _check_range(max(abs(low), abs(high)))
-                if low >= 0.0 and high <= 1.0:
-                    low, high = 0.0, 1.0
+            elif low >= 0.0 and high <= 1.0:
+                low, high = 0.0, 1.0
             return cls(shape, np.array([low]), (high - low) or 1.0, unit, n_dims)
         _check_range(_magnitude(X))
         mean = sum(rows.sum(axis=0, dtype=np.float64) for rows in parts_of(X)) / len(X)
@@ -70,16 +68,12 @@ class InputSpec:
         return cls(shape, mean, scale or 1.0)
 
     def store(self, X: NDArray[Any]) -> Tensor:
-        """Return rows (n, n_features) as a tensor (n, *shape): uint8, or ready float32.
-
-        What is ready is not copied.
-        """
-        ready = X.dtype == np.uint8
-        if not ready:
+        """Return rows as a tensor (n, *shape): uint8 as it is, or scaled float32."""
+        is_bytes = X.dtype == np.uint8
+        if not is_bytes:
             _check_range(_magnitude(X))
-            is_unit = self.scale == 1.0 and not self.offset.any()
-            ready = X.dtype == np.float32 and is_unit
-        if not ready:
+        is_unit = self.scale == 1.0 and not self.offset.any()
+        if not is_bytes and not (X.dtype == np.float32 and is_unit):
             blocks, X = parts_of(X), np.empty(X.shape, np.float32)
             for rows, scaled in zip(blocks, parts_of(X), strict=True):
                 values = (rows - self.offset) / self.scale
@@ -112,11 +106,8 @@ def _check_range(largest: float) -> None:
 def block_rows(
     n_samples: int, shape: Shape, batch_size: int, device: torch.device
 ) -> int:
-    """Return how many samples pass a network at once when nothing is trained.
-
-    At most 512, fewer where samples are large or batches small, which says what memory
-    there is; for few samples the next power of 2.
-    """
+    """Return how many samples pass a network at once when nothing is trained."""
+    # A small batch size says that there is little memory.
     values = _VALUES if device.type == "cpu" else _VALUES_FAST
     most = min(_MOST_ROWS, 2 * batch_size, max(1, values // math.prod(shape)))
     few: int = 1 << max(0, n_samples - 1).bit_length()
@@ -189,10 +180,7 @@ class Batches:
         return whole.flatten(0, 1)[: len(self.data)]
 
     def rows(self, places: NDArray[np.integer]) -> NDArray[np.float32]:
-        """Return the samples at `places` as rows on the host.
-
-        Of images, they hold at most 32 x 32 pixels: larger ones are made smaller.
-        """
+        """Return the samples at `places` as rows, of at most 32 x 32 pixels."""
         parts = []
         n_rows = self._block_rows(len(places))
         for start in range(0, len(places), n_rows):

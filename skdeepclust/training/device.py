@@ -21,10 +21,7 @@ def available_devices() -> list[str]:
 
 
 def resolve_device(device: str | torch.device) -> torch.device:
-    """Return the device of this machine that the parameter `device` names.
-
-    "auto" is the first accelerator if there is one, else the CPU.
-    """
+    """Return the device that is named; "auto" is the first accelerator, or the CPU."""
     names = available_devices()
     if device == "auto":
         return torch.device(names[1] if len(names) > 1 else "cpu")
@@ -49,11 +46,9 @@ _CUDNN = SharedSetting(
 
 
 def repeatable(device: torch.device) -> AbstractContextManager[None]:
-    """Return a scope in which convolutions on a GPU are bit-identical every time.
-
-    Some of cuDNN's add up gradients in the order in which they come, and it may choose
-    among them by the time they take: the same seed would give other labels.
-    """
+    """Return a scope in which convolutions on a GPU are bit-identical every time."""
+    # Some of cuDNN's add up gradients in the order in which they come, and it may
+    # choose among them by the time they take.
     return _CUDNN.scope() if device.type == "cuda" else nullcontext()
 
 

@@ -1,9 +1,8 @@
 """Training by several processes, each with a share of every batch.
 
-Nothing else knows ``torch.distributed``. Every process holds all data and the same
-weights. It computes the embeddings of its share; what compares samples is computed in
-each process from the gathered embeddings. A process's loss counts in proportion to its
-share, so that gradients and losses are summed.
+Every process holds all data and the same weights, and computes the embeddings of its
+share; each compares samples from the gathered embeddings. A process's loss counts in
+proportion to its share, so that gradients and losses are summed.
 """
 
 from collections.abc import Callable, Iterator
@@ -25,8 +24,7 @@ _EACH = 2  # samples of a batch that batch normalization needs
 class Group:
     """The processes of the default group of ``torch.distributed``, or just this one.
 
-    `device` is where this process computes, and what it sends comes from. Without it
-    there is one process, which has everything and shares nothing.
+    `device` is where this process computes; without it there is one process.
     """
 
     def __init__(self, device: torch.device | None = None) -> None:
@@ -56,10 +54,7 @@ class Group:
 
     @contextmanager
     def own_draws(self, generator: torch.Generator) -> Iterator[None]:
-        """Let each process draw its own numbers, from the global generators too.
-
-        `generator` is in the same state in every process, before and after.
-        """
+        """Let each process draw its own numbers; all end in the same state."""
         if self.is_single:
             yield
             return
@@ -106,10 +101,7 @@ class Group:
             value.copy_(self.same(value))
 
     def weigh(self, terms: dict[str, Tensor], n_rows: int) -> dict[str, Tensor]:
-        """Weigh loss terms by the share of a batch, so that their sums are the whole.
-
-        The terms are means over the share, or functions of the whole batch.
-        """
+        """Weigh means over the share of a batch, so that their sums are the whole."""
         if self.is_single:
             return terms
         part = len(self.share(range(n_rows))) / n_rows

@@ -131,10 +131,7 @@ class Task(Observer):
 
 @dataclass
 class _CallbackTask(Task):
-    """A fit, or a part of it, as a task of scikit-learn's callbacks.
-
-    Its subtasks are the stages, and theirs the epochs.
-    """
+    """A task of scikit-learn's callbacks: stages are subtasks, and epochs theirs."""
 
     estimator: Any  # What is fitted.
     X: Any  # As `fit` got it, as `y`: the hooks are offered both.

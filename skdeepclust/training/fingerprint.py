@@ -26,8 +26,7 @@ def fingerprint(
 ) -> dict[str, str]:
     """Return a hash of each parameter, and of the data as ``"X"``.
 
-    Equal for equal values in all processes. Functions are told apart by their names and
-    by what is written in them, not in what they call.
+    Functions are told apart by their names and by what is written in them alone.
     """
     digest = hashlib.sha256()
     for part in parts_of(X):

@@ -26,9 +26,8 @@ _FAR = 2.0  # by which no weight grows at a learning rate that is not too high
 class Training:
     """Trains one network stage by stage, and keeps what passes between stages.
 
-    A method is written from top to bottom: it calls `run` for each stage, and `once`
-    for each result that later stages need. A fit that resumes from a checkpoint goes
-    the same way; what is done already is skipped.
+    A method calls `run` for each stage, and `once` for each result that later stages
+    need. A fit that resumes goes the same way; what is done already is skipped.
     """
 
     network: nn.Module  # Trained in place.
@@ -56,10 +55,7 @@ class Training:
         self._place = self.checkpoint.resume(self._load)
 
     def once(self, kind: type[Result], compute: Callable[[], Result]) -> Result:
-        """Return the result of a kind, a dataclass, which is computed once per fit.
-
-        Its fields are arrays, sparse matrices and plain values.
-        """
+        """Return a result, a dataclass that `pack` knows, which is computed once."""
         name = kind.__name__
         if name not in self.results:
             self.results[name] = compute()
@@ -72,8 +68,7 @@ class Training:
         """Build the next stage, run it unless that has been done, and return it.
 
         When a loss or a weight stops being finite, the stage ends with the weights of
-        its last good epoch, and a warning names the epoch. A stage that is required
-        raises a ValueError.
+        its last good epoch and a warning, or a ValueError if the stage is required.
         """
         number, self._n_done = self._n_done, self._n_done + 1
         stage, place = make(), self._place

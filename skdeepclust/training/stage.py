@@ -13,25 +13,18 @@ _LARGEST = 1.25  # samples of a batch, in units of what was asked for
 
 
 def count_batches(n_samples: int, batch_size: int) -> int:
-    """Return the number of batches of an epoch, which all have about one size.
-
-    As many as `batch_size` fills, and more where they would be larger by a quarter.
-    """
+    """Return the number of batches of an epoch, which all have about one size."""
     largest = _LARGEST * batch_size
     return max(1, n_samples // batch_size, math.ceil(n_samples / largest))
 
 
 @dataclass(frozen=True)
 class AutoEpochs:
-    """What "auto" stands for as the number of a stage's epochs.
+    """What "auto" stands for: small data sets get more epochs."""
 
-    At least `epochs`, and as many as make `images` optimizer steps with images and
-    `tables` with tables: small data sets get more epochs.
-    """
-
-    epochs: int
-    images: int
-    tables: int
+    epochs: int  # At least.
+    images: int  # Optimizer steps that the epochs have to make with images.
+    tables: int  # The same with tables.
 
     def resolve(
         self, given: int | Literal["auto"], batches: Batches, batch_size: int
@@ -57,10 +50,7 @@ class Rate:
 
 
 class Stage:
-    """A stage of training: a subclass gives `step`, and what else it needs.
-
-    It is cheap to build: a fit that resumes after it builds it again, for its results.
-    """
+    """A stage of training, cheap to build: a fit that resumes builds it again."""
 
     # "one_cycle" warms up to the rate and anneals to nearly 0.
     schedule: Literal["constant", "one_cycle"] = "constant"
@@ -80,17 +70,11 @@ class Stage:
         """Prepare what the epochs need, also when they resume."""
 
     def step(self, index: Tensor) -> dict[str, Tensor]:
-        """Return named loss terms, 0-d, of a batch; "loss" is minimized.
-
-        Of several processes each gets the indices of the whole batch.
-        """
+        """Return named loss terms, 0-d, of the whole batch; "loss" is minimized."""
         raise NotImplementedError
 
     def refresh(self, epoch: int) -> dict[str, float]:
-        """Recompute what is fixed between epochs; return statistics for the history.
-
-        It is called before the first epoch, 0, and every `refresh_interval` epochs.
-        """
+        """Recompute what is fixed between epochs; return statistics for the history."""
         return {}
 
     def end(self) -> None:

@@ -4,8 +4,6 @@ Images are float tensors of shape (n_samples, channels, height, width) with valu
 [0, 1]. Random numbers are drawn on the generator's device, then moved to the images'.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,9 +29,8 @@ _CACHED = 2**17  # values that a processor's cache holds between two passes over
 
 def _uniform(x: Tensor, generator: torch.Generator, n_draws: int) -> Tensor:
     """Draw all numbers (n_draws, n_samples) of a transform, in [0, 1), at once."""
-    u = torch.rand(
-        (n_draws, len(x)), generator=generator, device=generator.device, dtype=x.dtype
-    )
+    shape, device = (n_draws, len(x)), generator.device
+    u = torch.rand(shape, generator=generator, device=device, dtype=x.dtype)
     return u.to(x.device)
 
 
@@ -41,25 +38,6 @@ def _pixel_centers(n: int, x: Tensor) -> Tensor:
     """Return the grid coordinates of `n` pixels, corners not aligned."""
     steps = torch.arange(n, device=x.device, dtype=x.dtype)
     return (2 * steps + 1) / n - 1
-
-
-def _affine_grid(
-    matrix: Sequence[Sequence[Tensor]],
-    offset: tuple[Tensor, Tensor],
-    height: int,
-    width: int,
-) -> Tensor:
-    """Return what ``F.affine_grid`` does, (n, height, width, 2), in fewer operations.
-
-    `matrix`, 2 x 2, and `offset` hold a number for each sample: its map from output to
-    input coordinates, each the sum of a part that varies along rows and one that varies
-    along columns. The result is a permuted view of planes, whose rows are contiguous.
-    """
-    (xx, xy), (yx, yy) = matrix
-    columns = torch.stack([xx, yx], dim=1)[..., None] * _pixel_centers(width, xx)
-    rows = torch.stack([xy, yy], dim=1)[..., None] * _pixel_centers(height, xx)
-    rows = rows + torch.stack(offset, dim=1)[..., None]
-    return (rows[..., None] + columns[:, :, None]).permute(0, 2, 3, 1)
 
 
 def random_affine(
@@ -98,15 +76,17 @@ def random_affine(
         sign = signed[8].sign()
         matrix = [[row[0] * sign, row[1]] for row in matrix]
 
-    grid = _affine_grid(matrix, (dx, dy), height, width)
-    return F.grid_sample(
-        x,
-        grid,
-        mode="bilinear",
-        # A crop enlarges: zeros would bleed into its edge pixels.
-        padding_mode="zeros" if crop is None else "border",
-        align_corners=False,
-    )
+    # What `F.affine_grid` does in more operations: the input coordinates of each pixel,
+    # sums of a part that varies along rows and one that varies along columns.
+    (xx, xy), (yx, yy) = matrix
+    columns = torch.stack([xx, yx], dim=1)[..., None] * _pixel_centers(width, x)
+    rows = torch.stack([xy, yy], dim=1)[..., None] * _pixel_centers(height, x)
+    rows = rows + torch.stack([dx, dy], dim=1)[..., None]
+    # A permuted view of planes, whose rows are contiguous.
+    grid = (rows[..., None] + columns[:, :, None]).permute(0, 2, 3, 1)
+    # A crop enlarges: zeros would bleed into its edge pixels.
+    padding = "zeros" if crop is None else "border"
+    return F.grid_sample(x, grid, padding_mode=padding, align_corners=False)
 
 
 def random_color(
@@ -193,9 +173,7 @@ def blur(x: Tensor, generator: torch.Generator, p: float) -> Tensor:
 
 @dataclass(frozen=True)
 class ImageViews:
-    """Random views of images; the defaults suit images with one channel.
-
-    Each image, with values in [0, 1], is transformed by its own draws.
+    """Random views of images in [0, 1]; the defaults suit images with one channel.
 
     Parameters
     ----------
@@ -206,9 +184,9 @@ class ImageViews:
     scale : float, default=0.1
         Scale factors are uniform in [1 - scale, 1 + scale].
     crop : (float, float) or None, default=None
-        Range of the area of a random crop, as fractions of the image's, to whose size
-        it is enlarged. Its aspect ratio relative to the image is log-uniform in
-        [3/4, 4/3]. What lies outside is zero, with a crop the nearest pixel.
+        Range of the area of a random crop, a fraction of the image's, to whose size it
+        is enlarged. Its relative aspect ratio is log-uniform in [3/4, 4/3]. What lies
+        outside is zero, with a crop the nearest pixel.
     flip : bool, default=False
         Whether to flip from left to right, with probability 1/2.
     jitter : float, default=0.0

@@ -1,7 +1,5 @@
 """Random views of tables: masked features and noise."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 
@@ -25,8 +23,6 @@ def mask_features(
     It gets the same column's value in another random row, so that it stays in the
     column's distribution, or zero with `fill="zero"`. A single row keeps its values.
     """
-    if fill not in ("swap", "zero"):
-        raise ValueError(f"fill must be 'swap' or 'zero', got {fill!r}.")
     device, n_samples = generator.device, len(x)
     # Whatever the default type is, the same draws.
     draws = torch.rand(x.shape, generator=generator, device=device, dtype=torch.float32)
