@@ -13,11 +13,10 @@ from sklearn.base import (
     ClassNamePrefixFeaturesOutMixin,
     TransformerMixin,
 )
-from sklearn.utils.validation import validate_data
 from torch import Tensor, nn
 
-from skdeepclust._utils import inputs
 from skdeepclust._utils.compat import Interval, StrOptions, fit_context
+from skdeepclust._utils.inputs import validated_rows
 from skdeepclust._utils.random import seeded_globals
 from skdeepclust.networks.backbone import copied_in_float32
 from skdeepclust.networks.packing import packed
@@ -148,21 +147,11 @@ class FeatureExtractor(
         return self._extract(X, shape)
 
     def _validate(self, X: Any, *, reset: bool) -> tuple[NDArray[Any], tuple[int, ...]]:
-        rows = inputs.as_rows(X, image_shape=self.image_shape)
-        shape = None if reset else getattr(self, "_shape", None)
-        if shape is None:
-            inputs.check_gray(rows, self.image_shape)
-        else:
-            inputs.check_new(rows, shape, rows.n_dims)
-        types = [np.float64, np.float32, np.uint8]
-        try:
-            values = validate_data(self, rows.values, reset=reset, dtype=types)
-        except (TypeError, ValueError) as error:
-            inputs.check_columns(X, error)
-            raise
-        if shape is None:
-            shape = inputs.sample_shape(values.shape[1], rows.shape, self.image_shape)
-        return rows.in_order(values), shape
+        fitted = None if reset else getattr(self, "_shape", None)
+        rows, shape, _ = validated_rows(
+            self, X, image_shape=self.image_shape, fitted=fitted, reset=reset
+        )
+        return rows, shape
 
     def _extract(
         self, X: NDArray[Any], shape: tuple[int, ...], least: int = 1

@@ -9,7 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skdeepclust import graph
 
 METRICS = ["cosine", "euclidean"]
-METHODS = ["normalized", "candidates", "raw"]
+METHODS = ["normalized", "raw"]
 SEARCHES = METRICS + METHODS
 DTYPES = [torch.float16, torch.bfloat16, torch.float32, torch.float64]
 seeds = st.integers(0, 2**32 - 1)

@@ -80,15 +80,6 @@ def strengths(z, method, regularization=0.1):
     """Strength of every other sample for each, by the method's definition."""
     z = unit(z)
     n, d = z.shape
-    if method == "candidates":
-        near = distances(z, "cosine")
-        result = np.full((n, n), -np.inf)
-        for i in range(n):
-            others = [j for j in range(n) if j != i]
-            nearest = sorted(others, key=near[i].__getitem__)[:50]
-            row = self_expression_row(z, i, 1.0, nearest)
-            result[i, nearest] = abs(row[nearest])
-        return result
     ridge = regularization * n / d
     hat = z @ np.linalg.inv(z.T @ z + ridge * np.eye(d)) @ z.T
     if method == "raw":

@@ -65,7 +65,6 @@ DECODED = BOTH | {"reconstruction"}
     ("parameters", "expected", "terms"),
     [
         ({"graph": "self_expression"}, STAGES, BOTH),
-        ({"graph": "candidates"}, STAGES, BOTH),
         ({"graph": "input"}, STAGES, BOTH),
         ({"graph": "learned"}, STAGES, BOTH),
         ({"graph": "knn"}, STAGES, BOTH),
@@ -138,7 +137,7 @@ def test_a_high_resolution_pulls_clusters_to_one_size(tiny_graph):
 # ------------------------------------------------------------------------ the graph
 
 
-@pytest.mark.parametrize("graph", ["self_expression", "candidates", "knn"])
+@pytest.mark.parametrize("graph", ["self_expression", "knn"])
 def test_graph_is_that_of_the_embedding_which_pretraining_leaves(
     tiny_graph, images, graph
 ):
@@ -150,8 +149,7 @@ def test_graph_is_that_of_the_embedding_which_pretraining_leaves(
         indices, distances = nearest_neighbors(h, 4, "cosine")
         weights = 1 - distances
     else:
-        method = "candidates" if graph == "candidates" else "normalized"
-        indices, weights = self_expression_neighbors(h, 4, method=method)
+        indices, weights = self_expression_neighbors(h, 4)
     expected = symmetric_affinity(indices, weights, len(X))
     assert abs(model.affinity_matrix_ - expected).max() < 1e-5
 

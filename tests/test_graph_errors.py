@@ -61,7 +61,7 @@ def test_graph_rejects_bad_embeddings(function, z, error, match):
         ),
         (
             lambda z: graph.self_expression_neighbors(z, 1, method="exact"),
-            r"method must be one of \['normalized', 'candidates', 'raw'\]; got 'exact'",
+            r"method must be one of \['normalized', 'raw'\]; got 'exact'",
         ),
         (
             lambda z: graph.self_expression_neighbors(z, 1, regularization=0.0),

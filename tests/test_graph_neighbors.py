@@ -76,12 +76,11 @@ def test_nearest_neighbors_of_many_samples_match_scikit_learn(metric):
 @pytest.mark.parametrize("kind", SEARCHES)
 def test_neighbors_need_memory_for_blocks_only(kind, monkeypatch):
     monkeypatch.setattr("skdeepclust.graph.neighbors._BLOCK_ELEMENTS", 15_000)
-    monkeypatch.setattr("skdeepclust.graph.self_expression._GATHERED", 15_000)
     n, k = 1500, 5
     with RecordSizes() as sizes:
         indices, values = search(normal(n, 4, dtype=torch.float32), k, kind)
     check_neighbors(indices, values, n, k)
-    assert sizes.largest <= (50 if kind == "candidates" else 10) * (n + 64)
+    assert sizes.largest <= 10 * (n + 64)
 
 
 @pytest.mark.parametrize("kind", SEARCHES)
@@ -89,7 +88,6 @@ def test_neighbors_are_found_however_little_memory_a_block_has(kind, monkeypatch
     z = normal(20, 4)
     expected = search(z, 3, kind)
     monkeypatch.setattr("skdeepclust.graph.neighbors._BLOCK_ELEMENTS", 1)
-    monkeypatch.setattr("skdeepclust.graph.self_expression._GATHERED", 1)
     actual = search(z, 3, kind)
     assert torch.equal(actual[0], expected[0])
     torch.testing.assert_close(actual[1], expected[1])

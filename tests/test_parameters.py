@@ -162,10 +162,9 @@ SETTINGS = {
         "pretext_temperature": [({}, 0.2)],
         "pretext_weight": [(DECODED, 0.3)],
         "graph": [
-            ({}, graph)
-            for graph in ("knn", "candidates", "learned", "input", RING, NEIGHBORS)
+            ({}, graph) for graph in ("knn", "learned", "input", RING, NEIGHBORS)
         ],
-        "n_neighbors": [({"graph": k}, 3) for k in ("knn", "candidates", "input")],
+        "n_neighbors": [({"graph": k}, 3) for k in ("knn", "input")],
         "self_expression_weight": [({"graph": "learned"}, 9.0)],
         "graph_update_interval": [(EMBEDDED, 1), (EMBEDDED, 2)],
         "heads": [({}, "instance"), ({}, "cluster")],

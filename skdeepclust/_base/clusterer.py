@@ -17,12 +17,12 @@ from torch import Tensor
 
 from skdeepclust._base.estimator import POSITIVE, WEIGHT, BaseDeepEstimator
 from skdeepclust._base.run import Run, float_dtype
-from skdeepclust._stages.context import check_finite
+from skdeepclust._stages.context import finite_embedding
 from skdeepclust._utils.compat import StrOptions
 from skdeepclust._utils.inputs import sample_shape
 from skdeepclust.metrics import neighbor_modularity
 from skdeepclust.networks import ClusterNetwork
-from skdeepclust.networks.predictor import Predictor
+from skdeepclust.networks.cluster_network import Predictor
 from skdeepclust.training.data import Batches
 from skdeepclust.training.events import Observer, Task
 from skdeepclust.views import Augmentation
@@ -144,8 +144,8 @@ class BaseDeepClusterer(
         self, run: Run, batches: Batches
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         network = run.network.eval()
-        embedding, labels = _encode(network, batches.map)
-        check_finite(embedding, self.learning_rate)
+        h, labels = _encode(network, batches.map)
+        embedding = finite_embedding(h, self.learning_rate)
         used, counts = np.unique(labels, return_counts=True)
         unused = np.setdiff1d(np.arange(self.n_clusters_), used)
         # Used clusters come first, the largest in front: labels stay consecutive
@@ -273,8 +273,8 @@ class BaseDeepClusterer(
         """
         with self._telling_memory():
             batches = self._batches(X, min_samples=2)
-            encoded = _encode(self.network_, partial(self._map, batches))
-        return neighbor_modularity(*encoded)
+            h, labels = _encode(self.network_, partial(self._map, batches))
+        return neighbor_modularity(h.cpu().numpy(), labels)
 
     def _batches(self, X: Any, *, min_samples: int = 1) -> Batches:
         check_is_fitted(self)
@@ -309,7 +309,7 @@ class BaseDeepClusterer(
 
 def _encode(
     network: ClusterNetwork, apply: Callable[[Callable[[Tensor], Tensor]], Tensor]
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+) -> tuple[Tensor, NDArray[np.int64]]:
     """Return the embedding and the labels, with one pass through the encoder."""
 
     def both(x: Tensor) -> Tensor:
@@ -317,8 +317,8 @@ def _encode(
         return torch.cat([h, network.assign(h)], dim=1)
 
     mapped = apply(both)
-    embedding, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)
-    return embedding.contiguous().cpu().numpy(), logits.argmax(1).cpu().numpy()
+    h, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)
+    return h.contiguous(), logits.argmax(1).cpu().numpy()
 
 
 def _centers(

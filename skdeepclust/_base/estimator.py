@@ -18,19 +18,14 @@ from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_memory
 from torch import nn
 
-from skdeepclust._base.run import (
-    Job,
-    Run,
-    float_dtype,
-    run_on_one_thread,
-    run_once,
-)
+from skdeepclust._base.run import Job, Run, float_dtype, run_on_one_thread, run_once
 from skdeepclust._base.state import Plan, StatefulEstimator
 from skdeepclust._base.validation import check_no_bools, validated
 from skdeepclust._partition.choice import most_agreed
 from skdeepclust._partition.number import count_clusters, draw_places, warn_no_structure
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import (
+    Pretraining,
     PretrainingCache,
     PretrainingParameters,
     resolve_pretraining,
@@ -81,7 +76,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
     n_components: int | None
     hidden_layer_sizes: Sequence[int] | Literal["auto"]
     image_shape: Sequence[int] | None
-    pretraining: str
+    pretraining: Pretraining
     pretrain_epochs: int | Literal["auto"]
     batch_size: int
     learning_rate: float
@@ -344,9 +339,7 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
         if self._continues():
             told["fitted network"] = self.network_
         return Checkpoint.within(
-            Path(self.checkpoint_dir).absolute(),
-            fingerprint(told, X, shape),
-            group,
+            Path(self.checkpoint_dir).absolute(), fingerprint(told, X, shape), group
         )
 
     def _telling_memory(self) -> AbstractContextManager[None]:

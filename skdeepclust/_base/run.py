@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import joblib
 import numpy as np
@@ -27,8 +27,6 @@ from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.loop import Training
 from skdeepclust.views import Augmentation, make_views
 
-T = TypeVar("T")
-
 
 @dataclass
 class Run:
@@ -40,11 +38,6 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     """Results of the method, by the names of their classes."""
-
-    def find(self, kind: type[T]) -> T | None:
-        """Return the result of a kind, if it is there."""
-        found: T | None = self.results.get(kind.__name__)
-        return found
 
 
 @dataclass(frozen=True)

@@ -3,18 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import validate_data
 
-from skdeepclust._utils.inputs import (
-    as_rows,
-    check_columns,
-    check_gray,
-    check_new,
-    sample_shape,
-)
+from skdeepclust._utils.inputs import validated_rows
 from skdeepclust.training.data import InputSpec
 
 _MAY_BE_BOOL = {"boolean", "verbose"}
@@ -43,27 +35,17 @@ def validated(
 
     `fitted` is the specification that new samples have to go with; None makes one.
     """
-    rows = as_rows(X, image_shape=image_shape)
+    rows, shape, n_dims = validated_rows(
+        estimator,
+        X,
+        image_shape=image_shape,
+        fitted=None if fitted is None else fitted.shape,
+        fitted_dims=None if fitted is None else fitted.n_dims,
+        reset=fitted is None,
+        min_samples=min_samples,
+    )
     if fitted is None:
-        check_gray(rows, image_shape)
-    else:
-        check_new(rows, fitted.shape, fitted.n_dims)
-    try:
-        values = validate_data(
-            estimator,
-            rows.values,
-            reset=fitted is None,
-            # Other types become float64, which holds more integers exactly.
-            dtype=[np.float64, np.float32, np.uint8],
-            ensure_min_samples=min_samples,
-        )
-    except (TypeError, ValueError) as error:
-        check_columns(X, error)
-        raise
-    ordered = rows.in_order(values)
-    if fitted is None:
-        shape = sample_shape(values.shape[1], rows.shape, image_shape)
-        return ordered, InputSpec.from_data(ordered, shape, rows.n_dims)
+        return rows, InputSpec.from_data(rows, shape, n_dims)
     if fitted.unit is not None:
-        fitted.unit.check(ordered)
-    return ordered, fitted
+        fitted.unit.check(rows)
+    return rows, fitted

@@ -166,10 +166,7 @@ def _parts(graph: sp.csr_matrix, counts: range, seed: int) -> NDArray[np.int64]:
 
 
 def _merged(
-    graph: sp.csr_matrix,
-    parts: NDArray[np.int64],
-    resolution: float,
-    counts: range,
+    graph: sp.csr_matrix, parts: NDArray[np.int64], resolution: float, counts: range
 ) -> Iterator[NDArray[np.int64]]:
     """Merge parts step by step; yield the partitions of as many clusters as asked."""
     criterion, labels = Modularity([graph], resolution), parts

@@ -1,6 +1,7 @@
 """The initial partition of embedded samples, and the graph that it comes from."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import scipy.sparse as sp
@@ -69,10 +70,9 @@ def initial_partition(
     """
     own = graphs[0]
     criterion = Modularity([own] if input_graph is None else [own, input_graph])
-
-    def partitions(sources: dict[str, sp.csr_matrix]) -> list[InitialPartition]:
-        return _partitions(sources, criterion, n_clusters, seed)
-
+    partitions = partial(
+        _partitions, criterion=criterion, n_clusters=n_clusters, seed=seed
+    )
     found = partitions({f"embedding_{i}": graph for i, graph in enumerate(graphs)})
     if input_graph is not None:
         if may_replace and _beats(partitions({"input": input_graph}), found):
@@ -102,10 +102,7 @@ def initial_partition(
 
 
 def _partitions(
-    sources: dict[str, sp.csr_matrix],
-    criterion: Modularity,
-    n_clusters: int,
-    seed: int,
+    sources: dict[str, sp.csr_matrix], criterion: Modularity, n_clusters: int, seed: int
 ) -> list[InitialPartition]:
     found = []
     for source, graph in sources.items():

@@ -15,7 +15,7 @@ from skdeepclust import losses
 from skdeepclust._partition.agreement import Agreement, FirstClusters
 from skdeepclust._partition.candidates import Candidate
 from skdeepclust._partition.choice import is_clear
-from skdeepclust._stages.context import Context
+from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._stages.pretraining import reconstruction_per_value
 from skdeepclust.training.stage import Rate, Stage
 
@@ -79,7 +79,7 @@ def find_start(
     `learning_rate` is that of pretraining, for a message.
     """
     h = context.embed_all()
-    rows, n_clusters = context.check_finite(h, learning_rate), context.n_clusters
+    rows, n_clusters = finite_embedding(h, learning_rate), context.n_clusters
     given = "auto" if agreement is None else agreement.resolution
     first = FirstClusters(seed, None, 1.0 if given == "auto" else given, None)
     sizes = None
@@ -112,11 +112,8 @@ class CenterStage(Stage):
     def __init__(
         self, parameters: CenterParameters, context: Context, start: Start
     ) -> None:
-        rate = Rate(
-            "fine_tune_learning_rate",
-            parameters.learning_rate,
-            context.network.autoencoder,
-        )
+        trained = context.network.autoencoder
+        rate = Rate("fine_tune_learning_rate", parameters.learning_rate, trained)
         super().__init__("center", parameters.n_epochs, parameters.batch_size, [rate])
         self.refresh_interval = parameters.update_interval
         self.parameters = parameters

@@ -62,25 +62,19 @@ class Context:
         """Return a number of epochs: what is given, or what "auto" stands for."""
         return auto.resolve(given, self.batches, batch_size)
 
-    def check_finite(
-        self, h: Tensor, learning_rate: float, name: str = "learning_rate"
-    ) -> NDArray[np.float32]:
-        """Return an embedding as an array, or raise unless all values are finite."""
-        embedding: NDArray[np.float32] = h.cpu().numpy()
-        check_finite(embedding, learning_rate, name)
-        return embedding
 
-
-def check_finite(
-    embedding: NDArray[np.floating], learning_rate: float, name: str = "learning_rate"
-) -> None:
-    """Raise unless the trained network gives finite values.
+def finite_embedding(
+    h: Tensor, learning_rate: float, name: str = "learning_rate"
+) -> NDArray[np.float32]:
+    """Return an embedding as an array, or raise unless all values are finite.
 
     The message asks to lower `learning_rate`, the parameter called `name`.
     """
+    embedding: NDArray[np.float32] = h.cpu().numpy()
     if not np.isfinite(embedding).all():
         raise ValueError(
             "The trained network maps X to values that are not finite: lower "
             f"{name}={learning_rate}, scale X, or look for NaN in an encoder of your "
             "own."
         )
+    return embedding

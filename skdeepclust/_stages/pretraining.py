@@ -21,23 +21,20 @@ _SOME = 2**18  # values of samples whose variance is that of all
 _MASKED = 0.2  # share of the values that denoising swaps with those of other samples
 
 Pretext = Literal["contrastive", "reconstruction", "denoising"]
+Pretraining = Literal["auto", Pretext]
 
 
-def resolve_pretraining(pretraining: str, has_views: bool) -> Pretext:
+def resolve_pretraining(pretraining: Pretraining, has_views: bool) -> Pretext:
     """Apply the rule of ``pretraining="auto"``: what has views is contrasted."""
     if pretraining == "auto":
         return "contrastive" if has_views else "reconstruction"
-    if pretraining == "denoising":
-        return "denoising"
-    if pretraining == "reconstruction":
-        return "reconstruction"
-    if not has_views:
+    if pretraining == "contrastive" and not has_views:
         raise ValueError(
             "pretraining='contrastive' compares two random views and cannot go with "
             "augmentation=None; choose augmentation='auto' or "
             "pretraining='reconstruction'."
         )
-    return "contrastive"
+    return pretraining
 
 
 @dataclass(frozen=True)

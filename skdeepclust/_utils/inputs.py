@@ -11,6 +11,8 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import validate_data
 
 _LEAST_SIDE, _MOST_TIMES = 5, 4  # of images: the shorter side, the longer one
 _ONE_PICTURE = 0.95  # least correlation of channels
@@ -112,6 +114,41 @@ def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
         if axes != (0, 1, 2) and stored.flags.c_contiguous:
             return Rows(stored.reshape(len(X), -1), shape, n_dims, axes)
     return Rows(X.reshape(X.shape[0], math.prod(shape)), shape, n_dims)
+
+
+def validated_rows(
+    estimator: BaseEstimator,
+    X: Any,
+    *,
+    image_shape: Sequence[int] | None,
+    fitted: tuple[int, ...] | None = None,
+    fitted_dims: int | None = None,
+    reset: bool,
+    min_samples: int = 1,
+) -> tuple[NDArray[Any], tuple[int, ...], int]:
+    """Return samples as rows (n, ...), the shape of one, and the axes of the array.
+
+    They have to go with the shape of those that were `fitted`, if any were.
+    """
+    rows = as_rows(X, image_shape=image_shape)
+    if fitted is None:
+        _check_gray(rows, image_shape)
+    else:
+        _check_new(rows, fitted, fitted_dims or rows.n_dims)
+    try:
+        values = validate_data(
+            estimator,
+            rows.values,
+            reset=reset,
+            # Other types become float64, which holds more integers exactly.
+            dtype=[np.float64, np.float32, np.uint8],
+            ensure_min_samples=min_samples,
+        )
+    except (TypeError, ValueError) as error:
+        check_columns(X, error)
+        raise
+    shape = fitted or sample_shape(values.shape[1], rows.shape, image_shape)
+    return rows.in_order(values), shape, rows.n_dims
 
 
 def _has_channels_last(shape: tuple[int, ...]) -> bool:
@@ -228,7 +265,7 @@ def sample_shape(
     return wanted
 
 
-def check_gray(rows: Rows, image_shape: Sequence[int] | None) -> None:
+def _check_gray(rows: Rows, image_shape: Sequence[int] | None) -> None:
     """Refuse a 3-D array that looks like series, unless `image_shape` names it."""
     if rows.shape is None or rows.n_dims != 3 or image_shape is not None:
         return
@@ -242,7 +279,7 @@ def check_gray(rows: Rows, image_shape: Sequence[int] | None) -> None:
         )
 
 
-def check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
+def _check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
     """Refuse one image, or images of another shape than `fitted`, an array of `n_dims`.
 
     Warn if three gray images look like the channels of one color image.

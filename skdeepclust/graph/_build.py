@@ -127,9 +127,7 @@ def build_affinities(
         return [dense_affinity(coefficients, size) for size in sizes]
     if graph == "knn":
         return _nearest_affinities(h, sizes)
-    indices, weights = self_expression_neighbors(
-        h, max(sizes), method="candidates" if graph == "candidates" else "normalized"
-    )
+    indices, weights = self_expression_neighbors(h, max(sizes))
     return _affinities_of_sizes(indices, weights, sizes)
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import scipy.sparse as sp
 from numpy.typing import NDArray
+from scipy.linalg import eigh
 from scipy.sparse.linalg import LinearOperator, eigsh
 from sklearn.cluster import KMeans
 
-_DENSE_NODES = 500  # up to here all eigenvectors at once is faster than Lanczos
+_DENSE_NODES = 300  # up to here a dense solver is faster than Lanczos
 _TIE = 0.01  # of all nodes to each other: a share of the mean degree
 # SciPy before 1.17 seeds the restarts of `eigsh` by itself.
 _IS_SEEDED = "rng" in inspect.signature(eigsh).parameters
@@ -53,8 +54,9 @@ def leading_eigenpairs(
     tie = (_TIE * degrees.mean() or 1.0) / n
     scale = 1 / np.sqrt(degrees + n * tie)
     if n <= _DENSE_NODES or n_components > n // 4:
-        dense = affinity.toarray() + tie
-        values, vectors = np.linalg.eigh(scale[:, None] * dense * scale)
+        dense = scale[:, None] * (affinity.toarray() + tie) * scale
+        last = [max(0, n - n_components), n - 1]
+        values, vectors = eigh(dense, subset_by_index=last)
     else:
 
         def multiply(x: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -12,8 +12,6 @@ from ._checks import _check_choice, _check_count, _check_n_neighbors, _check_z, 
 from .neighbors import _search, nearest_neighbors
 
 _MAX_LEARNED = 5000
-_CANDIDATES = 50
-_GATHERED = 2**21  # numbers held at a time for regressions on candidates
 
 
 def self_expression_coefficients(z: Tensor, weight: float = 1.0) -> Tensor:
@@ -139,7 +137,7 @@ def self_expression_neighbors(
     n_neighbors: int,
     *,
     regularization: float = 0.1,
-    method: Literal["normalized", "candidates", "raw"] = "normalized",
+    method: Literal["normalized", "raw"] = "normalized",
 ) -> tuple[Tensor, Tensor]:
     """Find neighbors of each sample by the strength of its self-expression.
 
@@ -153,15 +151,13 @@ def self_expression_neighbors(
     n_neighbors : int
         Neighbors of a sample, without itself; less than n_samples.
     regularization : float, default=0.1
-        Ridge relative to n / d, the mean eigenvalue of ``Z^T Z``; not for "candidates".
-    method : {"normalized", "candidates", "raw"}, default="normalized"
+        Ridge relative to n / d, the mean eigenvalue of ``Z^T Z``.
+    method : {"normalized", "raw"}, default="normalized"
         With ``H = Z (Z^T Z + regularization n / d I)^-1 Z^T``:
 
         - "normalized": the largest ``H_ij / sqrt(H_ii H_jj)``.
         - "raw": the largest ``|C_ij|``, C being `self_expression_coefficients` of the
           scaled rows with weight ``d / (regularization n)``.
-        - "candidates": the largest absolute coefficients of each sample, expressed with
-          weight 1 by its 50 nearest samples by cosine.
 
     Returns
     -------
@@ -175,16 +171,14 @@ def self_expression_neighbors(
     z = _check_z(z)
     n_neighbors = _check_n_neighbors(n_neighbors, z.shape[0])
     check_positive("regularization", regularization)
-    _check_choice("method", method, ("normalized", "candidates", "raw"))
+    _check_choice("method", method, ("normalized", "raw"))
     if method == "normalized":
         # The score is the cosine of whitened rows.
         whitened = _whiten(z, regularization)
         indices, distances = nearest_neighbors(whitened, n_neighbors)
         weights = 1 - distances
-    elif method == "raw":
-        indices, weights = _raw_neighbors(_whiten(z, regularization), n_neighbors)
     else:
-        indices, weights = _candidate_neighbors(z, n_neighbors)
+        indices, weights = _raw_neighbors(_whiten(z, regularization), n_neighbors)
     return indices, weights.to(z.dtype)
 
 
@@ -260,26 +254,3 @@ def _raw_neighbors(whitened: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
     offset = torch.zeros_like(remainder)
     indices, negated = _search(whitened, offset, n_neighbors, measure, absolute=True)
     return indices, -negated
-
-
-def _candidate_neighbors(z: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
-    n = z.shape[0]
-    rows = unit_rows(z.to(torch.promote_types(z.dtype, torch.float32)))
-    n_candidates = min(max(_CANDIDATES, n_neighbors), n - 1)
-    candidates, _ = nearest_neighbors(rows, n_candidates)
-    indices = torch.empty((n, n_neighbors), dtype=torch.int64, device=z.device)
-    weights = rows.new_empty((n, n_neighbors))
-    area = n_candidates * max(n_candidates, rows.shape[1])
-    block_size = max(1, _GATHERED // area)
-    for start in range(0, n, block_size):
-        own = slice(start, start + block_size)
-        near = rows[candidates[own]]
-        gram = near @ near.mT
-        gram.diagonal(dim1=1, dim2=2).add_(1)
-        target = near @ rows[own].unsqueeze(2)
-        strength = torch.linalg.solve(gram, target).squeeze(2).abs()
-        # Stable: of equal coefficients the nearer candidate comes first.
-        strength, order = strength.sort(descending=True, stable=True)
-        weights[own] = strength[:, :n_neighbors]
-        indices[own] = candidates[own].gather(1, order[:, :n_neighbors])
-    return indices, weights

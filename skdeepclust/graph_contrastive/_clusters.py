@@ -20,10 +20,10 @@ from skdeepclust._partition.choice import (
 from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
 from skdeepclust._partition.start import initial_partition, uncenter
 from skdeepclust._stages.centers import warn_unclear
-from skdeepclust._stages.context import Context
+from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._utils.random import draw_seed
 from skdeepclust.graph import Modularity
-from skdeepclust.graph._build import build_affinities, given_graph, input_affinities
+from skdeepclust.graph._build import build_affinities, input_affinities
 from skdeepclust.graph._spectral import consensus_labels, kmeans_labels
 
 _SIZES = (1, 2)  # neighborhoods in which partitions are searched, times n_neighbors
@@ -77,22 +77,17 @@ class GraphClusters:
     def find_start(self, h: Tensor, *, clusters: bool) -> GraphStart:
         """Build the graph of samples embedded at h (n, d), and find first clusters."""
         parameters, seed = self.parameters, draw_seed(self.context.generator)
-        embedding = self.context.check_finite(h, parameters.learning_rate)
+        embedding = finite_embedding(h, parameters.learning_rate)
         if clusters and parameters.resolution is not None:
             if self.kind in ("given", "input"):
                 return self._start_in_graph(h, seed, parameters.resolution)
             return self._start_in_embedding(h, seed, parameters.resolution)
-        own = self._own_graph(h, seed)
         from_input = self.kind == "input"
+        own = (self.build_input_graphs(seed) if from_input else self.build_graphs(h))[0]
         if not clusters:
             return GraphStart(own, from_input)
         labels = kmeans_labels(embedding, self.context.n_clusters, seed=seed)
         return GraphStart(own, from_input, labels, Modularity([own])(labels))
-
-    def _own_graph(self, h: Tensor, seed: int) -> sp.csr_matrix:
-        if self.kind == "input":
-            return self.build_input_graphs(seed)[0]
-        return self.build_graphs(h)[0]
 
     def _start_in_graph(
         self, h: Tensor, seed: int, resolution: float | Literal["auto"]
@@ -157,11 +152,7 @@ class GraphClusters:
         )
         warn_unclear(found)
         return GraphStart(
-            start.affinity,
-            from_input,
-            found.labels,
-            start.modularity,
-            found.resolution,
+            start.affinity, from_input, found.labels, start.modularity, found.resolution
         )
 
     # ------------------------------------------------------------- the final clusters
@@ -238,10 +229,7 @@ class GraphClusters:
         if self.given is not None:
             return [self.given.affinity]
         return build_affinities(
-            h,
-            self.kind,
-            self._sizes(len(h)),
-            self.parameters.self_expression_weight,
+            h, self.kind, self._sizes(len(h)), self.parameters.self_expression_weight
         )
 
     def build_input_graphs(self, seed: int) -> list[sp.csr_matrix]:
@@ -269,8 +257,3 @@ class GraphClusters:
         # Views of tables are guesses; the neighbors of their rows are not.
         is_image = self.context.batches.spec.is_image
         return "self_expression" if is_image else "input"
-
-
-def find_given(graph: Any, context: Context) -> GivenGraph:
-    """Return the affinities of a user's matrix or transformer."""
-    return GivenGraph(context.group.same(given_graph(graph, context.rows)))

@@ -17,7 +17,7 @@ from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, WEIGHT
 from skdeepclust._base.run import Run
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.head import LABEL_SMOOTHING, HeadParameters
-from skdeepclust._stages.pretraining import PretrainingCache
+from skdeepclust._stages.pretraining import Pretraining, PretrainingCache
 from skdeepclust._utils.compat import HasMethods, StrOptions
 from skdeepclust.graph._build import check_neighbors
 from skdeepclust.graph_contrastive._clusters import GraphParameters, GraphStart
@@ -32,7 +32,7 @@ _HEAD = AutoEpochs(5, images=1000, tables=400)
 _KEPT = AutoEpochs(5, images=1000, tables=30)
 _KEPT_FINAL = AutoEpochs(5, images=1000, tables=120)
 _JOINT = AutoEpochs(5, images=400, tables=40)
-_GRAPHS = {"auto", "self_expression", "candidates", "learned", "knn", "input"}
+_GRAPHS = {"auto", "self_expression", "learned", "knn", "input"}
 
 
 class GraphContrastiveClustering(BaseDeepClusterer):
@@ -85,12 +85,11 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         flips and recolors others; it masks features of tables and adds noise. A
         callable maps a batch (a tensor) to a batch. Choose views that keep what matters
         to you: no flips for letters.
-    graph : {"auto", "self_expression", "candidates", "learned", "knn", "input"}, \
-            matrix or transformer, default="auto"
+    graph : {"auto", "self_expression", "learned", "knn", "input"}, matrix or \
+            transformer, default="auto"
         Where neighbors come from.
 
         - "self_expression": the normalized closed form of eq. 4.2, in the embedding.
-        - "candidates": each embedded sample expressed by its nearest ones.
         - "learned": the thesis's dense matrix; at most 5,000 samples.
         - "knn": nearest neighbors by cosine in the embedding.
         - "input": nearest neighbors of the samples themselves, of images by cosine, of
@@ -227,13 +226,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import GraphContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
-    >>> model = GraphContrastiveClustering(
-    ...     3,
-    ...     pretrain_epochs=20,
-    ...     head_epochs=50,
-    ...     joint_epochs=10,
-    ...     random_state=0,
-    ... )
+    >>> model = GraphContrastiveClustering(3, head_epochs=50, random_state=0)
     >>> model.fit_predict(X).shape
     (150,)
     """
@@ -269,7 +262,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         hidden_layer_sizes: Sequence[int] | Literal["auto"] = "auto",
         image_shape: Sequence[int] | None = None,
         augmentation: Augmentation = "auto",
-        pretraining: str = "auto",
+        pretraining: Pretraining = "auto",
         pretrain_epochs: int | Literal["auto"] = "auto",
         pretext_temperature: float = 0.5,
         pretext_weight: float = 1.0,
@@ -381,6 +374,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         train(parameters, context, training, cache)
 
     def _keep_results(self, run: Run) -> None:
-        start = run.find(GraphStart)
+        start: GraphStart | None = run.results.get(GraphStart.__name__)
         if start is not None:
             self.affinity_matrix_ = start.affinity

@@ -25,13 +25,12 @@ from skdeepclust._stages.pretraining import (
     reconstruction_per_value,
 )
 from skdeepclust.graph import Modularity
-from skdeepclust.graph._build import is_given, strongest_neighbors
+from skdeepclust.graph._build import given_graph, is_given, strongest_neighbors
 from skdeepclust.graph_contrastive._clusters import (
     GivenGraph,
     GraphClusters,
     GraphParameters,
     GraphStart,
-    find_given,
 )
 from skdeepclust.losses.graph import contrast_neighbors
 from skdeepclust.training.loop import Training
@@ -84,7 +83,11 @@ def train(
     training.begin((1 if context.pretrained else 3) + int(refines))
     graph, given = parameters.graph.graph, None
     if is_given(graph):
-        given = training.once(GivenGraph, lambda: find_given(graph, context))
+
+        def find_given() -> GivenGraph:
+            return GivenGraph(context.group.same(given_graph(graph, context.rows)))
+
+        given = training.once(GivenGraph, find_given)
     clusters = GraphClusters(parameters.graph, context, given)
 
     # Stage 0: an encoder before there are clusters.

@@ -60,16 +60,11 @@ class ResNet18(nn.Module):
         The first layers: a 3 x 3 convolution for images of up to 64 pixels a side, or a
         7 x 7 convolution and max pooling, which leave a quarter of each side. Weights
         trained on ImageNet need "large".
-    zero_init : bool, default=False
-        Whether each block adds nothing at first, its last batch normalization having
-        weight 0 (Goyal et al., 2017).
     """
 
     n_features = 512
 
-    def __init__(
-        self, n_channels: int = 3, *, stem: str = "large", zero_init: bool = False
-    ) -> None:
+    def __init__(self, n_channels: int = 3, *, stem: str = "large") -> None:
         super().__init__()
         if stem not in ("small", "large"):
             raise ValueError(f"stem must be 'small' or 'large', got {stem!r}.")
@@ -84,8 +79,6 @@ class ResNet18(nn.Module):
         for part in self.modules():
             if isinstance(part, nn.Conv2d):
                 nn.init.kaiming_normal_(part.weight, mode="fan_out")
-            elif isinstance(part, _BasicBlock) and zero_init:
-                nn.init.zeros_(part.bn2.weight)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return features (n, 512), not negative, of images (n, channels, h, w)."""

@@ -15,7 +15,7 @@ from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, WEIGHT
 from skdeepclust._stages.centers import CenterParameters
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.head import LABEL_SMOOTHING, HeadParameters
-from skdeepclust._stages.pretraining import PretrainingCache
+from skdeepclust._stages.pretraining import Pretraining, PretrainingCache
 from skdeepclust._utils.compat import Interval, StrOptions
 from skdeepclust.self_paced._stages import PairParameters, Parameters, train
 from skdeepclust.training.loop import Training
@@ -218,14 +218,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
-    >>> model = SelfPacedContrastiveClustering(
-    ...     3,
-    ...     pretrain_epochs=20,
-    ...     center_epochs=10,
-    ...     head_epochs=20,
-    ...     contrastive_epochs=10,
-    ...     random_state=0,
-    ... )
+    >>> model = SelfPacedContrastiveClustering(3, pretrain_epochs=20, random_state=0)
     >>> model.fit_predict(X).shape
     (150,)
     """
@@ -257,7 +250,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         hidden_layer_sizes: Sequence[int] | Literal["auto"] = "auto",
         image_shape: Sequence[int] | None = None,
         augmentation: Augmentation = "auto",
-        pretraining: str = "auto",
+        pretraining: Pretraining = "auto",
         pretrain_epochs: int | Literal["auto"] = "auto",
         pretext_temperature: float = 0.5,
         pretext_weight: float = 1.0,

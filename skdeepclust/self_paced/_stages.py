@@ -13,7 +13,7 @@ from torch.nn.functional import normalize
 from skdeepclust import losses
 from skdeepclust._partition.agreement import Agreement
 from skdeepclust._stages.centers import CenterParameters, CenterStage, Start, find_start
-from skdeepclust._stages.context import Context
+from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._stages.head import (
     FINAL,
     OF_RATE,
@@ -159,7 +159,7 @@ def _refined(
     if judge is None:
         soft: NDArray[np.generic] = assigned.cpu().numpy()
         return soft
-    context.check_finite(h, parameters.pretraining.learning_rate)
+    finite_embedding(h, parameters.pretraining.learning_rate)
     labels = start.kept
     if labels is None:
         labels = judge.refine(h, assigned.argmax(1).cpu().numpy(), start)
@@ -176,32 +176,20 @@ class PairStage(Stage):
         start: Start,
         head_is_trained: bool,
     ) -> None:
-        network = context.network
+        encoder, head = context.network.autoencoder.encoder, context.network.head
+        given = parameters.pretrain_learning_rate
         rates = [
-            Rate(
-                "fine_tune_learning_rate",
-                parameters.learning_rate,
-                network.autoencoder.encoder,
-            ),
-            Rate(
-                "learning_rate",
-                parameters.pretrain_learning_rate,
-                network.head,
-                divided_by=OF_RATE,
-            ),
+            Rate("fine_tune_learning_rate", parameters.learning_rate, encoder),
+            Rate("learning_rate", given, head, divided_by=OF_RATE),
         ]
-        super().__init__(
-            "contrastive", parameters.n_epochs, parameters.batch_size, rates
-        )
+        n_epochs, batch_size = parameters.n_epochs, parameters.batch_size
+        super().__init__("contrastive", n_epochs, batch_size, rates)
         self.required = not head_is_trained
         self.refresh_interval = parameters.update_interval
         self.parameters = parameters
         self.context = context
-        self.sizes = (
-            None
-            if start.sizes is None
-            else torch.from_numpy(start.sizes).to(context.batches.device)
-        )
+        sizes, device = start.sizes, context.batches.device
+        self.sizes = None if sizes is None else torch.from_numpy(sizes).to(device)
         self.factor: Tensor | None = None
         """U (n, r), whose products U U^T are the similarities of eq. 3.6."""
 
@@ -247,10 +235,8 @@ class PairStage(Stage):
             positive_threshold=parameters.positive_threshold,
             negative_threshold=parameters.negative_threshold,
         )
-        n_pairs = max(1, similarity.numel() - len(similarity))
-        n_positive = (similarity >= parameters.positive_threshold).sum() - len(
-            similarity
-        )
+        n_pairs = max(1, n * (n - 1))
+        n_positive = (similarity >= parameters.positive_threshold).sum() - n
         n_negative = (similarity <= parameters.negative_threshold).sum()
         terms = {
             "pair_contrastive": loss,
@@ -280,10 +266,7 @@ class EndToEndStage(Stage):
             "end_to_end",
             max(centers.n_epochs, pairs.n_epochs),
             pairs.batch_size,
-            [
-                Rate(center_rate.name, center_rate.given, network.autoencoder),
-                head_rate,
-            ],
+            [Rate(center_rate.name, center_rate.given, network.autoencoder), head_rate],
         )
         self.required = pairs.required
         self.centers = centers

@@ -10,12 +10,7 @@ import scipy.sparse as sp
 import torch
 from torch import nn
 
-from skdeepclust._base.estimator import (
-    EPOCHS,
-    INTERVAL,
-    POSITIVE,
-    BaseDeepEstimator,
-)
+from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, BaseDeepEstimator
 from skdeepclust._base.run import Run
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.pretraining import PretrainingCache
@@ -177,7 +172,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         n_components: int | None = None,
         hidden_layer_sizes: Sequence[int] | Literal["auto"] = (500, 500, 1000),
         image_shape: Sequence[int] | None = None,
-        pretraining: str = "reconstruction",
+        pretraining: Literal["reconstruction", "denoising"] = "reconstruction",
         coefficients: Literal["closed_form", "learned"] = "closed_form",
         norm: Literal["fro2", "l1"] = "fro2",
         self_expression_weight: float = 1.0,

@@ -8,7 +8,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skdeepclust._stages.context import Context
+from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._stages.pretraining import (
     PretrainingCache,
     PretrainingParameters,
@@ -67,7 +67,7 @@ def train(
 
     def find() -> Subspaces:
         h = context.embed_all()
-        embedding = context.check_finite(h, pretraining.learning_rate)
+        embedding = finite_embedding(h, pretraining.learning_rate)
         affinity = context.group.same(expression.affinity(h))
         seed = draw_seed(context.generator)
         labels = spectral_labels(affinity, context.n_clusters, seed=seed)
@@ -97,7 +97,7 @@ class ExpressionStage(Stage):
         rate, name = parameters.pretrain_learning_rate, "learning_rate"
         if epoch > 0:
             rate, name = parameters.learning_rate, "joint_learning_rate"
-        self.context.check_finite(h, rate, name)
+        finite_embedding(h, rate, name)
         if parameters.coefficients == "learned":
             self.target = self._learn(h) @ h
         else:

@@ -82,9 +82,4 @@ def make_views(augmentation: Augmentation, shape: tuple[int, ...]) -> Views | No
                 f"shape {shape}."
             )
         return augmentation
-    if not callable(augmentation):
-        raise ValueError(
-            "augmentation must be 'auto', None or a callable batch -> batch, got "
-            f"{augmentation!r}."
-        )
     return SeededCallable(augmentation)
