@@ -39,6 +39,8 @@ EVERY = [
 ]
 CLUSTERERS = [
     ({"augmentation": "strong"}, "augmentation"),
+    ({"augmentation": 3}, "augmentation"),
+    ({"augmentation": ("auto",)}, "augmentation"),
     (
         {"augmentation": None, "pretraining": "contrastive"},
         "pretraining='contrastive'.*augmentation=None",

@@ -212,6 +212,8 @@ def test_runs_in_two_threads_put_back_the_numbers_of_threads(quick, blobs):
         threadpool_limits(2)
         torch.set_num_threads(2)
         before = n_threads("openmp")
+        # The first fit sets the number of threads for both.
+        together.wait(60)
         here.is_first, here.steps = is_first, 0
         quick(n_init=2).fit(blobs[0])
         assert here.steps > 0
