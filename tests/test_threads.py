@@ -3,6 +3,9 @@
 import os
 
 import pytest
+import torch
+from sklearn.datasets import load_digits
+from torch import nn
 
 from skdeepclust._utils.threads import SharedSetting
 
@@ -68,3 +71,38 @@ def test_a_forked_process_starts_outside_and_without_the_lock(setting, value):
             os._exit(0 if (within, value[0]) == (1, 5) else 1)
         setting._within.lock.release()
         assert os.waitpid(child, 0)[1] == 0
+
+
+# ------------------------------------------------------------------------ whole fits
+
+
+@pytest.fixture
+def two_threads():
+    found = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(found)
+
+
+@pytest.mark.parametrize(
+    ("parameters", "n_threads"),
+    [
+        ({}, 1),
+        ({"encoder": "conv", "image_shape": (8, 8)}, 1),
+        ({"hidden_layer_sizes": (1000, 1000)}, 2),
+        ({"encoder": nn.Linear(64, 4)}, 2),
+    ],
+    ids=["mlp", "conv", "many weights", "module"],
+)
+def test_small_networks_train_on_one_thread(tiny, two_threads, parameters, n_threads):
+    seen = set()
+
+    def look(batch):
+        seen.add(torch.get_num_threads())
+        return batch
+
+    X = load_digits().data[:120]
+    given = {"pretrain_epochs": 1, "head_epochs": 1, "image_shape": None}
+    tiny(**{**given, "augmentation": look, **parameters}).fit(X)
+    assert seen == {n_threads}
+    assert torch.get_num_threads() == 2

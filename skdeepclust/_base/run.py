@@ -1,5 +1,6 @@
 """One training run, of one network from one seed."""
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -26,6 +27,8 @@ from skdeepclust.training.events import History, Observer, Task
 from skdeepclust.training.fingerprint import fingerprint
 from skdeepclust.training.loop import Training
 from skdeepclust.views import Augmentation, make_views
+
+_FEW_WEIGHTS, _FEW_VALUES = 2**20, 2**14  # of small networks, and of a sample
 
 
 @dataclass
@@ -88,6 +91,8 @@ def run_once(
         with OwnDraws(seed), default_settings():
             network = job.plan.build(job.spec.shape).to(device)
         check_trainable(network)
+        if _is_small(network, job):
+            scope.enter_context(one_thread())
         group.same_weights(network)
         generator = torch.Generator(device).manual_seed(seed)
         batches = job.batches()
@@ -120,6 +125,15 @@ def run_once(
         with repeatable(device), without_autocast(device):
             method._train(context, training, _cache(job, seed))
     return run
+
+
+def _is_small(network: ClusterNetwork, job: Job) -> bool:
+    """Say whether threads would wait for each other longer than they compute."""
+    encoder, n_values = job.plan.encoder, math.prod(job.spec.shape)
+    if not isinstance(encoder, str) or encoder == "resnet18" or n_values > _FEW_VALUES:
+        return False
+    n_weights = sum(weight.numel() for weight in network.parameters())
+    return n_weights <= _FEW_WEIGHTS
 
 
 def _cache(job: Job, seed: int) -> PretrainingCache | None:

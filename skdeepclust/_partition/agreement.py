@@ -92,17 +92,24 @@ class Agreement:
         found = self.batches.group.same(found)
         return self._means(h[index], found.labels), found, kept
 
-    def find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
-        """Find clusters of all samples in the embedding h (n, d) alone.
+    def find_all(
+        self, h: Tensor, n_clusters: int
+    ) -> tuple[Candidate, NDArray[np.int64] | None]:
+        """Find clusters of all samples, as `find_centers` does, and those to keep."""
+        means, found, kept = self.find_centers(h, n_clusters)
+        if kept is not None:
+            return replace(found, labels=kept), kept
+        return self._everywhere(found, h, means), None
 
-        Samples outside the random part join the nearest mean.
-        """
-        index = self.index
-        found = self._find_in_embedding(h[index], n_clusters)
-        means = self._means(h[index], found.labels)
-        labels = torch.cdist(h, means).argmin(1).cpu().numpy()
-        labels[index.cpu().numpy()] = found.labels
-        return replace(found, labels=labels)
+    def find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
+        """Find clusters of all samples in the embedding h (n, d) alone."""
+        found = self._find_in_embedding(h[self.index], n_clusters)
+        return self._everywhere(found, h, self._means(h[self.index], found.labels))
+
+    @property
+    def sees_all(self) -> bool:
+        """Whether all samples are looked at."""
+        return len(self.index) == len(self.batches)
 
     def refine(
         self, h: Tensor, labels: NDArray[np.int64], first: FirstClusters
@@ -158,6 +165,12 @@ class Agreement:
             shares[place] += votes / len(graphs)
         shares /= shares.sum(axis=1, keepdims=True)
         return shares
+
+    def _everywhere(self, found: Candidate, h: Tensor, means: Tensor) -> Candidate:
+        """Let samples that are not looked at join the nearest mean."""
+        labels = torch.cdist(h, means).argmin(1).cpu().numpy()
+        labels[self.index.cpu().numpy()] = found.labels
+        return replace(found, labels=labels)
 
     def _means(self, h: Tensor, labels: NDArray[np.int64]) -> Tensor:
         member = torch.from_numpy(np.unique(labels)[:, None] == labels).to(h)

@@ -1,5 +1,6 @@
 """How the estimators' graphs are checked and built: a user's, then our own."""
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,9 +14,14 @@ from torch import Tensor
 
 from .affinity import dense_affinity, symmetric_affinity
 from .neighbors import nearest_neighbors
-from .self_expression import learned_self_expression, self_expression_neighbors
+from .self_expression import (
+    _whiten,
+    learned_self_expression,
+    self_expression_neighbors,
+)
 
 _MAX_UNPROJECTED = 20_000  # rows of tables whose neighbors are searched in all columns
+MAX_EXACT = 50_000  # samples whose neighbors are searched among all of them
 _PROJECTED = 64  # dimensions that are left of the rest
 _MAX_LEARNED = 5_000  # samples with which the dense matrix is still learned
 
@@ -127,6 +133,9 @@ def build_affinities(
         return [dense_affinity(coefficients, size) for size in sizes]
     if graph == "knn":
         return _nearest_affinities(h, sizes)
+    if len(h) > MAX_EXACT:
+        # Self-expression compares whitened rows by cosine.
+        return _nearest_affinities(_whiten(h, 0.1), sizes)
     indices, weights = self_expression_neighbors(h, max(sizes))
     return _affinities_of_sizes(indices, weights, sizes)
 
@@ -149,8 +158,39 @@ def input_affinities(
 
 
 def _nearest_affinities(rows: Tensor, sizes: Sequence[int]) -> list[sp.csr_matrix]:
-    indices, distances = nearest_neighbors(rows, max(sizes), "cosine")
+    if len(rows) > MAX_EXACT:
+        indices, distances = _approximate_neighbors(rows, max(sizes))
+    else:
+        indices, distances = nearest_neighbors(rows, max(sizes), "cosine")
     return _affinities_of_sizes(indices, 1 - distances, sizes)
+
+
+def _approximate_neighbors(rows: Tensor, n_neighbors: int) -> tuple[Tensor, Tensor]:
+    """Search neighbors by cosine along a graph, in less than quadratic time."""
+    try:
+        from pynndescent import NNDescent
+    except ImportError:
+        warnings.warn(
+            f"The neighbors of {len(rows):,} samples are searched among all pairs, "
+            "which takes long: pip install 'skdeepclust[large]' for a faster search.",
+            UserWarning,
+            stacklevel=2,
+        )
+        return nearest_neighbors(rows, n_neighbors, "cosine")
+    points = rows.detach().cpu().float().numpy()
+    # Each sample is its own nearest one.
+    index = NNDescent(
+        points, "cosine", n_neighbors=n_neighbors + 1, random_state=0, compressed=False
+    )
+    found, distances = (torch.from_numpy(part) for part in index.neighbor_graph)
+    itself = torch.arange(len(found)).unsqueeze(1)
+    # What was not found, or is the sample itself, goes to the end, at no weight.
+    missing = (found == itself) | (found < 0)
+    distances = distances.masked_fill(missing, torch.inf)
+    order = distances.argsort(dim=1, stable=True)[:, :n_neighbors]
+    indices, distances = found.gather(1, order).long(), distances.gather(1, order)
+    lost = distances.isinf()
+    return torch.where(lost, itself, indices), distances.masked_fill(lost, 1.0)
 
 
 def _affinities_of_sizes(

@@ -9,7 +9,7 @@ import scipy.sparse as sp
 from numpy.typing import NDArray
 from torch import Tensor
 
-from skdeepclust._partition.agreement import Agreement
+from skdeepclust._partition.agreement import Agreement, FirstClusters
 from skdeepclust._partition.candidates import Candidate
 from skdeepclust._partition.choice import (
     find_clusters,
@@ -62,6 +62,8 @@ class GraphStart:
     """Of the modularity by which the clusters were found."""
     kept: NDArray[np.int64] | None = None
     """Clusters of a table, if training must not change them."""
+    seed: int = 0
+    """Of the search for clusters."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ class GraphClusters:
         parameters, seed = self.parameters, draw_seed(self.context.generator)
         embedding = finite_embedding(h, parameters.learning_rate)
         if clusters and parameters.resolution is not None:
+            judge = Agreement(self.context.batches, seed, parameters.resolution)
+            if self.given is None and not judge.sees_all:
+                return self._start_in_part(h, judge)
             if self.kind in ("given", "input"):
                 return self._start_in_graph(h, seed, parameters.resolution)
             return self._start_in_embedding(h, seed, parameters.resolution)
@@ -88,6 +93,15 @@ class GraphClusters:
             return GraphStart(own, from_input)
         labels = kmeans_labels(embedding, self.context.n_clusters, seed=seed)
         return GraphStart(own, from_input, labels, Modularity([own])(labels))
+
+    def _start_in_part(self, h: Tensor, judge: Agreement) -> GraphStart:
+        """Find clusters of a part of many samples, and extend them to the others."""
+        found, kept = judge.find_all(h, self.context.n_clusters)
+        warn_unclear(found)
+        from_input, seed = self.kind == "input", judge.seed
+        own = (self.build_input_graphs(seed) if from_input else self.build_graphs(h))[0]
+        labels, value = found.labels, Modularity([own])(found.labels)
+        return GraphStart(own, from_input, labels, value, found.resolution, kept, seed)
 
     def _start_in_graph(
         self, h: Tensor, seed: int, resolution: float | Literal["auto"]
@@ -167,6 +181,11 @@ class GraphClusters:
         head's clusters, the first ones and new ones.
         """
         seed, n_clusters = draw_seed(self.context.generator), self.context.n_clusters
+        judge = Agreement(self.context.batches, start.seed, start.resolution)
+        if self.given is None and start.labels is not None and not judge.sees_all:
+            part = start.labels[judge.index.cpu().numpy()]
+            first = FirstClusters(start.seed, part, start.resolution, start.kept)
+            return judge.refine(h, labels, first)
         graphs = self.build_graphs(h, start)
         if start.resolution < 1:
             return self._refined(graphs, labels, start, seed)
@@ -177,7 +196,7 @@ class GraphClusters:
             labels,
             spectral.labels,
         ]
-        return consensus_labels(votes, n_clusters, seed=seed)
+        return matched(consensus_labels(votes, n_clusters, seed=seed), labels)
 
     def kmeans(self, h: Tensor) -> NDArray[np.int64]:
         """Find the final clusters where there is no cluster head: k-means."""
