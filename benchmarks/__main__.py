@@ -18,6 +18,7 @@ COMMANDS = {
     "search": "speed.search:main",
     "gpu": "speed.gpu:main",
     "scaling": "scale.growth:scaling",
+    "rows": "scale.rows:main",
     "profile": "scale.growth:profile",
     "memory": "scale.growth:memory",
 }

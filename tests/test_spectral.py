@@ -1,12 +1,16 @@
 import numpy as np
 import pytest
 import scipy.sparse as sp
+from sklearn.datasets import make_blobs
 from sklearn.metrics import adjusted_rand_score
+from sklearn.neighbors import kneighbors_graph
 
 from skdeepclust.graph._spectral import (
     _IS_SEEDED,
     consensus_labels,
+    eigenvector_labels,
     kmeans_labels,
+    leading_eigenpairs,
     leading_eigenvectors,
     spectral_labels,
 )
@@ -22,7 +26,7 @@ def blocks(sizes, between=0.0, seed=0):
     return sp.csr_matrix(dense + dense.T), y
 
 
-# Above 500 nodes eigenvectors come from the Lanczos iteration.
+# Above 300 nodes eigenvectors come from the Lanczos iteration.
 @pytest.mark.parametrize("sizes", [[40, 30, 50], [200, 150, 160]])
 @pytest.mark.parametrize("between", [0.0, 0.01])
 def test_spectral_labels_find_groups_connected_or_not(sizes, between):
@@ -93,3 +97,19 @@ def test_kmeans_labels_have_no_gaps_with_few_distinct_rows():
     rows = np.repeat(np.eye(2), 5, axis=0)
     labels = kmeans_labels(rows, 4, seed=0)
     assert set(labels) == {0, 1}
+
+
+def test_many_eigenvectors_are_found_at_once(monkeypatch):
+    X, y = make_blobs(1500, 8, centers=12, random_state=0)
+    affinity = kneighbors_graph(X, 8)
+    graph = sp.csr_matrix(affinity + affinity.T)
+    monkeypatch.setattr("skdeepclust.graph._spectral._DENSE_NODES", 2000)
+    exact, _ = leading_eigenpairs(graph, 12, seed=0)
+    monkeypatch.setattr("skdeepclust.graph._spectral._DENSE_NODES", 0)
+    monkeypatch.setattr("skdeepclust.graph._spectral._MANY_NUMBERS", 0)
+    values, vectors = leading_eigenpairs(graph, 12, seed=0)
+    np.testing.assert_allclose(values, exact, atol=1e-4)
+    np.testing.assert_allclose(vectors.T @ vectors, np.eye(12), atol=1e-5)
+    assert adjusted_rand_score(y, eigenvector_labels(vectors, seed=0)) == 1.0
+    again = leading_eigenpairs(graph, 12, seed=0)[1]
+    np.testing.assert_array_equal(vectors, again)
