@@ -20,6 +20,8 @@ LITERAL_PARAMETERS: dict[str, Any] = {
     "pair_similarity": "cosine",
     "contrastive_epochs": 50,
     "pair_update_interval": 5,
+    "batch_size": 256,
+    "learning_rate": 3e-3,
 }
 """Parameters of the literal recipe, for
 ``SelfPacedContrastiveClustering(**LITERAL_PARAMETERS)``."""
@@ -36,6 +38,8 @@ LITERAL_GRAPH_PARAMETERS: dict[str, Any] = {
     "joint_epochs": 150,
     "joint_learning_rate": 1e-4,
     "balance_weight": 0.0,
+    "batch_size": 128,
+    "learning_rate": 3e-3,
 }
 """Parameters of the literal recipe, for
 ``GraphContrastiveClustering(**LITERAL_GRAPH_PARAMETERS)``."""

@@ -381,17 +381,17 @@ class EndingStages:
 # with tables whose clusters are clear, and with other tables.
 AUTO = {
     SelfPacedContrastiveClustering: {
-        "pretraining": (8, 300, 50, 50),
-        "center": (3, 100, 20, 20),
-        "head": (5, 200, 30, 30),
-        "contrastive": (2, 75, 20, 20),
-        "final_head": (5, 200, 120, 120),
+        "pretraining": (4, 600, 40, 40),
+        "center": (2, 100, 15, 15),
+        "head": (3, 200, 20, 20),
+        "contrastive": (1, 75, 15, 15),
+        "final_head": (3, 200, 120, 120),
     },
     GraphContrastiveClustering: {
-        "pretraining": (10, 400, 50, 50),
-        "head": (5, 1000, 30, 400),
-        "joint": (5, 400, 40, 40),
-        "final_head": (5, 1000, 120, 400),
+        "pretraining": (4, 600, 40, 40),
+        "head": (3, 300, 20, 300),
+        "joint": (3, 250, 25, 25),
+        "final_head": (3, 300, 120, 300),
     },
     DeepSubspaceClustering: {
         "pretraining": (10, 400, 400, 400),
@@ -417,9 +417,7 @@ def test_auto_stands_for_the_documented_numbers_of_epochs(cls, samples, batch_si
         model.fit(SAMPLES[samples])
     kind = 1 + [*KINDS].index(samples)
     for stage, rule in AUTO[cls].items():
-        # In joint training along a graph half of a batch are neighbors.
-        pairs = stage == "joint" and cls is GraphContrastiveClustering
-        n_batches = N_SAMPLES // max(2, batch_size // (1 + pairs))
+        n_batches = N_SAMPLES // batch_size
         expected = max(rule[0], -(-rule[kind] // n_batches))
         assert callback.planned.pop(stage) == expected, stage
     assert not callback.planned

@@ -27,11 +27,11 @@ from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 # What "auto" stands for; tables whose clusters are kept need less.
-_PRETRAIN = AutoEpochs(10, images=400, tables=50)
-_HEAD = AutoEpochs(5, images=1000, tables=400)
-_KEPT = AutoEpochs(5, images=1000, tables=30)
-_KEPT_FINAL = AutoEpochs(5, images=1000, tables=120)
-_JOINT = AutoEpochs(5, images=400, tables=40)
+_PRETRAIN = AutoEpochs(4, images=300, tables=40, few_images=600)
+_HEAD = AutoEpochs(3, images=300, tables=300)
+_KEPT = AutoEpochs(3, images=300, tables=20)
+_KEPT_FINAL = AutoEpochs(3, images=300, tables=120)
+_JOINT = AutoEpochs(3, images=250, tables=25)
 _GRAPHS = {"auto", "self_expression", "learned", "knn", "input"}
 
 
@@ -103,10 +103,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
           fitted to the samples. Its distances become locally scaled affinities.
 
         `n_neighbors` limits the positives of matrices and transformers, too.
-    batch_size : int, default=256
+    batch_size : int, default=128
         About the number of samples of a batch: at most a quarter more. In joint
-        training half of them are the other half's neighbors. Lower it if memory runs
-        out.
+        training each brings a neighbor along. Lower it if memory runs out.
     Algorithm
     pretraining : {"auto", "contrastive", "reconstruction", "denoising"}, \
             default="auto"
@@ -114,8 +113,9 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         with "denoising" from input of which a fifth is swapped. "auto" contrasts, or
         reconstructs with ``augmentation=None``. Contrasted embeddings have unit length.
     pretrain_epochs : int or "auto", default="auto"
-        Epochs of stage 0; 0 skips it. "auto" stands for 10, and with small data for as
-        many as make 400 optimizer steps, with tables 50.
+        Epochs of stage 0; 0 skips it. "auto" stands for 4, and with small data for as
+        many as make 300 optimizer steps, 600 with fewer than 5,000 images, 40 with
+        tables.
     pretext_temperature : float, default=0.5
         Temperature of NT-Xent, with ``pretraining="contrastive"``. Lower it to push
         samples further apart.
@@ -133,12 +133,12 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     head_epochs : int or "auto", default="auto"
         Epochs that train the cluster head on the first clusters, and as many that train
         it on the final ones. 0 searches no clusters: the head starts at random, and
-        stays as joint training leaves it. "auto" stands for 5, and with small data for
-        as many as make 1000 optimizer steps; with tables 30, and 120 at the end, or 400
-        both times if their graphs are unclear.
+        stays as joint training leaves it. "auto" stands for 3, and with small data for
+        as many as make 300 optimizer steps; with tables whose graphs are clear 20, and
+        120 at the end.
     joint_epochs : int or "auto", default="auto"
-        Epochs of joint training; 0 skips it. "auto" stands for 5, and with small data
-        for as many as make 400 optimizer steps, with tables 40.
+        Epochs of joint training; 0 skips it. "auto" stands for 3, and with small data
+        for as many as make 250 optimizer steps, with tables 25.
     instance_temperature : float, default=0.5
         Temperature of eq. 4.6. Lower it to push samples further apart.
     cluster_temperature : float, default=1.0
@@ -147,7 +147,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Weight of the divergence of the mean assignment from the sizes of the first
         clusters in joint training, which keeps clusters from running empty.
     Optimization
-    learning_rate : float, default=3e-3
+    learning_rate : float, default=6e-3
         Peak of the one-cycle schedule of stage 0; the head is trained at a third of it
         before and after joint training. Lower it if training stops being finite.
     joint_learning_rate : float, default=1e-3
@@ -277,8 +277,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         cluster_temperature: float = 1.0,
         balance_weight: float = 1.0,
         resolution: float | Literal["auto"] | None = "auto",
-        batch_size: int = 256,
-        learning_rate: float = 3e-3,
+        batch_size: int = 128,
+        learning_rate: float = 6e-3,
         joint_learning_rate: float = 1e-3,
         n_init: int = 1,
         n_jobs: int | None = None,
@@ -336,9 +336,6 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
     ) -> None:
-        # Every sample brings a neighbor along.
-        joint_size = max(2, self.batch_size // 2)
-
         def head(auto: AutoEpochs) -> HeadParameters:
             n_epochs = context.epochs(self.head_epochs, auto, self.batch_size)
             return HeadParameters(
@@ -359,8 +356,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             head=head(_HEAD),
             kept_head=head(_KEPT),
             joint=JointParameters(
-                n_epochs=context.epochs(self.joint_epochs, _JOINT, joint_size),
-                batch_size=joint_size,
+                n_epochs=context.epochs(self.joint_epochs, _JOINT, self.batch_size),
+                batch_size=self.batch_size,
                 learning_rate=self.joint_learning_rate,
                 heads=self.heads,
                 instance_temperature=self.instance_temperature,

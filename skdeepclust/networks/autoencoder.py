@@ -211,15 +211,14 @@ def _conv_plan(height: int, width: int) -> tuple[list[int], list[tuple[int, int]
     """Return the channels after each convolution, and the image size before and after.
 
     Each side is halved while it stays at least 4 pixels long: by three convolutions, or
-    more until none is longer than 8. In images of many pixels the first one costs the
-    most, and gets fewer channels.
+    more until none is longer than 8. Images of many pixels get half the channels.
     """
     sizes = [(height, width)]
     while len(sizes) < 4 or max(sizes[-1]) > 8:
         h, w = sizes[-1]
         sizes.append((h // 2 if h >= 8 else h, w // 2 if w >= 8 else w))
     first = 8 if min(height, width) >= _MIN_LARGE_SIDE else 16
-    return [first, 32, 64, *[128] * (len(sizes) - 4)], sizes
+    return [first, 2 * first, 4 * first, *[8 * first] * (len(sizes) - 4)], sizes
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:

@@ -23,11 +23,11 @@ from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 # What "auto" stands for.
-_PRETRAIN = AutoEpochs(8, images=300, tables=50)
-_CENTER = AutoEpochs(3, images=100, tables=20)
-_HEAD = AutoEpochs(5, images=200, tables=30)
-_CONTRASTIVE = AutoEpochs(2, images=75, tables=20)
-_FINAL = AutoEpochs(5, images=200, tables=120)
+_PRETRAIN = AutoEpochs(4, images=300, tables=40, few_images=600)
+_CENTER = AutoEpochs(2, images=100, tables=15)
+_HEAD = AutoEpochs(3, images=200, tables=20)
+_CONTRASTIVE = AutoEpochs(1, images=75, tables=15)
+_FINAL = AutoEpochs(3, images=200, tables=120)
 _STAGE_1, _STAGE_2 = 3e-4, 1e-5  # rates of the encoder
 _COSINE = [Interval(Real, -1, 1, closed="both")]
 
@@ -80,7 +80,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         flips and recolors others; it masks features of tables and adds noise. A
         callable maps a batch (a tensor) to a batch. Choose views that keep what matters
         to you: no flips for letters.
-    batch_size : int, default=256
+    batch_size : int, default=128
         About the number of samples of a batch: at most a quarter more. Lower it if
         memory runs out; NT-Xent gains from large batches.
     Algorithm
@@ -90,8 +90,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         with "denoising" from input of which a fifth is swapped. "auto" contrasts, or
         reconstructs with ``augmentation=None``. Contrasted embeddings have unit length.
     pretrain_epochs : int or "auto", default="auto"
-        Epochs of stage 0; 0 skips it. "auto" stands for 8, and with small data for as
-        many as make 300 optimizer steps, with tables 50.
+        Epochs of stage 0; 0 skips it. "auto" stands for 4, and with small data for as
+        many as make 300 optimizer steps, 600 with fewer than 5,000 images, 40 with
+        tables.
     pretext_temperature : float, default=0.5
         Temperature of NT-Xent, with ``pretraining="contrastive"``. Lower it to push
         samples further apart.
@@ -106,18 +107,18 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Weight of the view consistency (eq. 3.1) in stage 1, lambda of eq. 3.5. The
         center loss (eq. 3.2) has weight .05.
     center_epochs : int or "auto", default="auto"
-        Epochs of stage 1, M1; 0 skips it. "auto" stands for 3, and with small data for
-        as many as make 100 optimizer steps, with tables 20.
+        Epochs of stage 1, M1; 0 skips it. "auto" stands for 2, and with small data for
+        as many as make 100 optimizer steps, with tables 15.
     center_update_interval : int, default=2
         Epochs of stage 1 between updates of the centers (eq. 3.4), T1.
     head_epochs : int or "auto", default="auto"
         Epochs that train the cluster head on the clusters of stage 1, and as many that
         train it on the final ones; 0 starts from a random head and skips the final
-        refinement. "auto" stands for 5, and with small data for as many as make 200
-        optimizer steps, with tables 30, and 120 at the end.
+        refinement. "auto" stands for 3, and with small data for as many as make 200
+        optimizer steps, with tables 20, and 120 at the end.
     contrastive_epochs : int or "auto", default="auto"
-        Epochs of stage 2, M2; 0 skips it. "auto" stands for 2, and with small data for
-        as many as make 75 optimizer steps, with tables 20.
+        Epochs of stage 2, M2; 0 skips it. "auto" stands for 1, and with small data for
+        as many as make 75 optimizer steps, with tables 15.
     temperature : float, default=0.5
         Temperature tau of the pairs in eq. 3.7. Lower it to weigh the hardest
         negatives more.
@@ -138,7 +139,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Whether stages 1 and 2 are trained at once, on the sum of their losses (outlook
         of the thesis, 5.2), for the larger one of their numbers of epochs.
     Optimization
-    learning_rate : float, default=3e-3
+    learning_rate : float, default=6e-3
         Peak of the one-cycle schedule of stage 0; heads are trained at a third of it.
         Lower it if training stops being finite.
     fine_tune_learning_rate : float or "auto", default="auto"
@@ -270,8 +271,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         pair_update_interval: int = 1,
         balance_weight: float = 1.0,
         resolution: float | Literal["auto"] | None = "auto",
-        batch_size: int = 256,
-        learning_rate: float = 3e-3,
+        batch_size: int = 128,
+        learning_rate: float = 6e-3,
         fine_tune_learning_rate: float | Literal["auto"] = "auto",
         n_init: int = 1,
         n_jobs: int | None = None,

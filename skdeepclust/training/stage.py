@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from skdeepclust.training.data import Batches
 
+_FEW = 5_000  # images
 _LARGEST = 1.25  # samples of a batch, in units of what was asked for
 
 
@@ -25,6 +26,7 @@ class AutoEpochs:
     epochs: int  # At least.
     images: int  # Optimizer steps that the epochs have to make with images.
     tables: int  # The same with tables.
+    few_images: int = 0  # The same with fewer than 5,000 images.
 
     def resolve(
         self, given: int | Literal["auto"], batches: Batches, batch_size: int
@@ -33,6 +35,8 @@ class AutoEpochs:
         if not isinstance(given, str):
             return int(given)
         steps = self.images if batches.spec.is_image else self.tables
+        if batches.spec.is_image and len(batches) < _FEW:
+            steps = max(steps, self.few_images)
         n_batches = count_batches(len(batches), batch_size)
         return max(self.epochs, math.ceil(steps / n_batches))
 
