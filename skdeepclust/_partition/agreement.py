@@ -67,6 +67,8 @@ class Agreement:
         self.resolution = resolution
         self.index = self._draw_index()
         self._input_graph: sp.csr_matrix | None = None
+        # The graph of the embedding that was looked at last.
+        self._embedding: Tensor | None = None
 
     def find_centers(
         self, h: Tensor, n_clusters: int
@@ -88,7 +90,7 @@ class Agreement:
             if is_clear(found):
                 kept = self.batches.group.same(self._extended(found.labels))
         if found is None or kept is None:
-            found = self._find_in_embedding(h[index], n_clusters)
+            found = self._find_in_embedding(h, n_clusters)
         found = self.batches.group.same(found)
         return self._means(h[index], found.labels), found, kept
 
@@ -103,7 +105,7 @@ class Agreement:
 
     def find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
         """Find clusters of all samples in the embedding h (n, d) alone."""
-        found = self._find_in_embedding(h[self.index], n_clusters)
+        found = self._find_in_embedding(h, n_clusters)
         return self._everywhere(found, h, self._means(h[self.index], found.labels))
 
     @property
@@ -121,15 +123,15 @@ class Agreement:
         has the largest modularity is taken. Samples that are not looked at keep their
         clusters.
         """
-        place, own = self.index.cpu().numpy(), h[self.index]
-        criterion = Modularity(self._graphs(own), first.resolution)
+        place = self.index.cpu().numpy()
+        criterion = Modularity(self._graphs(h), first.resolution)
         found = [labels[place]]
         if first.labels is not None:
             found.append(matched(first.labels, found[0]))
             if first.resolution < 1 and self.batches.spec.is_image:
                 n_clusters = int(first.labels.max()) + 1
                 anew = find_clusters(
-                    self._own_graphs(own),
+                    self._own_graphs(h[self.index]),
                     n_clusters,
                     seed=self.seed,
                     resolution=first.resolution,
@@ -157,7 +159,7 @@ class Agreement:
         """
         shares: NDArray[np.float32] = np.eye(n_clusters, dtype=np.float32)[labels]
         place = self.index.cpu().numpy()
-        own, graphs = shares[place], self._graphs(h[self.index])
+        own, graphs = shares[place], self._graphs(h)
         for graph in graphs:
             votes, n_votes = graph @ own, graph.sum(axis=1)
             # Who has no neighbors is not contradicted.
@@ -177,9 +179,9 @@ class Agreement:
         return member @ h / member.sum(1, keepdim=True)
 
     def _find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
-        rows = h.cpu().numpy()
+        own, criterion = h[self.index], Modularity(self._graphs(h), 1.0)
+        rows = own.cpu().numpy()
         n_clusters = min(n_clusters, len(np.unique(rows, axis=0)))
-        criterion = Modularity(self._graphs(h), 1.0)
         rng = np.random.RandomState(self.seed)
         runs = [
             KMeans(n_clusters, n_init=1, random_state=rng).fit(rows).labels_
@@ -187,7 +189,7 @@ class Agreement:
         ]
         level = self._refined(criterion, max(runs, key=criterion))
         return find_clusters(
-            self._own_graphs(h),
+            self._own_graphs(own),
             n_clusters,
             seed=self.seed,
             resolution=self.resolution,
@@ -224,8 +226,14 @@ class Agreement:
         return refined
 
     def _graphs(self, h: Tensor) -> list[Any]:
-        n_neighbors = min(_NEIGHBORS, len(h) - 1)
-        return [*build_affinities(h, "knn", [n_neighbors]), self.input_graph]
+        """Build the graphs that judge, of the embedding h (n, d) and of the input."""
+        if self._embedding is not h:
+            n_neighbors = min(_NEIGHBORS, len(self.index) - 1)
+            (self._embedding_graph,) = build_affinities(
+                h[self.index], "knn", [n_neighbors]
+            )
+            self._embedding = h
+        return [self._embedding_graph, self.input_graph]
 
     @property
     def input_graph(self) -> sp.csr_matrix:
