@@ -238,7 +238,7 @@ def test_another_fit_leaves_a_checkpoint_alone(quick, blobs, folder, steps):
     for data, parameters in (
         (changed, {}),
         (X.astype(np.float32), {}),
-        (X, {"learning_rate": 0.01}),
+        (X, {"learning_rate": 0.02}),
         (X, {"random_state": 1}),
         (X, {"augmentation": torch.relu}),
         (X, {"encoder": nn.Linear(6, 4)}),
@@ -526,7 +526,7 @@ def test_checkpoint_in_the_place_of_another_is_refused(quick, blobs, folder, ste
     first = written(folder)
     content = first.read_bytes()
     for parameters, named in [
-        ({"learning_rate": 0.01}, "learning_rate"),
+        ({"learning_rate": 0.02}, "learning_rate"),
         ({"random_state": 1}, "random_state"),
         ({"augmentation": torch.relu}, "augmentation"),
         ({"temperature": 0.4, "center_epochs": 3}, "center_epochs, temperature"),
@@ -559,7 +559,7 @@ def test_what_changes_nothing_may_change(quick, blobs, folder, steps, tmp_path):
     interrupt(steps, quick(checkpoint_dir=str(folder)), X, 8)
     moved = shutil.move(folder, tmp_path / "moved")
     others = {"n_jobs": 2, "verbose": 0, "hidden_layer_sizes": [np.int64(16)]}
-    others |= {"memory": str(tmp_path / "memory"), "learning_rate": np.float64(3e-3)}
+    others |= {"memory": str(tmp_path / "memory"), "learning_rate": np.float64(1e-2)}
     model = quick(checkpoint_dir=moved, **others)
     assert steps.fit(model, X) == steps.fit(quick(), X) - 8
 

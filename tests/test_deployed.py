@@ -194,7 +194,7 @@ def test_prediction_that_runs_out_of_memory_says_what_helps(monkeypatch):
     expected, features = model.predict(ROWS), extractor.transform(ROWS)
     monkeypatch.setattr(TooLarge, "most", 16)
     for apply in (model.predict, model.predict_proba, model.transform, model.score):
-        with pytest.raises(MemoryError, match="lower batch_size=256, or pass fewer"):
+        with pytest.raises(MemoryError, match="lower batch_size=128, or pass fewer"):
             apply(ROWS)
     with pytest.raises(MemoryError, match="lower batch_size=256, or pass fewer"):
         extractor.transform(ROWS)

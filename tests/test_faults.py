@@ -555,7 +555,8 @@ def too_much_for_a_gpu(h):
 def test_out_of_memory(fitted, allocate):
     fitted.set_params(encoder=Encoder(allocate, after=1))
     before = torch.get_rng_state()
-    match = r"ran out of memory: lower batch_size=256, or pass fewer.*allocate"
+    size = fitted.batch_size
+    match = rf"ran out of memory: lower batch_size={size}, or pass fewer.*allocate"
     assert_refused(fitted, GOOD, MemoryError, match)
     assert torch.equal(torch.get_rng_state(), before)
 

@@ -157,7 +157,12 @@ def test_parameters_of_the_transformer_can_be_searched(tiny_graph, blobs):
     X, _ = blobs
     model = tiny_graph(graph=KNeighborsTransformer(), **FAST)
     grid = {"graph__n_neighbors": [2, 20]}
-    search = GridSearchCV(model, grid, cv=2, error_score="raise").fit(X)
+
+    def spread(model, X, y=None):
+        return model.transform(X).std()
+
+    given = {"cv": 2, "error_score": "raise", "scoring": spread}
+    search = GridSearchCV(model, grid, **given).fit(X)
     best = search.best_estimator_
     assert best.graph.n_neighbors == search.best_params_["graph__n_neighbors"]
     assert len({*search.cv_results_["mean_test_score"]}) == 2

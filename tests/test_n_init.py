@@ -15,7 +15,7 @@ pytestmark = pytest.mark.no_cover
 
 GRAPH = {"pretrain_epochs": 2, "head_epochs": 10, "joint_epochs": 2}
 KINDS = {
-    "self-paced": ("tiny", QUICK, 3),
+    "self-paced": ("tiny", {**QUICK, "learning_rate": 3e-3}, 3),
     "self-paced, without head epochs": ("tiny", {**QUICK, "head_epochs": 0}, 2),
     "graph": ("tiny_graph", GRAPH, 3),
     "subspace": ("tiny_subspace", {"pretrain_epochs": 2}, 2),

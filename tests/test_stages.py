@@ -199,7 +199,7 @@ def test_without_pretext_weight_the_pairs_are_alone_with_the_balance(self_paced)
         ("cluster", {"augmentation": None}),
         ("instance", {}),
         ("cluster", {}),
-        ("both", {"pretraining": "denoising"}),
+        ("both", {"pretraining": "denoising", "learning_rate": 3e-3}),
     ],
     ids=str,
 )
@@ -539,7 +539,7 @@ def test_terms_along_the_graph_are_those_of_samples_and_their_neighbors(
         | {
             "joint_epochs": 1,
             "joint_learning_rate": 0.0,  # so that the network is what it was
-            "batch_size": 2 * N_SAMPLES // n_batches,
+            "batch_size": N_SAMPLES // n_batches,
             "augmentation": recorder,
             "instance_temperature": 0.42,
             "cluster_temperature": 0.73,
