@@ -15,6 +15,7 @@ COMMANDS = {
     "counts": "quality.counts:COMMAND",
     "from_scratch": "quality.from_scratch:main",
     "speed": "speed.ratios:main",
+    "peers": "speed.peers:main",
     "search": "speed.search:main",
     "gpu": "speed.gpu:main",
     "scaling": "scale.growth:scaling",
