@@ -10,7 +10,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from skdeepclust.training.data import Batches, InputSpec, block_rows
 from skdeepclust.training.device import available_devices, repeatable, resolve_device
 from skdeepclust.training.loop import Training
-from skdeepclust.training.stage import Rate, Stage, count_batches
+from skdeepclust.training.stage import AutoEpochs, Rate, Stage, count_batches
 
 CPU = torch.device("cpu")
 WAITS = {torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default}
@@ -337,3 +337,12 @@ def test_the_last_of_several_scopes_puts_the_settings_back(monkeypatch):
 )
 def test_batches_are_at_most_a_quarter_larger(n_samples, n_batches):
     assert count_batches(n_samples, 100) == n_batches
+
+
+@pytest.mark.parametrize(("n_images", "n_epochs"), [(4_992, 16), (5_120, 8)])
+def test_few_images_make_more_steps(n_images, n_epochs):
+    X = np.zeros((n_images, 1, 2, 2), dtype=np.uint8)
+    spec = InputSpec.from_data(X, (1, 2, 2))
+    batches = Batches(X, spec, torch.device("cpu"))
+    rule = AutoEpochs(4, images=300, tables=40, few_images=600)
+    assert rule.resolve("auto", batches, 128) == n_epochs
