@@ -15,11 +15,12 @@ import time
 import warnings
 
 import torch
+from sklearn.datasets import make_blobs
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import tables
 from benchmarks.common.data import TABLES, load_dataset
-from benchmarks.common.methods import METHODS
+from benchmarks.common.methods import METHODS, umap_kmeans
 from benchmarks.common.records import (
     Command,
     describe,
@@ -118,6 +119,8 @@ def main(arguments=None):
         torch.set_num_threads(1)
         with threadpool_limits(1):
             run_records(load_dataset("blobs_8"), 0)
+            # From 4,096 rows on UMAP searches neighbors by other functions.
+            umap_kmeans(make_blobs(5_000, random_state=0)[0], 3, 0)
         for name in options.datasets:
             try:
                 data = load_dataset(name)

@@ -13,6 +13,7 @@ from benchmarks.quality import counts, parameters, thesis
 from benchmarks.scale import growth
 from benchmarks.speed import ratios
 
+
 @pytest.mark.parametrize("name", [n for n in COMMANDS if n not in WITHOUT_TABLE])
 def test_every_table_is_that_of_its_records(name, tmp_path, capsys):
     command(name)(["--table-only", "--table", str(tmp_path / f"{name}.rst")])
