@@ -559,7 +559,7 @@ def test_what_changes_nothing_may_change(quick, blobs, folder, steps, tmp_path):
     interrupt(steps, quick(checkpoint_dir=str(folder)), X, 8)
     moved = shutil.move(folder, tmp_path / "moved")
     others = {"n_jobs": 2, "verbose": 0, "hidden_layer_sizes": [np.int64(16)]}
-    others |= {"memory": str(tmp_path / "memory"), "learning_rate": np.float64(1e-2)}
+    others |= {"memory": str(tmp_path / "memory"), "learning_rate": np.float64(6e-3)}
     model = quick(checkpoint_dir=moved, **others)
     assert steps.fit(model, X) == steps.fit(quick(), X) - 8
 

@@ -388,7 +388,7 @@ AUTO = {
         "final_head": (3, 200, 120, 120),
     },
     GraphContrastiveClustering: {
-        "pretraining": (4, 300, 40, 40),
+        "pretraining": (4, 600, 40, 40),
         "head": (3, 300, 20, 300),
         "joint": (3, 250, 25, 25),
         "final_head": (3, 300, 120, 300),

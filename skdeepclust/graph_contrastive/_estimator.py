@@ -27,7 +27,7 @@ from skdeepclust.training.stage import AutoEpochs
 from skdeepclust.views import Augmentation
 
 # What "auto" stands for; tables whose clusters are kept need less.
-_PRETRAIN = AutoEpochs(4, images=300, tables=40)
+_PRETRAIN = AutoEpochs(4, images=300, tables=40, few_images=600)
 _HEAD = AutoEpochs(3, images=300, tables=300)
 _KEPT = AutoEpochs(3, images=300, tables=20)
 _KEPT_FINAL = AutoEpochs(3, images=300, tables=120)
@@ -114,7 +114,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         reconstructs with ``augmentation=None``. Contrasted embeddings have unit length.
     pretrain_epochs : int or "auto", default="auto"
         Epochs of stage 0; 0 skips it. "auto" stands for 4, and with small data for as
-        many as make 300 optimizer steps, with tables 40.
+        many as make 300 optimizer steps, 600 with fewer than 5,000 images, 40 with
+        tables.
     pretext_temperature : float, default=0.5
         Temperature of NT-Xent, with ``pretraining="contrastive"``. Lower it to push
         samples further apart.
@@ -146,7 +147,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         Weight of the divergence of the mean assignment from the sizes of the first
         clusters in joint training, which keeps clusters from running empty.
     Optimization
-    learning_rate : float, default=1e-2
+    learning_rate : float, default=6e-3
         Peak of the one-cycle schedule of stage 0; the head is trained at a third of it
         before and after joint training. Lower it if training stops being finite.
     joint_learning_rate : float, default=1e-3
@@ -277,7 +278,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         balance_weight: float = 1.0,
         resolution: float | Literal["auto"] | None = "auto",
         batch_size: int = 128,
-        learning_rate: float = 1e-2,
+        learning_rate: float = 6e-3,
         joint_learning_rate: float = 1e-3,
         n_init: int = 1,
         n_jobs: int | None = None,

@@ -139,7 +139,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Whether stages 1 and 2 are trained at once, on the sum of their losses (outlook
         of the thesis, 5.2), for the larger one of their numbers of epochs.
     Optimization
-    learning_rate : float, default=1e-2
+    learning_rate : float, default=6e-3
         Peak of the one-cycle schedule of stage 0; heads are trained at a third of it.
         Lower it if training stops being finite.
     fine_tune_learning_rate : float or "auto", default="auto"
@@ -272,7 +272,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         balance_weight: float = 1.0,
         resolution: float | Literal["auto"] | None = "auto",
         batch_size: int = 128,
-        learning_rate: float = 1e-2,
+        learning_rate: float = 6e-3,
         fine_tune_learning_rate: float | Literal["auto"] = "auto",
         n_init: int = 1,
         n_jobs: int | None = None,
