@@ -226,7 +226,8 @@ class GraphContrastiveClustering(BaseDeepClusterer):
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import GraphContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
-    >>> model = GraphContrastiveClustering(3, head_epochs=50, random_state=0)
+    >>> quick = {"pretrain_epochs": 20, "head_epochs": 50, "joint_epochs": 10}
+    >>> model = GraphContrastiveClustering(3, random_state=0, **quick)
     >>> model.fit_predict(X).shape
     (150,)
     """

@@ -219,7 +219,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
     >>> from sklearn.datasets import load_digits
     >>> from skdeepclust import SelfPacedContrastiveClustering
     >>> X = load_digits(n_class=3).images[:150]
-    >>> model = SelfPacedContrastiveClustering(3, pretrain_epochs=20, random_state=0)
+    >>> quick = {"pretrain_epochs": 20, "center_epochs": 10, "head_epochs": 20}
+    >>> model = SelfPacedContrastiveClustering(3, random_state=0, **quick)
     >>> model.fit_predict(X).shape
     (150,)
     """
