@@ -13,7 +13,11 @@ from sklearn.model_selection import GridSearchCV
 from torch import nn
 
 # Few epochs are too few for some clusters.
-pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
+    # What is run here is measured by other tests; measuring would take longer.
+    pytest.mark.no_cover,
+]
 
 # Steps of pretraining, one each epoch.
 N_STEPS = 4

@@ -120,6 +120,7 @@ def test_silhouette_scorer_takes_sparse_samples(blobs, many):
         assert score == pytest.approx(silhouette_scorer(kmeans, X))
 
 
+@pytest.mark.no_cover  # fits, which other tests measure
 @pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
 def test_scorers_look_into_frozen_estimators(scorer, piped, model, blobs):
     X, _ = blobs
@@ -164,6 +165,7 @@ def test_silhouette_scorer_takes_frames(model, blobs):
 # ----------------------------------------------------------------------- stability
 
 
+@pytest.mark.no_cover  # fits, which other tests measure
 @pytest.mark.parametrize("make", ["tiny", "tiny_graph"])
 def test_stability_scorer_tells_clear_clusters_from_none(request, blobs, make):
     X, y = blobs
@@ -235,6 +237,7 @@ def test_stability_scorer_fits_the_last_step_of_a_pipeline(piped, blobs):
     assert stability_scorer(piped, X) == expected
 
 
+@pytest.mark.no_cover  # fits, which other tests measure
 @pytest.mark.parametrize("scorer", [silhouette_scorer, stability_scorer])
 def test_scorers_of_a_search_are_those_of_its_best(tiny, images, scorer):
     X, _ = images
@@ -508,6 +511,7 @@ def test_scorers_take_no_metadata(name, kmeans, blobs):
         )
 
 
+@pytest.mark.no_cover  # fits, which other tests measure
 @pytest.mark.parametrize("kind", ["one", "several"])
 def test_scoring_monitor_takes_scorers(name, kind, tiny, blobs):
     callback = pytest.importorskip(

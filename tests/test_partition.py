@@ -32,6 +32,9 @@ from skdeepclust._partition.criterion import (
 from skdeepclust._partition.graphs import locally_scaled_graph, normalized, table_graphs
 from skdeepclust.model_selection import estimate_n_clusters
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 
 def ray():
     rng = np.random.default_rng(0)
