@@ -306,7 +306,7 @@ def test_what_training_spoils_the_final_refinement_repairs(cls, given):
         assert clustering_accuracy(y, spoiled.fit_predict(pixels(X))) < 0.8
 
 
-@pytest.mark.parametrize(("cls", "given"), FINAL[:3])
+@pytest.mark.parametrize(("cls", "given"), FINAL)
 def test_final_clusters_keep_the_numbers_of_the_head(cls, given):
     """Which then has little to learn."""
     none = {name: 0 for name in ("contrastive_epochs", "joint_epochs") if name in given}

@@ -8,6 +8,7 @@ import torch
 from sklearn.datasets import load_digits, make_blobs
 
 from skdeepclust import GraphContrastiveClustering
+from skdeepclust._partition import candidates
 from skdeepclust.graph._build import build_affinities
 from skdeepclust.metrics import clustering_accuracy
 
@@ -28,9 +29,17 @@ def test_clusters_of_a_part_are_extended_to_all(monkeypatch, kind):
     X, y, least = DATA[kind]
     # As 20,000 are of a million.
     monkeypatch.setattr("skdeepclust._partition.agreement._MAX_SAMPLES", 90)
+    sizes, find = set(), candidates.leading_eigenvectors
+
+    def looked_at(graph, *arguments, **given):
+        sizes.add(graph.shape[0])
+        return find(graph, *arguments, **given)
+
+    monkeypatch.setattr(candidates, "leading_eigenvectors", looked_at)
     epochs = {"pretrain_epochs": 40, "head_epochs": 60, "joint_epochs": 5}
     model = GraphContrastiveClustering(3, random_state=0, **epochs).fit(X)
     assert clustering_accuracy(y, model.labels_) >= least
+    assert sizes == {90}
     assert model.affinity_matrix_.shape == (300, 300)
     np.testing.assert_array_equal(model.predict(X), model.labels_)
 

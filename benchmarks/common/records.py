@@ -10,6 +10,9 @@ import json
 import os
 import platform
 import re
+import resource
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
@@ -78,6 +81,25 @@ def held_megabytes(name):
     except OSError:
         return None
     return int(re.search(rf"{name}:\s+(\d+) kB", status).group(1)) / 1e3
+
+
+def peak_megabytes():
+    """Return the most memory that this process has ever held."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def fresh_record(*arguments, threads=1):
+    """Run a benchmark in a fresh process; return the record that it prints last."""
+    numbers = dict.fromkeys(("OMP_NUM_THREADS", "NUMBA_NUM_THREADS"), str(threads))
+    printed = subprocess.run(
+        [sys.executable, "-m", "benchmarks", *arguments],
+        env={**os.environ, **numbers},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    ).stdout
+    return json.loads(printed.splitlines()[-1])
 
 
 def forget_peak():

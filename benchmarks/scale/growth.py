@@ -24,9 +24,6 @@ counted; they go whenever memory is needed. Linux only::
 import argparse
 import importlib.util
 import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 import threading
@@ -42,8 +39,15 @@ from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
 from benchmarks.common import tables
-from benchmarks.common.data import LOADERS, ROOT, load_dataset, stored
-from benchmarks.common.records import Command, held_megabytes, machine, read_records
+from benchmarks.common.data import LOADERS, load_dataset, stored
+from benchmarks.common.records import (
+    Command,
+    fresh_record,
+    held_megabytes,
+    machine,
+    peak_megabytes,
+    read_records,
+)
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 from skdeepclust._partition import start
 from skdeepclust.graph import _build
@@ -204,10 +208,6 @@ def measure(X, estimator, parameters):
     }
 
 
-def peak_megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-
-
 def run_one(estimator, n):
     """Print the record of one estimator and size; what the fresh process does."""
     torch.set_num_threads(1)
@@ -309,17 +309,8 @@ def scaling(arguments=None):
     for estimator, n in points:
         if (estimator, n) in present and not options.force:
             continue
-        command = [sys.executable, "-m", "benchmarks", "scaling"]
-        command += ["--estimators", estimator, "--one", str(n)]
-        printed = subprocess.run(
-            command,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-        record = json.loads(printed.splitlines()[-1])
+        one = ("scaling", "--estimators", estimator, "--one", str(n))
+        record = fresh_record(*one)
         print(estimator, n, record["seconds"], record["peak_mb"], "MB", flush=True)
         COMMAND.put(options, [record])
     records = COMMAND.write(options)

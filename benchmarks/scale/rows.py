@@ -10,10 +10,6 @@ given, and the functions of a library are compiled before its time begins::
 
 import argparse
 import json
-import os
-import resource
-import subprocess
-import sys
 import time
 import warnings
 from functools import partial
@@ -23,9 +19,15 @@ import numpy as np
 from sklearn.cluster import MiniBatchKMeans
 
 from benchmarks.common import tables
-from benchmarks.common.data import ROOT
 from benchmarks.common.methods import evoc, umap_kmeans
-from benchmarks.common.records import Command, machine, read_records, scores
+from benchmarks.common.records import (
+    Command,
+    fresh_record,
+    machine,
+    peak_megabytes,
+    read_records,
+    scores,
+)
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 
 SIZES = [10_000, 100_000, 1_000_000]
@@ -79,10 +81,6 @@ NAMES = {
     "evoc": "EVoC, K not told",
     "minibatch": "MiniBatchKMeans",
 }
-
-
-def peak_megabytes():
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def compile_libraries(method):
@@ -173,19 +171,8 @@ def main(arguments=None):
     for method, n in points:
         if order({"method": method, "n": n}) in present and not options.force:
             continue
-        command = [sys.executable, "-m", "benchmarks", "rows"]
-        command += ["--methods", method, "--one", str(n)]
-        threads = {"OMP_NUM_THREADS": str(options.threads)}
-        threads["NUMBA_NUM_THREADS"] = threads["OMP_NUM_THREADS"]
-        printed = subprocess.run(
-            command,
-            env={**os.environ, **threads},
-            cwd=ROOT,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=True,
-        ).stdout
-        record = json.loads(printed.splitlines()[-1])
+        one = ("rows", "--methods", method, "--one", str(n))
+        record = fresh_record(*one, threads=options.threads)
         print(
             method, n, {k: v for k, v in record.items() if k != "machine"}, flush=True
         )
