@@ -58,17 +58,33 @@ def test_centers_are_the_means_of_clusters(blobs):
     assert torch.cdist(means, centers).min(1).values.max() < 0.1
 
 
-def test_of_twenty_starts_the_one_with_most_modularity_is_taken_and_refined():
-    digits = load_digits(n_class=6)
-    X, h = digits.images[:600, None], embedded(digits.data[:600])
-    found = agreement(X).find_in_embedding(h, 6)
-    criterion = Modularity([neighbors(h), neighbors(embedded(digits.data[:600]))])
-    rng = np.random.RandomState(0)
-    runs = [KMeans(6, n_init=1, random_state=rng).fit(h).labels_ for _ in range(20)]
-    values = [criterion(labels) for labels in runs]
-    assert min(values) < max(values)
-    expected = criterion.refine(runs[int(np.argmax(values))], seed=0)
-    assert clustering_accuracy(expected, found.labels) == 1
+@pytest.mark.parametrize(
+    ("sizes", "data", "taken"),
+    [
+        ([200, 100, 100, 50, 50, 50], {"cluster_std": 4, "random_state": 3}, 0),
+        ([40] * 12, {"cluster_std": 2, "random_state": 3}, 1),
+    ],
+)
+def test_of_two_levels_an_even_one_is_taken_of_these_the_more_modular(
+    sizes, data, taken
+):
+    """Of runs of k-means into K clusters, and into 3 K parts that are merged."""
+    n_clusters = len(sizes)
+    X, _ = make_blobs(sizes, 8 if taken == 0 else 5, **data)
+    found = agreement(X).find_in_embedding(embedded(X), n_clusters)
+    graphs = [neighbors(embedded(rows)) for rows in (X, X - X.mean(0))]
+    criterion, rng = Modularity(graphs), np.random.RandomState(0)
+    levels = []
+    for k in (n_clusters, 3 * n_clusters):
+        runs = [KMeans(k, n_init=1, random_state=rng).fit(X).labels_ for _ in range(10)]
+        merged = [criterion.merge(run, n_clusters) for run in runs]
+        levels.append(criterion.refine(max(merged, key=criterion), seed=0))
+    shares = [np.bincount(labels) / len(X) for labels in levels]
+    evenness = [np.exp(-(s * np.log(s)).sum()) / n_clusters for s in shares]
+    assert [each >= 0.91 for each in evenness] == [True, taken == 1]
+    assert criterion(levels[0]) < criterion(levels[1])
+    assert clustering_accuracy(levels[taken], found.labels) == 1
+    assert clustering_accuracy(levels[1 - taken], found.labels) < 0.98
 
 
 def neighbors(h):
@@ -122,22 +138,6 @@ def test_clusters_of_images_have_the_sizes_that_the_resolution_gives(
         assert clustering_accuracy(y, labels) > 0.97
     else:
         assert np.bincount(labels).max() < 150
-
-
-@pytest.mark.parametrize("graph", ["auto", "self_expression"])
-def test_the_input_takes_the_place_of_a_lost_embedding_where_it_may(graph):
-    X, _ = make_blobs([50] * 3, centers=8 * np.eye(8)[:3], random_state=0)
-    epochs = {f"{stage}_epochs": 0 for stage in ("pretrain", "joint")}
-    given = {"encoder": Groups(lost=True), "head_epochs": 1, **epochs}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", ConvergenceWarning)
-        found, of_input = (
-            GraphContrastiveClustering(3, graph=kind, random_state=0, **given)
-            .fit(pixels(X))
-            .affinity_matrix_
-            for kind in (graph, "input")
-        )
-    assert (abs(found - of_input).max() < 1e-5) == (graph == "auto")
 
 
 def test_clear_clusters_of_a_table_are_learned_as_they_are(estimator):
@@ -283,7 +283,7 @@ FINAL = [
     (SelfPacedContrastiveClustering, SELF_PACED),
     (SelfPacedContrastiveClustering, {**SELF_PACED, "end_to_end": True}),
     (GraphContrastiveClustering, {**GRAPH, "resolution": 0.5}),
-    # The consensus of k-means, the graph, and the head, which is wrong.
+    # The consensus of two graphs and of the head, which is wrong.
     (GraphContrastiveClustering, {**GRAPH, "resolution": 1.0}),
 ]
 
@@ -323,8 +323,11 @@ def find_end(labels, resolution):
     generator = torch.Generator().manual_seed(0)
     context = Context(None, batches, None, generator, n_clusters=4, rows=images)
     parameters = GraphParameters("auto", 5, 1.0, resolution, learning_rate=1e-3)
-    start = GraphStart(neighbors(h), from_input=False, resolution=resolution)
-    return GraphClusters(parameters, context, None).find_end(h, labels, start)
+    start = GraphStart(neighbors(h), False, np.arange(120) % 4, resolution=resolution)
+    clusters = GraphClusters(
+        parameters, context, None, lambda seed: Agreement(batches, seed, resolution)
+    )
+    return clusters.find_end(h, labels, start)
 
 
 def test_final_clusters_that_are_found_anew_have_the_numbers_of_the_head():
@@ -336,7 +339,7 @@ def test_final_clusters_that_are_found_anew_have_the_numbers_of_the_head():
 
 
 def test_final_clusters_of_one_size_are_a_consensus():
-    """Of k-means, the graph and the head: two of three are right."""
+    """Of two graphs and the head: two of three are right."""
     y, wrong = FOUR[1], np.random.default_rng(1).integers(4, size=len(FOUR[1]))
     assert clustering_accuracy(y, find_end(wrong, resolution=1.0)) > 0.98
 

@@ -16,16 +16,17 @@ from skdeepclust._partition.choice import (
     find_clusters,
     find_table_clusters,
     is_clear,
+    is_even,
     matched,
 )
-from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
-from skdeepclust._partition.start import uncenter
+from skdeepclust._partition.graphs import sum_of_graphs, table_graphs, uncenter
 from skdeepclust.graph import Modularity
 from skdeepclust.graph._build import build_affinities, input_affinities
 from skdeepclust.training.data import Batches
 
 _NEIGHBORS = 10  # of each sample, as in `score`
-_STARTS = 20  # of k-means
+_STARTS = 10  # of k-means, for each number of parts
+_PARTS = (1, 3)  # that are merged to K clusters, in units of K
 _MAX_SAMPLES = 20_000  # whose neighbors are searched: the search is quadratic
 _MAX_VALUES = 2**25  # of these samples, 128 MB
 _MAX_TABLE = 2**24  # of rows of a table, whose graphs are built in float64
@@ -50,10 +51,10 @@ class Agreement:
 
     Clusters of tables are searched in the graphs of their rows: no view of a table is
     known to keep what its rows are, and where these graphs are clear, their clusters
-    are kept. Clusters of images are searched in the embedding. Runs of k-means end in
-    clusters of much the same inertia, some of which tear apart what lies close; the
-    modularity on the graphs of embedding and input together tells them apart. Where its
-    clusters of one size are not plausible, `find_clusters` finds others.
+    are kept. Clusters of images are searched in the embedding: by k-means into K parts,
+    or into more parts that are merged, as clusters need not be balls. The modularity on
+    the graphs of embedding and input together tells which is best. Where clusters of
+    one size are not plausible, `find_clusters` finds others.
 
     Of more than 20,000 samples, or 2**25 values (of tables 2**24), a random part is
     looked at.
@@ -149,6 +150,15 @@ class Agreement:
         moved[place] = max(refined, key=criterion)
         return moved
 
+    def move(
+        self, h: Tensor, labels: NDArray[np.int64], resolution: float
+    ) -> NDArray[np.int64]:
+        """Move samples to the clusters of their neighbors."""
+        moved, place = labels.copy(), self.index.cpu().numpy()
+        criterion = Modularity(self._graphs(h), resolution)
+        moved[place] = self._refined(criterion, labels[place])
+        return moved
+
     def votes(
         self, h: Tensor, labels: NDArray[np.int64], n_clusters: int
     ) -> NDArray[np.float32]:
@@ -179,15 +189,24 @@ class Agreement:
         return member @ h / member.sum(1, keepdim=True)
 
     def _find_in_embedding(self, h: Tensor, n_clusters: int) -> Candidate:
-        own, criterion = h[self.index], Modularity(self._graphs(h), 1.0)
+        own = h[self.index]
         rows = own.cpu().numpy()
-        n_clusters = min(n_clusters, len(np.unique(rows, axis=0)))
+        n_distinct = len(np.unique(rows, axis=0))
+        n_clusters = min(n_clusters, n_distinct)
+        criterion = Modularity(self._graphs(h), 1.0)
         rng = np.random.RandomState(self.seed)
-        runs = [
-            KMeans(n_clusters, n_init=1, random_state=rng).fit(rows).labels_
-            for _ in range(_STARTS)
-        ]
-        level = self._refined(criterion, max(runs, key=criterion))
+        levels = []
+        for n_parts in (min(parts * n_clusters, n_distinct) for parts in _PARTS):
+            runs = [
+                KMeans(n_parts, n_init=1, random_state=rng).fit(rows).labels_
+                for _ in range(_STARTS)
+            ]
+            unbroken = [np.unique(run, return_inverse=True)[1] for run in runs]
+            merged = [criterion.merge(run, n_clusters) for run in unbroken]
+            levels.append(self._refined(criterion, max(merged, key=criterion)))
+        # The level stands for clusters of one size, which merged parts need not have.
+        even = [labels for labels in levels if is_even(labels, n_clusters)]
+        level = max(even or levels, key=criterion)
         return find_clusters(
             self._own_graphs(own),
             n_clusters,

@@ -10,7 +10,7 @@ from scipy.optimize import linear_sum_assignment
 from sklearn.metrics import adjusted_rand_score
 
 from .candidates import Candidate, CandidateSource
-from .criterion import link_over_split
+from .criterion import effective_number, link_over_split
 from .graphs import table_graphs, widest
 
 _LEVELLING = 1.0  # the resolution of modularity that prefers clusters of one size
@@ -70,7 +70,7 @@ def find_clusters(
     else:
         chosen = voters[-1].judge(level, _LEVELLING)
     told = [sources[name] for name in telling] or voters
-    if is_clear(chosen) and not _is_even(told):
+    if is_clear(chosen) and not _stay_even(told):
         chosen = _most_agreed(_voters(voters), sources)
     return _challenged(chosen, [sources[name] for name in challenging])
 
@@ -104,7 +104,12 @@ def is_clear(candidate: Candidate) -> bool:
     return candidate.conductance <= _UNCLEAR
 
 
-def _is_even(sources: Sequence[CandidateSource]) -> bool:
+def is_even(labels: NDArray[np.int64], n_clusters: int) -> bool:
+    """Say whether clusters are of one size, but for errors."""
+    return effective_number(labels) >= _EVEN * n_clusters
+
+
+def _stay_even(sources: Sequence[CandidateSource]) -> bool:
     """Say whether clusters stay even when little pulls them to one size."""
     evenness = np.mean([s.at(r).evenness for s in sources for r in _TELLING])
     return sources[0].n_clusters >= _FEW and bool(evenness >= _EVEN)

@@ -7,10 +7,13 @@ import numpy as np
 import scipy.sparse as sp
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from skdeepclust.graph import nearest_neighbors, symmetric_affinity
+from skdeepclust.training.data import InputSpec
 
 N_NEIGHBORS = 10
+_ROUNDING = 1e-5  # of float32, in units of the columns' mean deviation
 
 
 def locally_scaled_graph(
@@ -73,3 +76,14 @@ def normalized(affinity: sp.csr_matrix) -> sp.csr_matrix:
     root = np.sqrt(np.divide(1, degrees, out=np.zeros_like(degrees), where=degrees > 0))
     scaling = sp.diags(root)
     return sp.csr_matrix(scaling @ affinity @ scaling)
+
+
+def uncenter(rows: Tensor, spec: InputSpec) -> None:
+    """Shift centered rows of a table (n, m), in place, to where angles are seen from.
+
+    Where no value is negative, zero means nothing, and angles are seen from there;
+    other tables are seen from their mean.
+    """
+    means = torch.from_numpy(spec.offset / spec.scale).to(rows)
+    if (rows.amin(0) + means).min() >= -_ROUNDING:
+        rows += means

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from skdeepclust._partition.agreement import Agreement, FirstClusters
-from skdeepclust._partition.candidates import Candidate
+from skdeepclust._partition.candidates import Candidate, CandidateSource
 from skdeepclust._partition.choice import (
     find_clusters,
     find_table_clusters,
     is_clear,
     matched,
 )
-from skdeepclust._partition.graphs import sum_of_graphs, table_graphs
-from skdeepclust._partition.start import initial_partition, uncenter
+from skdeepclust._partition.graphs import table_graphs, uncenter
 from skdeepclust._stages.centers import warn_unclear
 from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._utils.random import draw_seed
@@ -26,7 +25,7 @@ from skdeepclust.graph import Modularity
 from skdeepclust.graph._build import build_affinities, input_affinities
 from skdeepclust.graph._spectral import consensus_labels, kmeans_labels
 
-_SIZES = (1, 2)  # neighborhoods in which partitions are searched, times n_neighbors
+_SEARCHED = (1, 2)  # times `n_neighbors` have graphs in which partitions are searched
 
 
 @dataclass(frozen=True)
@@ -73,6 +72,8 @@ class GraphClusters:
     parameters: GraphParameters
     context: Context
     given: GivenGraph | None
+    judge: Callable[[int], Agreement]
+    """Of a seed; it keeps the graph of the input, which both ends of training need."""
 
     # ------------------------------------------------------------- the first clusters
 
@@ -81,30 +82,29 @@ class GraphClusters:
         parameters, seed = self.parameters, draw_seed(self.context.generator)
         embedding = finite_embedding(h, parameters.learning_rate)
         if clusters and parameters.resolution is not None:
-            judge = Agreement(self.context.batches, seed, parameters.resolution)
-            if self.given is None and not judge.sees_all:
-                return self._start_in_part(h, judge)
-            if self.kind in ("given", "input"):
-                return self._start_in_graph(h, seed, parameters.resolution)
-            return self._start_in_embedding(h, seed, parameters.resolution)
+            judge = self.judge(seed)
+            in_graph = self.kind == "input" and judge.sees_all
+            if in_graph or self.given is not None:
+                return self._start_in_graph(h, judge, parameters.resolution)
+            return self._start_in_embedding(h, judge)
         from_input = self.kind == "input"
-        own = (self.build_input_graphs(seed) if from_input else self.build_graphs(h))[0]
+        own = self._build_input_graph(seed) if from_input else self.build_graph(h)
         if not clusters:
             return GraphStart(own, from_input)
         labels = kmeans_labels(embedding, self.context.n_clusters, seed=seed)
         return GraphStart(own, from_input, labels, Modularity([own])(labels))
 
-    def _start_in_part(self, h: Tensor, judge: Agreement) -> GraphStart:
-        """Find clusters of a part of many samples, and extend them to the others."""
+    def _start_in_embedding(self, h: Tensor, judge: Agreement) -> GraphStart:
+        """Find clusters in embedding and input; of many samples, in a part of them."""
         found, kept = judge.find_all(h, self.context.n_clusters)
         warn_unclear(found)
         from_input, seed = self.kind == "input", judge.seed
-        own = (self.build_input_graphs(seed) if from_input else self.build_graphs(h))[0]
+        own = self._build_input_graph(seed) if from_input else self.build_graph(h)
         labels, value = found.labels, Modularity([own])(found.labels)
         return GraphStart(own, from_input, labels, value, found.resolution, kept, seed)
 
     def _start_in_graph(
-        self, h: Tensor, seed: int, resolution: float | Literal["auto"]
+        self, h: Tensor, judge: Agreement, resolution: float | Literal["auto"]
     ) -> GraphStart:
         """Find clusters in the graphs of the input, or in the one that was given.
 
@@ -116,57 +116,26 @@ class GraphClusters:
         if self.given is not None:
             graphs = {"given": self.given.affinity}
         elif is_image:
-            graphs = {"input": self.build_input_graphs(seed)[0]}
+            graphs = {"input": self._build_input_graph(judge.seed)}
         else:
             find = find_table_clusters
             rows = context.batches.map(lambda x: x.flatten(1)).cpu().numpy()
-            graphs = table_graphs(rows, self._sizes(len(rows))[-1])
-        found = find(graphs, context.n_clusters, resolution=resolution, seed=seed)
+            k = self._count_neighbors(len(rows), max(_SEARCHED))
+            graphs = table_graphs(rows, k)
+        n_clusters, seed = context.n_clusters, judge.seed
+        found = find(graphs, n_clusters, resolution=resolution, seed=seed)
         kept = None
         if is_table and not is_clear(found):
-            judge = Agreement(context.batches, draw_seed(context.generator), resolution)
-            found = judge.find_in_embedding(h, context.n_clusters)
-            own = self.build_input_graphs(seed)[0]
+            found = judge.find_in_embedding(h, n_clusters)
+            own = self._build_input_graph(seed)
         else:
             own = graphs.get("sum", graphs[found.graph])
             if not is_image and is_clear(found):
                 kept = found.labels
         warn_unclear(found)
-        value = Modularity([own])(found.labels)
-        from_input = self.given is None
-        return GraphStart(own, from_input, found.labels, value, found.resolution, kept)
-
-    def _start_in_embedding(
-        self, h: Tensor, seed: int, resolution: float | Literal["auto"]
-    ) -> GraphStart:
-        """Find clusters in the graphs of the embedding and the input."""
-        graphs = self.build_graphs(h)
-        given, wide = self.build_input_graphs(seed)
-        start = initial_partition(
-            h.cpu().numpy(),
-            graphs,
-            given,
-            self.context.n_clusters,
-            may_replace=self.parameters.graph == "auto",
-            seed=seed,
-        )
-        from_input = start.source == "input"
-        if from_input:
-            voting = {"sum": wide}
-        else:
-            voting = {"embedding": graphs[-1], "sum": sum_of_graphs(graphs[-1], wide)}
-        found = find_clusters(
-            voting,
-            self.context.n_clusters,
-            resolution=resolution,
-            seed=seed,
-            level=start.labels,
-            voting=["sum"],
-            telling=[*voting][:1],
-        )
-        warn_unclear(found)
+        value, from_input = Modularity([own])(found.labels), self.given is None
         return GraphStart(
-            start.affinity, from_input, found.labels, start.modularity, found.resolution
+            own, from_input, found.labels, value, found.resolution, kept, seed
         )
 
     # ------------------------------------------------------------- the final clusters
@@ -177,26 +146,29 @@ class GraphClusters:
         """Find the final clusters of samples embedded at h (n, d).
 
         Where the first clusters were found at resolution 1, the consensus of the
-        `labels` of the head, k-means and the graph; else the best by modularity of the
-        head's clusters, the first ones and new ones.
+        `labels` of the head and of spectral partitions of two graphs, or of one graph
+        and k-means; else the best by modularity of the head's clusters, the first ones
+        and new ones. Both are refined by neighbors in embedding and input, unless the
+        graph is the only one.
         """
         seed, n_clusters = draw_seed(self.context.generator), self.context.n_clusters
-        judge = Agreement(self.context.batches, start.seed, start.resolution)
-        if self.given is None and start.labels is not None and not judge.sees_all:
-            part = start.labels[judge.index.cpu().numpy()]
-            first = FirstClusters(start.seed, part, start.resolution, start.kept)
-            return judge.refine(h, labels, first)
-        graphs = self.build_graphs(h, start)
-        if start.resolution < 1:
-            return self._refined(graphs, labels, start, seed)
-        embedding = h.cpu().numpy()
-        spectral = initial_partition(embedding, graphs, None, n_clusters, seed=seed)
-        votes = [
-            kmeans_labels(embedding, n_clusters, seed=seed),
-            labels,
-            spectral.labels,
-        ]
-        return matched(consensus_labels(votes, n_clusters, seed=seed), labels)
+        judge = self.judge(start.seed)
+        in_graph = self.given is not None or (start.from_input and judge.sees_all)
+        if in_graph and start.resolution < 1:
+            return self._refined(start.affinity, labels, start, seed)
+        if not in_graph and not (judge.sees_all and start.resolution >= 1):
+            return judge.refine(h, labels, _part(start, judge))
+        if in_graph:
+            votes = [kmeans_labels(h.cpu().numpy(), n_clusters, seed=seed)]
+            graphs = [start.affinity]
+        else:
+            votes, graphs = [], [self.build_graph(h, factor) for factor in _SEARCHED]
+        for graph in graphs:
+            source = CandidateSource("own", graph, n_clusters, seed=seed)
+            votes.append(source.at(1.0).labels)
+        consensus = consensus_labels([labels, *votes], n_clusters, seed=seed)
+        agreed = matched(consensus, labels)
+        return agreed if in_graph else judge.move(h, agreed, start.resolution)
 
     def kmeans(self, h: Tensor) -> NDArray[np.int64]:
         """Find the final clusters where there is no cluster head: k-means."""
@@ -205,26 +177,20 @@ class GraphClusters:
 
     def _refined(
         self,
-        graphs: list[sp.csr_matrix],
+        graph: sp.csr_matrix,
         labels: NDArray[np.int64],
         start: GraphStart,
         seed: int,
     ) -> NDArray[np.int64]:
         """Return the best of the head's, the first and new clusters, refined."""
-        judges = graphs[-1:]
-        if self.kind not in ("given", "input") and not start.from_input:
-            judges.append(self.build_input_graphs(seed)[-1])
-        wide = sum_of_graphs(*judges)
+        n_clusters, resolution = self.context.n_clusters, start.resolution
         anew = find_clusters(
-            {"sum": wide},
-            self.context.n_clusters,
-            seed=seed,
-            resolution=start.resolution,
+            {"own": graph}, n_clusters, seed=seed, resolution=resolution
         )
         found = [labels, anew.labels]
         if start.labels is not None:
             found.append(start.labels)
-        criterion = Modularity(judges, start.resolution)
+        criterion = Modularity([graph], resolution)
         unbroken = [np.unique(each, return_inverse=True)[1] for each in found]
         # Modularity of low resolution would rather have fewer clusters.
         most = max(each.max() for each in unbroken)
@@ -235,36 +201,24 @@ class GraphClusters:
 
     # ------------------------------------------------------------------------- graphs
 
-    def build_graphs(
-        self, h: Tensor, start: GraphStart | None = None
-    ) -> list[sp.csr_matrix]:
-        """Build the graph to train on, then others to search partitions in.
+    def build_graph(self, h: Tensor, factor: int = 1) -> sp.csr_matrix:
+        """Build a graph of the embedding h (n, d), of `factor` times `n_neighbors`."""
+        sizes = [self._count_neighbors(len(h), factor)]
+        weight = self.parameters.self_expression_weight
+        return build_affinities(h, self.kind, sizes, weight)[0]
 
-        Just the one that was given or is the input's, or graphs of the embedding h
-        (n, d), of two numbers of neighbors.
-        """
-        if start is not None and start.from_input:
-            return [start.affinity]
-        if self.given is not None:
-            return [self.given.affinity]
-        return build_affinities(
-            h, self.kind, self._sizes(len(h)), self.parameters.self_expression_weight
-        )
-
-    def build_input_graphs(self, seed: int) -> list[sp.csr_matrix]:
-        """Build graphs of the samples by cosine, of two numbers of neighbors."""
+    def _build_input_graph(self, seed: int) -> sp.csr_matrix:
+        """Build a graph of the samples by cosine."""
         batches = self.context.batches
         rows = batches.map(lambda x: x.flatten(1))
-        if not batches.spec.is_image:
+        is_image = batches.spec.is_image
+        if not is_image:
             uncenter(rows, batches.spec)
-        return input_affinities(
-            rows, self._sizes(len(rows)), project=batches.spec.is_image, seed=seed
-        )
+        sizes = [self._count_neighbors(len(rows))]
+        return input_affinities(rows, sizes, project=is_image, seed=seed)[0]
 
-    def _sizes(self, n_samples: int) -> list[int]:
-        k = self.parameters.n_neighbors
-        sizes = {min(factor * k, n_samples - 1) for factor in _SIZES}
-        return [min(sizes), max(sizes)]
+    def _count_neighbors(self, n_samples: int, factor: int = 1) -> int:
+        return min(factor * self.parameters.n_neighbors, n_samples - 1)
 
     @property
     def kind(self) -> str:
@@ -276,3 +230,11 @@ class GraphClusters:
         # Views of tables are guesses; the neighbors of their rows are not.
         is_image = self.context.batches.spec.is_image
         return "self_expression" if is_image else "input"
+
+
+def _part(start: GraphStart, judge: Agreement) -> FirstClusters:
+    """Return the first clusters of the samples that are looked at."""
+    labels = start.labels
+    if labels is not None:
+        labels = labels[judge.index.cpu().numpy()]
+    return FirstClusters(start.seed, labels, start.resolution, start.kept)

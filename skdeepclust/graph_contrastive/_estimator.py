@@ -94,8 +94,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
         - "knn": nearest neighbors by cosine in the embedding.
         - "input": nearest neighbors of the samples themselves, of images by cosine, of
           tables by cosine and by distance.
-        - "auto": "input" for tables, and for images whose input has a much better
-          spectral partition than their embedding; else "self_expression".
+        - "auto": "self_expression" for images, "input" for tables.
         - a sparse or dense matrix of shape (n_samples, n_samples): affinities of the
           samples that `fit` gets, not negative. It is made symmetric.
         - a transformer with scikit-learn's neighbors API, such as

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from skdeepclust import losses
+from skdeepclust._partition.agreement import Agreement
 from skdeepclust._stages.centers import cluster_sizes
 from skdeepclust._stages.context import Context
 from skdeepclust._stages.head import (
@@ -88,7 +89,14 @@ def train(
             return GivenGraph(context.group.same(given_graph(graph, context.rows)))
 
         given = training.once(GivenGraph, find_given)
-    clusters = GraphClusters(parameters.graph, context, given)
+
+    @cache  # it keeps the graph of the input, which both ends of training need
+    def judge(seed: int) -> Agreement:
+        resolution = parameters.graph.resolution
+        asked = "auto" if resolution is None else resolution
+        return Agreement(context.batches, seed, asked)
+
+    clusters = GraphClusters(parameters.graph, context, given, judge)
 
     # Stage 0: an encoder before there are clusters.
     if not context.pretrained:
@@ -190,9 +198,8 @@ class JointStage(Stage):
 
     def refresh(self, epoch: int) -> dict[str, float]:
         """Take the neighbors from the current embedding; epoch 0 keeps the first."""
-        if epoch > 0:
-            h = self.context.embed_all()
-            own = self.clusters.build_graphs(h, self.start)[0]
+        if epoch > 0 and self.clusters.given is None and not self.start.from_input:
+            own = self.clusters.build_graph(self.context.embed_all())
             self.neighbors = self.context.group.same(self._neighbors(own))
         value = self.start.modularity
         return {} if value is None else {"start_modularity": value}

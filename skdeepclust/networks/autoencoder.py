@@ -19,6 +19,7 @@ _MAX_NARROW = 500  # values per sample up to which narrow layers do
 _NARROW, _WIDE = (256, 256), (500, 500, 1000)
 _LARGEST_SMALL_SIDE = 64  # pixels, up to which a ResNet-18 has the small stem
 _MIN_SIDE, _MIN_LARGE_SIDE = 8, 16  # pixels, of images for convolutions
+_LAST_CHANNELS = 64  # from the third convolution on
 
 
 class Autoencoder(nn.Module):
@@ -211,14 +212,15 @@ def _conv_plan(height: int, width: int) -> tuple[list[int], list[tuple[int, int]
     """Return the channels after each convolution, and the image size before and after.
 
     Each side is halved while it stays at least 4 pixels long: by three convolutions, or
-    more until none is longer than 8. Images of many pixels get half the channels.
+    more until none is longer than 8. The first two layers of images of many pixels,
+    where most of the time goes, have half the channels.
     """
     sizes = [(height, width)]
     while len(sizes) < 4 or max(sizes[-1]) > 8:
         h, w = sizes[-1]
         sizes.append((h // 2 if h >= 8 else h, w // 2 if w >= 8 else w))
     first = 8 if min(height, width) >= _MIN_LARGE_SIDE else 16
-    return [first, 2 * first, 4 * first, *[8 * first] * (len(sizes) - 4)], sizes
+    return [first, 2 * first, *[_LAST_CHANNELS] * (len(sizes) - 3)], sizes
 
 
 def _is_image(shape: tuple[int, ...]) -> bool:
