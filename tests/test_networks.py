@@ -48,8 +48,8 @@ def test_conv_autoencoder_reconstructs_the_input_shape(shape, generator):
 def test_conv_autoencoder_has_the_documented_layers():
     encoder = build_autoencoder("conv", (1, 28, 28), 10).encoder
     convs = [layer for layer in encoder if isinstance(layer, nn.Conv2d)]
-    assert [conv.out_channels for conv in convs] == [8, 16, 32]
-    assert encoder[-1].in_features == 32 * 7 * 7
+    assert [conv.out_channels for conv in convs] == [8, 16, 64]
+    assert encoder[-1].in_features == 64 * 7 * 7
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8), (1, 15, 40)])
@@ -61,7 +61,7 @@ def test_conv_autoencoder_has_more_channels_for_few_pixels(shape):
 def test_conv_autoencoder_keeps_large_images_moderate():
     network = build_autoencoder("conv", (3, 224, 224), 10)
     convs = [layer for layer in network.encoder if isinstance(layer, nn.Conv2d)]
-    assert [conv.out_channels for conv in convs] == [8, 16, 32, 64, 64]
+    assert [conv.out_channels for conv in convs] == [8, 16, 64, 64, 64]
     assert network.encoder[-1].in_features == 64 * 7 * 7
 
 

@@ -49,7 +49,6 @@ from benchmarks.common.records import (
     read_records,
 )
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
-from skdeepclust._partition import start
 from skdeepclust.graph import _build
 from skdeepclust.metrics import clustering_accuracy
 from skdeepclust.training.events import Observer
@@ -60,13 +59,12 @@ ESTIMATORS = {
     "self-paced": SelfPacedContrastiveClustering,
 }
 PARTS = {
-    "graph": ["pretraining", "graph", "initial partition", "head", "joint", "predict"],
+    "graph": ["pretraining", "graph", "head", "joint", "predict"],
     "self-paced": ["pretraining", "center", "head", "contrastive", "predict"],
 }
 FUNCTIONS = {
     _build.build_affinities: "graph",
     _build.input_affinities: "graph",
-    start.initial_partition: "initial partition",
 }
 
 # ------------------------------------------------------------------ where the time goes

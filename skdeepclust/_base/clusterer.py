@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -26,6 +27,8 @@ from skdeepclust.networks.cluster_network import Predictor
 from skdeepclust.training.data import Batches
 from skdeepclust.training.events import Observer, Task
 from skdeepclust.views import Augmentation
+
+_NEAREST = 10  # training samples that tell how usual a sample is
 
 
 class BaseDeepClusterer(
@@ -275,6 +278,33 @@ class BaseDeepClusterer(
             batches = self._batches(X, min_samples=2)
             h, labels = _encode(self.network_, partial(self._map, batches))
         return neighbor_modularity(h.cpu().numpy(), labels)
+
+    def score_samples(self, X: Any) -> NDArray[Any]:
+        """Return how usual samples are: the higher, the more like the fitted ones.
+
+        It is the negative mean Euclidean distance to the nearest 10 embeddings of
+        training samples. Samples that were fitted count themselves, at distance 0. Set
+        a threshold by samples that were not: :ref:`doubt` shows how. It takes time for
+        ``n_samples * n_fitted`` distances.
+
+        Parameters
+        ----------
+        X : array-like or torch.Tensor
+            As for `fit`; images may also come flattened.
+
+        Returns
+        -------
+        ndarray of shape (n_samples,)
+            At most 0.
+        """
+        h = self.transform(X)
+        n_neighbors = min(_NEAREST, len(self.embedding_))
+        # In float64, as the distance of near points is lost by rounding.
+        nearest = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
+        nearest.fit(self.embedding_.astype(np.float64))
+        distances, _ = nearest.kneighbors(h.astype(np.float64))
+        scores: NDArray[Any] = -distances.mean(axis=1).astype(h.dtype)
+        return scores
 
     def _batches(self, X: Any, *, min_samples: int = 1) -> Batches:
         check_is_fitted(self)

@@ -87,8 +87,7 @@ class GraphClusters:
             if in_graph or self.given is not None:
                 return self._start_in_graph(h, judge, parameters.resolution)
             return self._start_in_embedding(h, judge)
-        from_input = self.kind == "input"
-        own = self._build_input_graph(seed) if from_input else self.build_graph(h)
+        from_input, own = self.kind == "input", self._own_graph(h, seed)
         if not clusters:
             return GraphStart(own, from_input)
         labels = kmeans_labels(embedding, self.context.n_clusters, seed=seed)
@@ -99,7 +98,7 @@ class GraphClusters:
         found, kept = judge.find_all(h, self.context.n_clusters)
         warn_unclear(found)
         from_input, seed = self.kind == "input", judge.seed
-        own = self._build_input_graph(seed) if from_input else self.build_graph(h)
+        own = self._own_graph(h, seed)
         labels, value = found.labels, Modularity([own])(found.labels)
         return GraphStart(own, from_input, labels, value, found.resolution, kept, seed)
 
@@ -206,6 +205,13 @@ class GraphClusters:
         sizes = [self._count_neighbors(len(h), factor)]
         weight = self.parameters.self_expression_weight
         return build_affinities(h, self.kind, sizes, weight)[0]
+
+    def _own_graph(self, h: Tensor, seed: int) -> sp.csr_matrix:
+        """Return the graph to train on."""
+        if self.given is not None:
+            return self.given.affinity
+        from_input = self.kind == "input"
+        return self._build_input_graph(seed) if from_input else self.build_graph(h)
 
     def _build_input_graph(self, seed: int) -> sp.csr_matrix:
         """Build a graph of the samples by cosine."""
