@@ -9,14 +9,12 @@ from sklearn.metrics.pairwise import euclidean_distances
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 
 QUICK = {"pretrain_epochs": 30, "head_epochs": 5, "random_state": 0}
-ESTIMATORS = [SelfPacedContrastiveClustering, GraphContrastiveClustering]
 
 
-@pytest.mark.parametrize("cls", ESTIMATORS)
-def test_images_unlike_the_fitted_ones_score_lower(cls):
+def test_images_unlike_the_fitted_ones_score_lower():
     images = load_digits().images / 16
     fitted, held_out = images[:1200], images[1200:]
-    model = cls(10, **QUICK).fit(fitted)
+    model = SelfPacedContrastiveClustering(10, **QUICK).fit(fitted)
     usual = model.score_samples(held_out)
     rng = np.random.default_rng(0)
     flat = held_out.reshape(len(held_out), -1)
