@@ -147,7 +147,11 @@ class BaseDeepClusterer(
         self, run: Run, batches: Batches
     ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         network = run.network.eval()
-        h, labels = _encode(network, batches.map)
+        h = run.embedding
+        if h is None:
+            h, labels = _encode(network, batches.map)
+        else:
+            labels = batches.map(network.assign, h).argmax(1).cpu().numpy()
         embedding = finite_embedding(h, self.learning_rate)
         used, counts = np.unique(labels, return_counts=True)
         unused = np.setdiff1d(np.arange(self.n_clusters_), used)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sklearn.base import ClusterMixin
 from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils.validation import check_memory
-from torch import nn
+from torch import Tensor, nn
 
 from skdeepclust._base.run import Job, Run, float_dtype, run_on_one_thread, run_once
 from skdeepclust._base.state import Plan, StatefulEstimator
@@ -383,8 +383,12 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
     @abstractmethod
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
-    ) -> None:
-        """Train the network of the context."""
+    ) -> Tensor | None:
+        """Train the network of the context.
+
+        Return the embedding of all samples, if it was computed after the last change
+        of the encoder.
+        """
 
     @abstractmethod
     def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype[Any]) -> None:

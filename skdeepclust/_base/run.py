@@ -10,7 +10,7 @@ import joblib
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from skdeepclust._base.state import Plan
 from skdeepclust._stages.context import Context
@@ -41,6 +41,8 @@ class Run:
     history: list[dict[str, Any]] = field(default_factory=list)
     results: dict[str, Any] = field(default_factory=dict)
     """Results of the method, by the names of their classes."""
+    embedding: Tensor | None = None
+    """Of all samples, if it was computed after the last change of the encoder."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +77,7 @@ class Method(Protocol):
 
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
-    ) -> None: ...
+    ) -> Tensor | None: ...
 
 
 def run_once(
@@ -123,7 +125,7 @@ def run_once(
             pretrained=earlier is not None,
         )
         with repeatable(device), without_autocast(device):
-            method._train(context, training, _cache(job, seed))
+            run.embedding = method._train(context, training, _cache(job, seed))
     return run
 
 

@@ -19,7 +19,12 @@ from skdeepclust._partition.choice import (
     is_even,
     matched,
 )
-from skdeepclust._partition.graphs import sum_of_graphs, table_graphs, uncenter
+from skdeepclust._partition.graphs import (
+    neighbor_shares,
+    sum_of_graphs,
+    table_graphs,
+    uncenter,
+)
 from skdeepclust.graph import Modularity
 from skdeepclust.graph._build import build_affinities, input_affinities
 from skdeepclust.training.data import Batches
@@ -125,7 +130,7 @@ class Agreement:
         clusters.
         """
         place = self.index.cpu().numpy()
-        criterion = Modularity(self._graphs(h), first.resolution)
+        criterion = Modularity(self.graphs(h), first.resolution)
         found = [labels[place]]
         if first.labels is not None:
             found.append(matched(first.labels, found[0]))
@@ -155,7 +160,7 @@ class Agreement:
     ) -> NDArray[np.int64]:
         """Move samples to the clusters of their neighbors."""
         moved, place = labels.copy(), self.index.cpu().numpy()
-        criterion = Modularity(self._graphs(h), resolution)
+        criterion = Modularity(self.graphs(h), resolution)
         moved[place] = self._refined(criterion, labels[place])
         return moved
 
@@ -169,14 +174,21 @@ class Agreement:
         """
         shares: NDArray[np.float32] = np.eye(n_clusters, dtype=np.float32)[labels]
         place = self.index.cpu().numpy()
-        own, graphs = shares[place], self._graphs(h)
+        own, graphs = shares[place], self.graphs(h)
         for graph in graphs:
-            votes, n_votes = graph @ own, graph.sum(axis=1)
-            # Who has no neighbors is not contradicted.
-            votes = np.where(n_votes > 0, votes / np.maximum(n_votes, 1e-12), own)
-            shares[place] += votes / len(graphs)
+            shares[place] += neighbor_shares(graph, own) / len(graphs)
         shares /= shares.sum(axis=1, keepdims=True)
         return shares
+
+    def graphs(self, h: Tensor) -> list[Any]:
+        """Build the graphs that judge, of the embedding h (n, d) and of the input."""
+        if self._embedding is not h:
+            n_neighbors = min(_NEIGHBORS, len(self.index) - 1)
+            (self._embedding_graph,) = build_affinities(
+                h[self.index], "knn", [n_neighbors]
+            )
+            self._embedding = h
+        return [self._embedding_graph, self.input_graph]
 
     def _everywhere(self, found: Candidate, h: Tensor, means: Tensor) -> Candidate:
         """Let samples that are not looked at join the nearest mean."""
@@ -193,7 +205,7 @@ class Agreement:
         rows = own.cpu().numpy()
         n_distinct = len(np.unique(rows, axis=0))
         n_clusters = min(n_clusters, n_distinct)
-        criterion = Modularity(self._graphs(h), 1.0)
+        criterion = Modularity(self.graphs(h), 1.0)
         rng = np.random.RandomState(self.seed)
         levels = []
         for n_parts in (min(parts * n_clusters, n_distinct) for parts in _PARTS):
@@ -243,16 +255,6 @@ class Agreement:
         names, labels = np.unique(labels, return_inverse=True)
         refined: NDArray[np.int64] = names[criterion.refine(labels, seed=self.seed)]
         return refined
-
-    def _graphs(self, h: Tensor) -> list[Any]:
-        """Build the graphs that judge, of the embedding h (n, d) and of the input."""
-        if self._embedding is not h:
-            n_neighbors = min(_NEIGHBORS, len(self.index) - 1)
-            (self._embedding_graph,) = build_affinities(
-                h[self.index], "knn", [n_neighbors]
-            )
-            self._embedding = h
-        return [self._embedding_graph, self.input_graph]
 
     @property
     def input_graph(self) -> sp.csr_matrix:

@@ -1,7 +1,7 @@
-"""Graphs of nearest neighbors of the rows of a table."""
+"""Graphs of nearest neighbors of the rows of a table, and what neighbors say."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import scipy.sparse as sp
@@ -87,3 +87,15 @@ def uncenter(rows: Tensor, spec: InputSpec) -> None:
     means = torch.from_numpy(spec.offset / spec.scale).to(rows)
     if (rows.amin(0) + means).min() >= -_ROUNDING:
         rows += means
+
+
+def neighbor_shares(graph: Any, own: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return the mean of the neighbors' rows of `own` (n, K), weighted by the edges.
+
+    Who has no neighbors is not contradicted, and gets the own row.
+    """
+    weights = np.asarray(graph.sum(axis=1)).reshape(-1, 1)
+    shares: NDArray[np.floating] = np.where(
+        weights > 0, (graph @ own) / np.maximum(weights, 1e-12), own
+    )
+    return shares

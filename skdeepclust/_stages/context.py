@@ -51,6 +51,11 @@ class Context:
         """Return the embedding of all samples, (n, d)."""
         return self.batches.map(self.embed)
 
+    def assign(self, h: Tensor) -> Tensor:
+        """Return the cluster logits (n, K) of samples that are embedded at h (n, d)."""
+        self.network.eval()
+        return self.batches.map(self.network.assign, h)
+
     def logits_of_all(self) -> Tensor:
         """Return the cluster logits of all samples, (n, K)."""
         self.network.eval()

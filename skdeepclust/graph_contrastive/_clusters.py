@@ -1,6 +1,6 @@
 """Where the graph and the clusters come from: algorithm 4.1 of the thesis."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -18,6 +18,7 @@ from skdeepclust._partition.choice import (
     matched,
 )
 from skdeepclust._partition.graphs import table_graphs, uncenter
+from skdeepclust._stages.calibration import calibrate
 from skdeepclust._stages.centers import warn_unclear
 from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._utils.random import draw_seed
@@ -161,7 +162,7 @@ class GraphClusters:
             votes = [kmeans_labels(h.cpu().numpy(), n_clusters, seed=seed)]
             graphs = [start.affinity]
         else:
-            votes, graphs = [], [self.build_graph(h, factor) for factor in _SEARCHED]
+            votes, graphs = [], self.build_graphs(h, _SEARCHED)
         for graph in graphs:
             source = CandidateSource("own", graph, n_clusters, seed=seed)
             votes.append(source.at(1.0).labels)
@@ -173,6 +174,17 @@ class GraphClusters:
         """Find the final clusters where there is no cluster head: k-means."""
         seed = draw_seed(self.context.generator)
         return kmeans_labels(h.cpu().numpy(), self.context.n_clusters, seed=seed)
+
+    def calibrate(self, h: Tensor, start: GraphStart) -> None:
+        """Fit probabilities to the neighbors in embedding and input, or a given graph.
+
+        Once the final clusters are learned; h (n, d) is the embedding then.
+        """
+        if self.given is not None:
+            calibrate(self.context, h, [self.given.affinity])
+        else:
+            judge = self.judge(start.seed)
+            calibrate(self.context, h, judge.graphs(h), judge.index)
 
     def _refined(
         self,
@@ -200,11 +212,16 @@ class GraphClusters:
 
     # ------------------------------------------------------------------------- graphs
 
-    def build_graph(self, h: Tensor, factor: int = 1) -> sp.csr_matrix:
-        """Build a graph of the embedding h (n, d), of `factor` times `n_neighbors`."""
-        sizes = [self._count_neighbors(len(h), factor)]
+    def build_graph(self, h: Tensor) -> sp.csr_matrix:
+        """Build the graph of the embedding h (n, d)."""
+        (graph,) = self.build_graphs(h, [1])
+        return graph
+
+    def build_graphs(self, h: Tensor, factors: Sequence[int]) -> list[sp.csr_matrix]:
+        """Build graphs of the embedding h (n, d), of `factors` times `n_neighbors`."""
+        sizes = [self._count_neighbors(len(h), factor) for factor in factors]
         weight = self.parameters.self_expression_weight
-        return build_affinities(h, self.kind, sizes, weight)[0]
+        return build_affinities(h, self.kind, sizes, weight)
 
     def _own_graph(self, h: Tensor, seed: int) -> sp.csr_matrix:
         """Return the graph to train on."""

@@ -10,7 +10,7 @@ import scipy.sparse as sp
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import TransformerMixin
-from torch import nn
+from torch import Tensor, nn
 
 from skdeepclust._base.clusterer import BaseDeepClusterer
 from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, WEIGHT
@@ -335,7 +335,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
 
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
-    ) -> None:
+    ) -> Tensor | None:
         def head(auto: AutoEpochs) -> HeadParameters:
             n_epochs = context.epochs(self.head_epochs, auto, self.batch_size)
             return HeadParameters(
@@ -368,7 +368,7 @@ class GraphContrastiveClustering(BaseDeepClusterer):
             ),
             kept_final=head(_KEPT_FINAL),
         )
-        train(parameters, context, training, cache)
+        return train(parameters, context, training, cache)
 
     def _keep_results(self, run: Run) -> None:
         start: GraphStart | None = run.results.get(GraphStart.__name__)

@@ -76,8 +76,8 @@ def train(
     context: Context,
     training: Training,
     cached: PretrainingCache | None,
-) -> None:
-    """Algorithm 4.3."""
+) -> Tensor | None:
+    """Algorithm 4.3; returns the embedding of all samples, if it is known."""
     heads, trains_head = parameters.joint.heads, parameters.head.n_epochs > 0
     asks_graphs = parameters.graph.resolution is not None
     refines = trains_head and (heads == "instance" or (heads == "both" and asks_graphs))
@@ -124,23 +124,27 @@ def train(
 
     # The final clusters.
     if not refines:
-        return
+        return None
     if start.kept is not None:
         kept = start.kept
         training.run(lambda: LabelStage(parameters.kept_final, context, kept))
-        return
+        h = context.embed_all()
+        clusters.calibrate(h, start)
+        return h
     embedded = cache(context.embed_all)
 
     def final_targets() -> FinalTargets:
         if heads == "instance":
             found = clusters.kmeans(embedded())
         else:
-            labels = context.logits_of_all().argmax(1).cpu().numpy()
+            labels = context.assign(embedded()).argmax(1).cpu().numpy()
             found = clusters.find_end(embedded(), labels, start)
         return FinalTargets(context.group.same(found))
 
     final = training.once(FinalTargets, final_targets)
     training.run(lambda: HeadStage(FINAL, parameters.head, context, embedded, final))
+    clusters.calibrate(embedded(), start)
+    return embedded()
 
 
 def _start(

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import joblib
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skdeepclust._base.clusterer import BaseDeepClusterer
 from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, WEIGHT
@@ -333,7 +333,7 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
 
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
-    ) -> None:
+    ) -> Tensor | None:
         rate, size = self.fine_tune_learning_rate, self.batch_size
         n_head = context.epochs(self.head_epochs, _HEAD, size)
         n_final = context.epochs(self.head_epochs, _FINAL, size)
@@ -371,4 +371,4 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
             resolution=self.resolution,
             end_to_end=self.end_to_end,
         )
-        train(parameters, context, training, cache)
+        return train(parameters, context, training, cache)

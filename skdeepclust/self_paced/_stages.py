@@ -12,6 +12,7 @@ from torch.nn.functional import normalize
 
 from skdeepclust import losses
 from skdeepclust._partition.agreement import Agreement
+from skdeepclust._stages.calibration import calibrate
 from skdeepclust._stages.centers import CenterParameters, CenterStage, Start, find_start
 from skdeepclust._stages.context import Context, finite_embedding
 from skdeepclust._stages.head import (
@@ -32,7 +33,6 @@ from skdeepclust._utils.random import draw_seed
 from skdeepclust.training.loop import Training
 from skdeepclust.training.stage import Rate, Stage
 
-_AT_ONCE = 4096  # samples that the head maps
 Similarity = Literal["assignments", "centered_cosine", "cosine"]
 
 
@@ -72,8 +72,8 @@ def train(
     context: Context,
     training: Training,
     cached: PretrainingCache | None,
-) -> None:
-    """Algorithm 3.3."""
+) -> Tensor | None:
+    """Algorithm 3.3; returns the embedding of all samples, if it is known."""
     asks_neighbors = parameters.resolution is not None and len(context.batches) > 2
     refines = asks_neighbors and parameters.head.n_epochs > 0
     n_before = 0 if context.pretrained else 1
@@ -125,26 +125,25 @@ def train(
 
     # The final clusters.
     if judge is None:
-        return
+        return None
     if start.kept is not None:
         kept = start.kept
         training.run(lambda: LabelStage(parameters.final, context, kept))
-        return
+        h = context.embed_all()
+        calibrate(context, h, judge.graphs(h), judge.index)
+        return h
     embedded = cache(context.embed_all)
 
     def final_targets() -> FinalTargets:
         h = embedded()
-        with torch.no_grad():
-            # In parts: the head is wider than what it maps.
-            logits = torch.cat(
-                [context.network.assign(part) for part in h.split(_AT_ONCE)]
-            )
-        labels = _refined(parameters, context, judge, start, h, logits)
+        labels = _refined(parameters, context, judge, start, h, context.assign(h))
         votes = judge.votes(h, labels.astype(np.int64), context.n_clusters)
         return FinalTargets(context.group.same(votes))
 
     final = training.once(FinalTargets, final_targets)
     training.run(lambda: HeadStage(FINAL, parameters.final, context, embedded, final))
+    calibrate(context, embedded(), judge.graphs(embedded()), judge.index)
+    return embedded()
 
 
 def _refined(

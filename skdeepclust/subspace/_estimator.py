@@ -8,7 +8,7 @@ import joblib
 import numpy as np
 import scipy.sparse as sp
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from skdeepclust._base.estimator import EPOCHS, INTERVAL, POSITIVE, BaseDeepEstimator
 from skdeepclust._base.run import Run
@@ -230,7 +230,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
 
     def _train(
         self, context: Context, training: Training, cache: PretrainingCache | None
-    ) -> None:
+    ) -> Tensor | None:
         parameters = ExpressionParameters(
             n_epochs=context.epochs(self.joint_epochs, _JOINT, self.batch_size),
             batch_size=self.batch_size,
@@ -243,6 +243,7 @@ class DeepSubspaceClustering(BaseDeepEstimator):
         )
         pretraining = self._pretraining_parameters(context, _PRETRAIN)
         train(pretraining, parameters, context, training, cache)
+        return None
 
     def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype[Any]) -> None:
         found = [run.results[Subspaces.__name__] for run in runs]

@@ -154,20 +154,24 @@ class Batches:
             return (batch.to(torch.float32) - self._offset) / self.spec.scale
         return batch
 
-    def map(self, function: Callable[[Tensor], Tensor]) -> Tensor:
-        """Apply `function` to all samples by blocks, without gradients.
+    def map(
+        self, function: Callable[[Tensor], Tensor], of: Tensor | None = None
+    ) -> Tensor:
+        """Apply `function` to all samples, or to rows `of` them, by blocks.
 
-        All blocks have one size, see `block_rows`, to which the last one is padded by
-        repeating its rows: in float32 the result of a sample depends, in the last
-        decimal, on how many rows are multiplied at once.
+        There are no gradients. All blocks have one size, see `block_rows`, to which
+        the last one is padded by repeating its rows: in float32 the result of a sample
+        depends, in the last decimal, on how many rows are multiplied at once.
         """
-        n_rows = self._block_rows(len(self.data))
-        starts = range(0, len(self.data), n_rows)
+        n = len(self.data) if of is None else len(of)
+        n_rows = self._block_rows(n)
+        starts = range(0, n, n_rows)
         group = self.group if len(starts) >= self.group.n_processes else SINGLE
         own = group.share(starts)
         with torch.no_grad(), without_autocast(self.device):
             for i, start in enumerate(own):
-                batch = self.take(slice(start, start + n_rows))
+                block = slice(start, start + n_rows)
+                batch = self.take(block) if of is None else of[block]
                 repeated = torch.arange(n_rows, device=batch.device) % len(batch)
                 # A copy in any case: a module may change its input in place.
                 result = function(batch[repeated])
@@ -177,7 +181,7 @@ class Batches:
                     results = result.new_empty((len(own), *result.shape))
                 results[i] = result
         whole = group.gather(results, len(starts))
-        return whole.flatten(0, 1)[: len(self.data)]
+        return whole.flatten(0, 1)[:n]
 
     def rows(self, places: NDArray[np.integer]) -> NDArray[np.float32]:
         """Return the samples at `places` as rows, of at most 32 x 32 pixels."""
