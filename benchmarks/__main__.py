@@ -1,7 +1,8 @@
 """Every benchmark is a command, and writes its table from its records.
 
 ``python -m benchmarks NAME --help`` says what it takes, ``python -m benchmarks tables``
-writes all tables of the documentation from the records that are there.
+writes all tables of the documentation, and the rows of results in README.rst, from the
+records that are there.
 """
 
 import sys
@@ -22,8 +23,9 @@ COMMANDS = {
     "rows": "scale.rows:main",
     "profile": "scale.growth:profile",
     "memory": "scale.growth:memory",
+    "readme": "common.readme:main",
 }
-WITHOUT_TABLE = ("profile", "memory")
+WITHOUT_TABLE = ("profile", "memory", "readme")
 
 
 def command(name):
@@ -37,6 +39,7 @@ def main(arguments):
         for name in COMMANDS:
             if name not in WITHOUT_TABLE:
                 command(name)(["--table-only"])
+        command("readme")([])
     elif arguments and arguments[0] in COMMANDS:
         command(arguments[0])(arguments[1:])
     else:

@@ -26,6 +26,12 @@ def test_every_table_is_that_of_its_records(name, tmp_path, capsys):
         assert path.read_text() == (GENERATED / path.name).read_text()
 
 
+def test_readme_has_the_numbers_of_the_records(tmp_path):
+    command("readme")([str(tmp_path / "README.rst")])
+    readme = (GENERATED.parents[1] / "README.rst").read_text()
+    assert (tmp_path / "README.rst").read_text() == readme
+
+
 def test_records_of_the_defaults_are_current():
     # Ablations and stages are older, too.
     records = json.loads((RESULTS / "quality.json").read_text())
