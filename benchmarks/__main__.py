@@ -13,6 +13,7 @@ COMMANDS = {
     "stages": "quality.stages:COMMAND",
     "sweeps": "quality.parameters:sweep",
     "selection": "quality.parameters:SELECTION",
+    "doubt": "quality.doubt:COMMAND",
     "counts": "quality.counts:COMMAND",
     "from_scratch": "quality.from_scratch:main",
     "speed": "speed.ratios:main",

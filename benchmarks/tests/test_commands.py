@@ -360,7 +360,7 @@ def test_sizes_that_are_there_are_not_run_again(paths, monkeypatch):
         printed = json.dumps({**record, "machine": {"processor": "abacus"}})
         return subprocess.CompletedProcess(command, 0, stdout=f"a line\n{printed}")
 
-    monkeypatch.setattr(growth.subprocess, "run", run)
+    monkeypatch.setattr(subprocess, "run", run)
     command = ["--estimators", "graph", *paths]
     growth.scaling(["--sizes", "120", "60", *command])
     assert [r["n"] for r in found_in(paths)] == [60, 120]

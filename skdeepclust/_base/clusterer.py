@@ -203,6 +203,11 @@ class BaseDeepClusterer(
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each cluster.
 
+        They are calibrated without classes: `fit` ends by scaling the logits, so that
+        probabilities match how often the nearest 10 neighbors, in embedding and input,
+        have the label. Where clusters are not the classes, they are too high for
+        these. With ``resolution=None`` nothing is scaled. :ref:`doubt` shows more.
+
         Parameters
         ----------
         X : array-like or torch.Tensor
