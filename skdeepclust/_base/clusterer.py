@@ -29,6 +29,7 @@ from skdeepclust.training.events import Observer, Task
 from skdeepclust.views import Augmentation
 
 _NEAREST = 10  # training samples that tell how usual a sample is
+_MOST_SAMPLES, _MOST_VALUES = 2_000, 2**21  # that others are compared with
 
 
 class BaseDeepClusterer(
@@ -42,6 +43,7 @@ class BaseDeepClusterer(
     resolution: float | Literal["auto"] | None
     warm_start: bool
     cluster_centers_: NDArray[np.floating]
+    hidden_sample_: NDArray[np.float32]
 
     _parameter_constraints: dict[str, list[Any]] = {
         **BaseDeepEstimator._parameter_constraints,
@@ -130,6 +132,7 @@ class BaseDeepClusterer(
         centers = _centers(embedding, labels, self.n_clusters_)
         self.cluster_centers_ = centers.astype(dtype)
         self.labels_ = labels
+        self.hidden_sample_ = _hidden_sample(run, batches)
         self._keep_results(run)
         n_empty = self.n_clusters_ - len(np.unique(labels))
         if n_empty:
@@ -220,7 +223,8 @@ class BaseDeepClusterer(
         """
         with self._telling_memory():
             logits = self._map(self._batches(X), self.network_)
-        return np.asarray(torch.softmax(logits.cpu().double(), 1).numpy())
+            logits = logits.cpu().double() * float(self.network_.logit_scale)
+        return np.asarray(torch.softmax(logits, 1).numpy())
 
     def transform(self, X: Any) -> NDArray[Any]:
         """Embed samples.
@@ -291,10 +295,11 @@ class BaseDeepClusterer(
     def score_samples(self, X: Any) -> NDArray[Any]:
         """Return how usual samples are: the higher, the more like the fitted ones.
 
-        It is the negative mean Euclidean distance to the nearest 10 embeddings of
-        training samples. Samples that were fitted count themselves, at distance 0. Set
-        a threshold by samples that were not: :ref:`doubt` shows how. It takes time for
-        ``n_samples * n_fitted`` distances.
+        It is the negative mean Euclidean distance to the nearest 10 of
+        `hidden_sample_`, in the encoder's last hidden layer. The embedding would not
+        do: it has few dimensions, and contrasted ones have unit length, so that what is
+        far away looks usual. Samples of the fit may be among the 10, at distance 0. Set
+        a threshold by samples that were not fitted: :ref:`doubt` shows how.
 
         Parameters
         ----------
@@ -306,14 +311,16 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples,)
             At most 0.
         """
-        h = self.transform(X)
-        n_neighbors = min(_NEAREST, len(self.embedding_))
+        with self._telling_memory():
+            batches = self._batches(X)
+            h = self._map(batches, self.network_.hidden).cpu().double().numpy()
+        n_neighbors = min(_NEAREST, len(self.hidden_sample_))
         # In float64, as the distance of near points is lost by rounding.
         nearest = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
-        nearest.fit(self.embedding_.astype(np.float64))
-        distances, _ = nearest.kneighbors(h.astype(np.float64))
-        scores: NDArray[Any] = -distances.mean(axis=1).astype(h.dtype)
-        return scores
+        nearest.fit(self.hidden_sample_.astype(np.float64))
+        distances, _ = nearest.kneighbors(h)
+        scores: NDArray[Any] = -distances.mean(axis=1)
+        return scores.astype(float_dtype(batches.dtype))
 
     def _batches(self, X: Any, *, min_samples: int = 1) -> Batches:
         check_is_fitted(self)
@@ -358,6 +365,21 @@ def _encode(
     mapped = apply(both)
     h, logits = mapped.tensor_split([network.autoencoder.n_components], dim=1)
     return h.contiguous(), logits.argmax(1).cpu().numpy()
+
+
+def _hidden_sample(run: Run, batches: Batches) -> NDArray[np.float32]:
+    """Return what the last hidden layer makes of random training samples."""
+    n, network = len(batches), run.network
+    order = np.random.default_rng(run.seed).permutation(n)
+
+    def hidden(places: NDArray[np.int64]) -> NDArray[np.float32]:
+        index = torch.from_numpy(places).to(batches.device)
+        h = batches.map(lambda block: network.hidden(batches.take(block)), index)
+        return np.asarray(h.cpu().numpy())
+
+    n_values = hidden(order[:1]).size
+    n_kept = min(n, _MOST_SAMPLES, max(_NEAREST, _MOST_VALUES // n_values))
+    return hidden(np.sort(order[:n_kept]))
 
 
 def _centers(

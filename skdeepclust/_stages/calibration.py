@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
@@ -19,7 +18,7 @@ _LARGEST = 20.0  # factor of logits, where all neighbors agree, and its inverse
 def calibrate(
     context: Context, h: Tensor, graphs: Sequence[Any], index: Tensor | None = None
 ) -> None:
-    """Scale the head's logits, so that probabilities fit the labels of neighbors.
+    """Choose the scale of the logits by which probabilities fit neighbors' labels.
 
     Of the embedding h (n, d), graphs have the rows of `index`, or all. No label
     changes. It is temperature scaling (Guo et al., 2017), whose held-out classes are
@@ -30,9 +29,7 @@ def calibrate(
     own = np.eye(z.shape[1])[z.argmax(1)]
     shares = np.mean([neighbor_shares(graph, own) for graph in graphs], axis=0)
     factor = context.group.same(fitted_factor(z, shares))
-    with torch.no_grad():
-        for parameter in context.network.head.output.parameters():
-            parameter.mul_(factor)
+    context.network.logit_scale.fill_(factor)
 
 
 def fitted_factor(logits: NDArray[np.float64], shares: NDArray[np.float64]) -> float:

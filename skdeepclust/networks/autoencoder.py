@@ -36,6 +36,17 @@ class Autoencoder(nn.Module):
         self.decoder = decoder
         self.n_components = int(n_components)
 
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the input of the encoder's last layer, (n, n_hidden).
+
+        Of a module that no layer follows it is the output.
+        """
+        encoder = self.encoder
+        assert isinstance(encoder, nn.Sequential)
+        body = encoder.hidden if isinstance(encoder, _Around) else encoder[:-1]
+        h: Tensor = body(x)
+        return h
+
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return f(x) and g(f(x))."""
         h = self.encoder(x)
@@ -158,7 +169,13 @@ class _Around(nn.Sequential):
     n_outputs: int
 
     def forward(self, x: Tensor) -> Tensor:
-        own, *layers = self
+        h = self.hidden(x)
+        last: Tensor = self[-1](h) if len(self) > 2 else h
+        return last
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the input of the last of our layers; without any, the output."""
+        own, flatten, *layers = self
         h: Tensor = own(x)
         n = x.shape[0]
         if n == 1 and h.numel() == self.n_outputs:
@@ -169,7 +186,8 @@ class _Around(nn.Sequential):
                 f"to {tuple(h.shape)}, and gave {self.n_outputs} values per sample "
                 "before; the size of its output must not change."
             )
-        for layer in layers:
+        h = flatten(h)
+        for layer in layers[:-1]:
             h = layer(h)
         return h
 

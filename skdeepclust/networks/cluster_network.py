@@ -64,8 +64,11 @@ class ClusterNetwork(nn.Module):
     """From samples to an embedding h (n, d), and from it to cluster logits (n, K).
 
     With `unit_norm` the embedding has unit length. Layers compute in `precision`,
-    "float32" or "bfloat16"; weights, inputs and outputs are float32.
+    "float32" or "bfloat16"; weights, inputs and outputs are float32. Probabilities are
+    the softmax of the logits times `logit_scale`, which training never looks at.
     """
+
+    logit_scale: Tensor
 
     def __init__(
         self,
@@ -79,12 +82,18 @@ class ClusterNetwork(nn.Module):
         self.head = head
         self.unit_norm = unit_norm
         self.precision = precision
+        self.register_buffer("logit_scale", torch.ones((), device="cpu"))
         self.float()  # whatever torch's default type is
 
     def embed(self, x: Tensor) -> Tensor:
         """Return the embedding (n, d) of a batch (n, *input_shape)."""
         h: Tensor = self._compute(self.autoencoder.encoder, x)
         return normalize(h, dim=1) if self.unit_norm else h
+
+    def hidden(self, x: Tensor) -> Tensor:
+        """Return the input of the encoder's last layer, (n, n_hidden), of a batch."""
+        h: Tensor = self._compute(self.autoencoder.hidden, x)
+        return h
 
     def embed_views(
         self, batches: Sequence[Tensor], view: Callable[[Tensor], Tensor]
@@ -161,6 +170,7 @@ class Predictor(ClusterNetwork):
             encoder = nn.Sequential(*encoder.children())
         bare = Autoencoder(encoder, nn.Identity(), network.autoencoder.n_components)
         super().__init__(bare, network.head, network.unit_norm, network.precision)
+        self.logit_scale = network.logit_scale
         self.shape = tuple(shape)
         self.scale = float(scale)
         own = torch.tensor(offset, dtype=torch.float64)
@@ -174,4 +184,4 @@ class Predictor(ClusterNetwork):
         x = x.reshape(x.shape[0], *self.shape)
         # As in `predict_proba`: a large offset would leave float32 few decimals.
         x = ((x.to(torch.float64) - self.offset) / self.scale).to(torch.float32)
-        return super().forward(x).softmax(1)
+        return (super().forward(x) * self.logit_scale).softmax(1)

@@ -183,6 +183,9 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         Embedding of the training data.
     cluster_centers_ : ndarray of shape (n_clusters, n_components)
         Mean embedding of each cluster; NaN for an empty one.
+    hidden_sample_ : ndarray of shape (min(n_samples, 2000), n_hidden)
+        Last hidden layer of the encoder for random training samples, with which
+        :meth:`score_samples` compares. Wide layers have fewer rows.
     network_ : torch.nn.Module
         The trained network, from scaled samples to logits. :meth:`to_module` returns
         one that scales samples itself.
