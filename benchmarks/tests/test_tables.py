@@ -14,7 +14,7 @@ from benchmarks.scale import growth
 from benchmarks.speed import ratios
 
 # Made with older defaults, which doc/benchmarks.rst says.
-OLDER = ("coil20_few", "cifar10_10k", "cifar10_features", "fashion")
+OLDER = ("fashion",)
 
 
 @pytest.mark.parametrize("name", [n for n in COMMANDS if n not in WITHOUT_TABLE])
