@@ -3,7 +3,11 @@
 import re
 from pathlib import Path
 
+from docutils import nodes
+from docutils.utils.math import MathError
+from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.directives.other import Include
+from sphinx.util import logging
 
 from skdeepclust import __version__ as release
 
@@ -15,7 +19,6 @@ version = ".".join(release.split(".")[:2])
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    "sphinx.ext.mathjax",
     "sphinx.ext.viewcode",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
@@ -40,14 +43,19 @@ sphinx_gallery_conf = {
     "show_memory": False,
     "show_signature": False,
     "download_all_examples": False,
+    # "Examples using ..." on the pages of the reference.
+    "backreferences_dir": "generated/backreferences",
+    "doc_module": ("skdeepclust",),
+    "write_computation_times": False,  # its page loads scripts from the network
 }
 
 html_theme = "pydata_sphinx_theme"
 html_title = f"skdeepclust {release}"
 html_theme_options = {"show_prev_next": False, "secondary_sidebar_items": ["page-toc"]}
 html_show_sourcelink = False
+html_math_renderer = "mathml"
 html_static_path = ["_static"]
-html_css_files = ["tables.css"]
+html_css_files = ["pages.css", "tables.css"]
 # Pages without pages below them have no use for a list of those.
 html_sidebars = {"benchmarks": [], "quickstart": [], "thesis": [], "whats_new": []}
 
@@ -62,6 +70,41 @@ def skip_plumbing(app, what, name, obj, skip, options):
     return True if of_torch or SCIKIT_LEARN_PLUMBING.fullmatch(name) else None
 
 
+def visit_math(translator, node):
+    """Write an equation as MathML: browsers draw it without a script or a network."""
+    block = isinstance(node, nodes.math_block)
+    try:
+        mathml = tex2mathml(node.astext(), as_block=block)
+    except MathError as error:
+        logging.getLogger(__name__).warning(
+            "no MathML for %s: %s", node.astext(), error, location=node
+        )
+        raise nodes.SkipNode from error
+    # The bars of a norm are alike; one that closes would grow with its exponent.
+    for bar in "|\u2016":
+        mathml = mathml.replace(f"<mo>{bar}</mo>", f'<mo stretchy="false">{bar}</mo>')
+    if block:
+        mathml = translator.starttag(node, "div", CLASS="math") + mathml + "</div>\n"
+    translator.body.append(mathml)
+    raise nodes.SkipNode
+
+
+NAMES = re.compile(
+    r"""(?<=<h[12]>)[^<]+ | (?<=name"><span\ class="pre">)[^<]+
+    | (?<=<span\ class="pre">)[^<]{30,}""",
+    re.VERBOSE,
+)
+BREAKS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z][._])")
+
+
+def break_names(app, pagename, templatename, context, doctree):
+    """Let long names break before capitals and after dots, if they have to."""
+    if "body" in context:
+        context["body"] = NAMES.sub(
+            lambda match: BREAKS.sub("<wbr>", match[0]), context["body"]
+        )
+
+
 class IncludeIfExists(Include):
     """``include``, but nothing where the file has not been generated."""
 
@@ -73,5 +116,7 @@ class IncludeIfExists(Include):
 
 def setup(app):
     """Register the pieces above."""
+    app.add_html_math_renderer("mathml", (visit_math, None), (visit_math, None))
     app.connect("autodoc-skip-member", skip_plumbing)
+    app.connect("html-page-context", break_names)
     app.add_directive("include-if-exists", IncludeIfExists)
