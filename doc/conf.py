@@ -29,6 +29,7 @@ default_role = "literal"
 nitpicky = False
 
 autosummary_generate = True
+toc_object_entries_show_parents = "hide"  # names of methods alone
 autodoc_typehints = "none"  # the docstrings give types and shapes
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 numpydoc_class_members_toctree = False

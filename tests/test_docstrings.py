@@ -1,7 +1,9 @@
 """Every public object has a numpydoc docstring that matches its signature."""
 
 import inspect
+import pydoc
 import re
+import sys
 
 import pytest
 from numpydoc.validate import validate
@@ -65,6 +67,30 @@ def faults(name):
     title = re.compile(rf'Parameter "\**({"|".join(GROUPS)})\**" has no')
     errors = validate(name)["errors"]
     return [e for e in errors if e[0] not in TASTE and not title.match(e[1])]
+
+
+@pytest.mark.parametrize("name", CLASSES)
+def test_help_begins_with_what_to_set(name):
+    estimator = getattr(skdeepclust, name)
+    text = pydoc.plain(pydoc.render_doc(estimator))
+    _, of_class = re.split(r"\n \| *\n", text, maxsplit=1)
+    lines = [line.removeprefix(" |").strip() for line in of_class.split("\n")[:30]]
+    summary, what_to_set, *_ = "\n".join(lines).split("\n\n")
+    assert "\n" not in summary
+    assert what_to_set.startswith("Set `n_clusters`")
+    named = re.findall(r"`(\w+)`", what_to_set)
+    assert 2 <= len(named) <= 5
+    assert set(named) <= set(inspect.signature(estimator).parameters)
+    assert {"Parameters", "Set these first"} < set(lines)
+    if sys.version_info < (3, 13):
+        # On a terminal of 80 columns. Newer versions give each parameter a line.
+        screen = [
+            line[i : i + 80]
+            for line in text.split("\n")
+            for i in range(0, max(len(line), 1), 80)
+        ][:30]
+        shown = " ".join(line.removeprefix(" |").strip() for line in screen)
+        assert what_to_set.replace("\n", " ") in shown
 
 
 @pytest.mark.parametrize("name", OBJECTS)

@@ -1,5 +1,8 @@
 """GraphContrastiveClustering, algorithm 4.3 of the thesis."""
 
+# Signatures in `help` are short: annotations stay as they are written.
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -36,12 +39,17 @@ _GRAPHS = {"auto", "self_expression", "learned", "knn", "input"}
 
 
 class GraphContrastiveClustering(BaseDeepClusterer):
-    """Cluster by contrasting samples, and clusters, along a graph of neighbors.
+    """Cluster images, tables or embeddings by contrasts along a neighbor graph.
 
-    Algorithm 4.3 of Xing (2023) [1]_. An encoder is pretrained. A sparse graph of its
-    embedding, by self-expression, gives each sample its neighbors, and its spectral
-    partition gives first clusters. Then an instance head and a cluster head are trained
-    together: neighbors are to be close, and to be in the same cluster.
+    Set `n_clusters`. Then, if needed: lower `resolution` if clusters differ in
+    size; raise `n_neighbors` for large clusters and noisy data; choose an
+    `augmentation` that keeps what makes a cluster; raise `n_init` for steadier
+    clusters. Begin with the defaults of all others.
+
+    Algorithm 4.3 of Xing (2023) [1]_: an encoder is pretrained. A sparse graph gives
+    each sample its neighbors, and partitions of such graphs give the first clusters.
+    An instance head and a cluster head are then trained together, so that neighbors
+    have similar embeddings and the same cluster.
 
     Read more in the :ref:`User Guide <graph_contrastive>`.
 

@@ -1,5 +1,8 @@
 """SelfPacedContrastiveClustering, algorithm 3.3 of the thesis."""
 
+# Signatures in `help` are short: annotations stay as they are written.
+from __future__ import annotations
+
 import os
 from collections.abc import Sequence
 from numbers import Real
@@ -33,9 +36,13 @@ _COSINE = [Interval(Real, -1, 1, closed="both")]
 
 
 class SelfPacedContrastiveClustering(BaseDeepClusterer):
-    """Cluster by contrasting pairs, the clear ones before the ambiguous ones.
+    """Cluster images, tables or embeddings by contrasting pairs, clear ones first.
 
-    Algorithm 3.3 of Xing (2023) [1]_. An encoder is pretrained. Stage 1 pulls samples
+    Set `n_clusters`. Then, if needed: lower `resolution` if clusters differ in
+    size; choose an `augmentation` that keeps what makes a cluster; raise
+    `n_init` for steadier clusters. Begin with the defaults of all others.
+
+    Algorithm 3.3 of Xing (2023) [1]_: an encoder is pretrained. Stage 1 pulls samples
     to soft cluster centers. Stage 2 trains a cluster head by contrasting pairs: similar
     pairs are positives, dissimilar ones negatives. Ambiguous pairs are ignored, and the
     pair sets are recomputed every `pair_update_interval` epochs. That is the
