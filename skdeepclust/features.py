@@ -186,8 +186,8 @@ class FeatureExtractor(
         if len(bad):
             raise ValueError(
                 f"module {type(self.module).__name__} gives NaN or infinity for "
-                f"{len(bad)} of {len(table)} samples, the first at index {bad[0]}; "
-                "check its weights, and that X is scaled as what it was trained on."
+                f"{len(bad)} of {len(table)} samples, the first at index {bad[0]}: "
+                "check its weights, and scale X as the data it was trained on."
             )
         return table
 
@@ -206,15 +206,14 @@ class FeatureExtractor(
         if not isinstance(output, Tensor) or not output.is_floating_point():
             got = output.dtype if isinstance(output, Tensor) else type(output).__name__
             raise TypeError(
-                f"{name} must give a tensor of floats, got {got}; choose one with "
-                f"{hint}."
+                f"{name} must give a tensor of floats; got {got}: choose one by {hint}."
             )
         if self.output == "auto" and output.ndim > 2:
             output = output.mean((2, 3)) if output.ndim == 4 else output.flatten(1)
         if output.ndim != 2 or len(output) != len(batch) or not output.shape[1]:
             raise ValueError(
                 f"{name} must map a batch of shape {given} to one of shape "
-                f"({len(batch)}, n_outputs), got {tuple(output.shape)}; change it with "
+                f"({len(batch)}, n_outputs); got {tuple(output.shape)}: change it by "
                 f"{hint}."
             )
         return output.float()

@@ -114,7 +114,7 @@ def test_resnet18_comes_from_the_global_generator():
 
 
 def test_resnet18_names_the_stem():
-    with pytest.raises(ValueError, match="stem must be 'small' or 'large', got 'tiny'"):
+    with pytest.raises(ValueError, match="stem must be 'small' or 'large'; got 'tiny'"):
         ResNet18(stem="tiny")
 
 
@@ -260,7 +260,7 @@ def test_frozen_encoder_keeps_the_names_of_its_weights():
     ids=["text", "None", "class", "function"],
 )
 def test_frozen_wants_a_module(module):
-    with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module, got "):
+    with pytest.raises(TypeError, match=r"module must be a torch\.nn\.Module; got "):
         Frozen(module)
 
 

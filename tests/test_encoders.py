@@ -106,7 +106,7 @@ def test_resnet18_trains_is_cloned_and_pickled(name, n_channels, given, photos):
     ("shape", "parameters", "match"),
     [
         ((30, 64), {"encoder": "resnet18"}, "encoder='resnet18'.*image_shape"),
-        ((30, 3, 7, 9), {"encoder": "resnet18"}, "at least 8 x 8 pixels, got 7 x 9"),
+        ((30, 3, 7, 9), {"encoder": "resnet18"}, "at least 8 x 8 pixels; got 7 x 9"),
         ((30, 5), {"encoder": Frozen(nn.Linear(4, 3))}, "encoder Linear fails on a"),
         ((30, 5), {"encoder": Frozen}, "encoder"),
     ],

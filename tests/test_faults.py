@@ -138,7 +138,7 @@ STRINGS = "could not convert string to float: 'a'"
 LAST = r"channels last.*np.moveaxis\(X, -1, 1\).*image_shape=\(9, 9, 3\)"
 SPARSE = "A sparse tensor, or one without data"
 MIXED = pd.DataFrame(GOOD, columns=["a", 1, "c", "d", "e", "f"])
-SMALL = "at least 8 x 8 pixels, got 2 x 3. Use encoder='mlp'"
+SMALL = "at least 8 x 8 pixels; got 2 x 3: set encoder='mlp'"
 REFUSED = [
     refused("NaN in ``fit``", with_value(np.nan), "contains NaN"),
     refused("A missing value of pandas", MISSING, "contains NaN"),
@@ -161,7 +161,7 @@ REFUSED = [
     refused(
         SPARSE, torch.empty(30, 6, device="meta"), "device meta.*not on 'me", TypeError
     ),
-    refused("A masked array", MASKED, "masked values; fill or impute"),
+    refused("A masked array", MASKED, "masked values: fill or impute"),
     refused("One dimension", GOOD[0], "Reshape your data"),
     refused("Five dimensions", np.zeros((9,) * 5), "dim 5.*images"),
     refused("Images with the channels last", np.zeros((12, 9, 9, 3)), LAST),
@@ -196,7 +196,7 @@ def test_fit_refuses(fitted, X, parameters, error, match):
 @fault("``y`` of another length")
 @cheapest
 def test_fit_refuses_y_of_another_length_and_takes_every_kind(fitted):
-    match = "y does not go with n_samples=30"
+    match = "y does not fit n_samples=30: pass one value per sample"
     with pytest.raises(ValueError, match=match):
         fitted.fit_predict(GOOD, np.zeros(5))
     for y in (np.zeros(5), np.zeros((5, 2)), [], 3):
@@ -304,7 +304,7 @@ def test_prediction_refuses(fitted, X, parameters, error, match):
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_prediction_refuses_what_overflows(make):
     model = make().fit(GOOD * 1e-30)
-    with pytest.raises(ValueError, match="times the scale of the data"):
+    with pytest.raises(ValueError, match="times the scale of the fitted data"):
         model.predict(GOOD * 1e20)
 
 
@@ -312,7 +312,7 @@ def test_prediction_refuses_what_overflows(make):
 def test_prediction_is_finite(fitted):
     next(fitted.network_.parameters()).fill_(torch.nan)
     for method in METHODS:
-        with pytest.raises(ValueError, match="values that are not finite: bring X to"):
+        with pytest.raises(ValueError, match="values that are not finite: scale X as"):
             getattr(fitted, method)(GOOD)
 
 
@@ -526,7 +526,7 @@ def test_encoder_that_has_no_row_per_sample(fitted):
 @pytest.mark.parametrize(
     ("augmentation", "error", "match"),
     [
-        (lambda x: x[:, :2], ValueError, r"augmentation must return .*\(30, 6\), got"),
+        (lambda x: x[:, :2], ValueError, r"augmentation must return .*\(30, 6\); got"),
         (lambda x: x > 0, TypeError, "augmentation must return a float tensor"),
         (lambda x: None, TypeError, "augmentation must return a float .* NoneType"),
     ],

@@ -211,9 +211,9 @@ def test_features_have_names(photos, net):
 @pytest.mark.parametrize(
     ("function", "error", "message"),
     [
-        (lambda x: (x, x), TypeError, "got tuple; choose one with output"),
+        (lambda x: (x, x), TypeError, "got tuple: choose one by output"),
         (lambda x: x.long(), TypeError, r"got torch.int64"),
-        (lambda x: x.mean(1), ValueError, r"\(2, n_outputs\), got \(2,\)"),
+        (lambda x: x.mean(1), ValueError, r"\(2, n_outputs\); got \(2,\)"),
         (lambda x: x[:1], ValueError, r"shape \(2, 5\) to .*got \(1, 5\)"),
         (lambda x: x[:, :0], ValueError, r"got \(2, 0\)"),
         (lambda x: x.sum(), ValueError, r"got \(\)"),

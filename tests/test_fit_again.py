@@ -89,7 +89,7 @@ def test_warm_start_of_a_clone_begins_anew(fitted, blobs):
         ({"n_clusters": 4}, "n_clusters=4 is not the 3 of the fit"),
         ({"n_init": 2}, "n_init=2 makes several runs"),
         ({"n_components": 5}, "encoder, n_components or hidden_layer_sizes"),
-        ({"hidden_layer_sizes": (8,)}, "set what it was"),
+        ({"hidden_layer_sizes": (8,)}, "set it back"),
         (
             {"pretraining": "reconstruction"},
             "pretraining='reconstruction' with augmentation='auto' would make",

@@ -224,13 +224,13 @@ def by_unit():
 def test_images_in_another_unit_are_refused(by_unit, fitted, X):
     for given in (X, X[:1], X.reshape(60, -1)):
         for method in ("predict", "transform", "predict_proba"):
-            with pytest.raises(ValueError, match="those that were fitted went from"):
+            with pytest.raises(ValueError, match="and the fitted images go from"):
                 getattr(by_unit[fitted], method)(given)
 
 
 @pytest.mark.parametrize("X", [SCALED, 2 * UNIT - 1], ids=["standardized", "signed"])
 def test_images_mostly_outside_the_fitted_range_warn(by_unit, X):
-    with pytest.warns(UserWarning, match=r"% of the values of X.* scale X as those"):
+    with pytest.warns(UserWarning, match=r"% of the values of X.* as the fitted"):
         by_unit["unit"].predict(X)
 
 

@@ -112,7 +112,7 @@ def test_no_more_clusters_than_asked_for():
 
 def test_no_structure_leaves_the_least_number():
     X = np.random.default_rng(0).normal(size=(100, 10))
-    with pytest.warns(ConvergenceWarning, match="n_clusters=3 is taken"):
+    with pytest.warns(ConvergenceWarning, match="n_clusters=3 is used"):
         assert estimate_n_clusters(X, min_clusters=3, random_state=0) == 3
 
 

@@ -97,20 +97,20 @@ class BaseDeepClusterer(
             raise ValueError(
                 f"n_clusters={self.n_clusters} is not the {n_clusters} of the fit that "
                 f"warm_start=True continues: set n_clusters={n_clusters}, or "
-                "warm_start=False to begin anew."
+                "warm_start=False to start over."
             )
         given, fitted = self.image_shape, self._spec.shape
         if given is not None and sample_shape(math.prod(fitted), None, given) != fitted:
             raise ValueError(
                 f"image_shape={given} is not the shape {fitted} of the samples of the "
-                "fit that warm_start=True continues: leave it as it was, or set "
-                "warm_start=False to begin anew."
+                "fit that warm_start=True continues: set it back, or set "
+                "warm_start=False to start over."
             )
 
     def _take_over(self, network: ClusterNetwork, earlier: Run) -> None:
         hint = (
             "warm_start=True continues with the fitted network, and {} would make "
-            "another one: set what it was, or warm_start=False to begin anew."
+            "another one: set it back, or set warm_start=False to start over."
         )
         if network.unit_norm != earlier.network.unit_norm:
             changed = f"{self.pretraining!r} with augmentation={self.augmentation!r}"
@@ -118,7 +118,7 @@ class BaseDeepClusterer(
         try:
             network.load_state_dict(earlier.network.state_dict())
         except RuntimeError as error:
-            changed = "encoder, n_components or hidden_layer_sizes, as they are now,"
+            changed = "a changed encoder, n_components or hidden_layer_sizes"
             raise ValueError(hint.format(changed)) from error
 
     def _keep(self, runs: list[Run], batches: Batches, dtype: np.dtype[Any]) -> None:
@@ -137,8 +137,8 @@ class BaseDeepClusterer(
         n_empty = self.n_clusters_ - len(np.unique(labels))
         if n_empty:
             warnings.warn(
-                f"{n_empty} of n_clusters={self.n_clusters_} clusters are empty; the "
-                "labels run over the others. Ask for fewer clusters, or train longer.",
+                f"{n_empty} of n_clusters={self.n_clusters_} clusters are empty. Lower "
+                "n_clusters, or raise the numbers of epochs.",
                 ConvergenceWarning,
                 stacklevel=5,
             )
@@ -332,9 +332,8 @@ class BaseDeepClusterer(
             values = batches.map(function)
         if not values.isfinite().all():
             raise ValueError(
-                "The network maps X to values that are not finite: bring X to the "
-                "scale of the data that were fitted, or look for NaN in an encoder of "
-                "your own."
+                "The network maps X to values that are not finite: scale X as the "
+                "fitted data, or look for NaN in an encoder of your own."
             )
         return values
 

@@ -190,14 +190,15 @@ class BaseDeepEstimator(CallbackSupportMixin, ClusterMixin, StatefulEstimator, A
         X, spec = self._validate(given, reset=not continues, min_samples=2)
         if self.n_clusters != "auto" and len(X) < self.n_clusters:
             raise ValueError(
-                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}."
+                f"n_samples={len(X)} should be >= n_clusters={self.n_clusters}: pass "
+                "more samples, or lower n_clusters."
             )
         try:
             check_consistent_length(X, y)
         except (TypeError, ValueError) as error:
             raise ValueError(
-                f"y does not go with n_samples={len(X)}: pass one label per sample, or "
-                f"none. {error}"
+                f"y does not fit n_samples={len(X)}: pass one value per sample, or "
+                f"y=None. {error}"
             ) from error
         self._check_together(len(X))
         device = resolve_device(self.device)

@@ -129,9 +129,9 @@ def count_clusters(
 def warn_no_structure(n_clusters: int) -> None:
     """Say that the samples fall into no groups."""
     warnings.warn(
-        "X has no structure that a graph of nearest neighbors shows: samples without "
-        f"groups have clusters that are as well separated. n_clusters={n_clusters} is "
-        "taken; scale the columns, choose others, or give n_clusters yourself.",
+        "X has no structure in a graph of nearest neighbors: its clusters are not "
+        f"better separated than those of random samples. n_clusters={n_clusters} is "
+        "used; scale or select the columns, or set n_clusters.",
         ConvergenceWarning,
         stacklevel=3,
     )

@@ -64,8 +64,8 @@ def warn_unclear(found: Candidate) -> None:
         warnings.warn(
             f"One of {len(counts)} clusters holds {share:.0%} of the samples, and the "
             f"clusters are hardly separated: {found.conductance:.0%} of the edge "
-            "weights of a cluster leave it. The data may have no such groups: try "
-            "fewer clusters, or resolution=1 for clusters of one size.",
+            "weights of a cluster leave it. The data may have no such groups: lower "
+            "n_clusters, or set resolution=1 for clusters of one size.",
             ConvergenceWarning,
             stacklevel=2,
         )
@@ -189,8 +189,9 @@ class CenterStage(Stage):
         if n_same:
             warnings.warn(
                 f"{n_same} of {len(self.centers)} cluster centers coincide with "
-                "another one after stage 1: the data may hold fewer distinct groups, "
-                "or the centers have drifted together (try degrees_of_freedom=None).",
+                "another one after stage 1: the data may have fewer groups, or the "
+                "centers drifted together. Lower n_clusters, or set "
+                "degrees_of_freedom=None.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

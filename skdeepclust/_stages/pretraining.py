@@ -31,7 +31,7 @@ def resolve_pretraining(pretraining: Pretraining, has_views: bool) -> Pretext:
     if pretraining == "contrastive" and not has_views:
         raise ValueError(
             "pretraining='contrastive' compares two random views and cannot go with "
-            "augmentation=None; choose augmentation='auto' or "
+            "augmentation=None: set augmentation='auto' or "
             "pretraining='reconstruction'."
         )
     return pretraining

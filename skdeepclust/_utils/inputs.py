@@ -87,13 +87,13 @@ def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
         X = _images_of_list(X)
     if isinstance(X, np.ma.MaskedArray) and np.ma.is_masked(X):
         raise ValueError(
-            "X is a masked array with masked values; fill or impute them first."
+            "X is a masked array with masked values: fill or impute them first."
         )
     n_dims = len(getattr(X, "shape", (0, 0)))
     if n_dims > 4:
         raise ValueError(
             f"Found array with dim {n_dims}, expected 2 (a table), 3 (gray images) or "
-            "4 (n_samples, channels, height, width)."
+            "4 (n_samples, channels, height, width): reshape X."
         )
     if n_dims < 3:
         return Rows(X, None)
@@ -103,10 +103,10 @@ def as_rows(X: Any, *, image_shape: Any = None) -> Rows:
     named = () if image_shape is None else tuple(image_shape)
     if n_dims == 4 and shape != named and _has_channels_last(shape):
         raise ValueError(
-            f"X of shape {tuple(X.shape)} looks like images with the channels last; "
+            f"X of shape {tuple(X.shape)} looks like images with the channels last: "
             "pass (n_samples, channels, height, width), for instance with "
-            "np.moveaxis(X, -1, 1). Flatten images that are that narrow and have that "
-            f"many channels, or name image_shape={shape}."
+            "np.moveaxis(X, -1, 1). If the channels do come first, set "
+            f"image_shape={shape}."
         )
     if is_on_disk(X) and n_dims == 4:
         axes = (*np.argsort([-abs(s) for s in X.strides[1:]], kind="stable").tolist(),)
@@ -173,7 +173,9 @@ def _refuse(X: Any) -> None:
     if type(X).__name__ == "LazyFrame":
         raise TypeError(f"{kind}, which holds no values yet: pass X.collect().")
     if isinstance(X, str | bytes | Path):
-        raise TypeError(f"X={X!r} is text, not an array: load what it names.")
+        raise TypeError(
+            f"X={X!r} is text, not an array: load what it names, and pass that."
+        )
     if sp.issparse(X):
         raise TypeError(
             f"X is a sparse matrix of shape {X.shape}, and dense data is required: "
@@ -197,8 +199,8 @@ def _images_of_list(X: Any) -> Any:
     if len(shapes) > 1 and max(map(len, shapes)) > 1:
         some = " and ".join(map(str, sorted(shapes)[:2]))
         raise ValueError(
-            f"X is a list of images of {len(shapes)} shapes, such as {some}: bring "
-            "them to one, for instance with image.resize((32, 32)) of PIL."
+            f"X is a list of images of {len(shapes)} shapes, such as {some}: resize "
+            "them to one shape, for instance with image.resize((32, 32)) of PIL."
         )
     try:
         array = np.asarray(X)
@@ -255,12 +257,12 @@ def sample_shape(
     if array_shape is not None and array_shape != wanted:
         raise ValueError(
             f"image_shape={wanted} differs from the shape {array_shape} of the images "
-            "in X; leave image_shape=None for images that are not flattened."
+            "in X: set image_shape=None for images that are not flattened."
         )
     if math.prod(wanted) != n_features:
         raise ValueError(
             f"image_shape={wanted} has {math.prod(wanted)} values per image, but X has "
-            f"{n_features} features; name the shape of one image, or None for a table."
+            f"{n_features} features: pass the shape of one image, or None for a table."
         )
     return wanted
 
@@ -299,20 +301,20 @@ def _check_new(rows: Rows, fitted: tuple[int, ...], n_dims: int) -> None:
         )
     if rows.shape is not None and rows.shape != fitted:
         raise ValueError(
-            f"X has images of shape {rows.shape} (channels, height, width), and those "
-            f"that were fitted have shape {fitted}: bring X to that."
+            f"X has images of shape {rows.shape} (channels, height, width), and the "
+            f"fitted images have shape {fitted}: resize X to that."
         )
     if n_channels == 1 and rows.n_dims == 3 and given[0] in (3, 4):
         what = (
             f"X of shape {given} may be {given[0]} gray images or one image of "
-            f"{given[0]} channels, and images of one channel were fitted: "
+            f"{given[0]} channels, and the fitted images have one channel: "
         )
         if n_dims == 4:
             raise ValueError(f"{what}pass X[:, None] if they are gray.")
         if _is_one_picture(rows.values):
             warnings.warn(
-                f"{what}what they show is nearly the same. Make images gray, for "
-                "instance X.mean(axis=0)[None].",
+                f"{what}the {given[0]} are nearly the same. Turn a color image into a "
+                "gray one, for instance by X.mean(axis=0)[None].",
                 UserWarning,
                 stacklevel=6,
             )

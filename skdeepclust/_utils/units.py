@@ -45,8 +45,8 @@ class Unit:
         if hint:
             kind = "type uint8" if X.dtype == np.uint8 else "floats"
             raise ValueError(
-                f"X holds images of {kind} with values up to {high:.3g}, and those "
-                f"that were fitted went from {self.low:.3g} up to {self.high:.3g}: "
+                f"X holds images of {kind} with values up to {high:.3g}, and the "
+                f"fitted images go from {self.low:.3g} up to {self.high:.3g}: "
                 f"{hint}."
             )
         margin = (self.high - self.low) / 10
@@ -58,9 +58,9 @@ class Unit:
             if outside > _MOST_OUTSIDE * X.size:
                 warnings.warn(
                     f"{outside / X.size:.0%} of the values of X, which go from "
-                    f"{low:.3g} to {high:.3g}, lie outside the range of the images "
-                    f"that were fitted, {self.low:.3g} to {self.high:.3g}: scale X as "
-                    "those were.",
+                    f"{low:.3g} to {high:.3g}, lie outside the range of the fitted "
+                    f"images, {self.low:.3g} to {self.high:.3g}: scale X as the fitted "
+                    "images.",
                     UserWarning,
                     stacklevel=6,
                 )

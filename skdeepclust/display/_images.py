@@ -290,7 +290,7 @@ def _check_images(name: str, images: Any, image_shape: Any) -> NDArray[Any]:
         )
     if array.size == 0:
         raise ValueError(
-            f"{name} must hold an image or more; got shape {array.shape}: pass some."
+            f"{name} must hold an image or more; got shape {array.shape}: pass one."
         )
     if array.ndim == 3 or array.shape[1] == 3:
         return array

@@ -37,8 +37,8 @@ def check_neighbors(graph: Any, n_neighbors: int, n_samples: int) -> None:
         return
     if n_neighbors >= n_samples:
         raise ValueError(
-            f"n_neighbors={n_neighbors} must be below n_samples={n_samples}: a "
-            f"sample has at most {n_samples - 1} others."
+            f"n_neighbors={n_neighbors} must be below n_samples={n_samples}: lower it "
+            f"to {n_samples - 1} or less."
         )
     if graph == "learned":
         check_learned("graph='learned'", "graph='self_expression'", n_samples)
@@ -91,7 +91,7 @@ def _checked(graph: Any, n_samples: int, hint: str) -> sp.csr_matrix:
     if graph.shape != (n_samples, n_samples):
         raise ValueError(
             f"graph must have shape {(n_samples, n_samples)}, a row and a column per "
-            f"sample of X; got {graph.shape}."
+            f"sample of X; got {graph.shape}: pass the graph of the samples in X."
         )
     try:
         matrix = sp.csr_matrix(graph)
@@ -100,7 +100,7 @@ def _checked(graph: Any, n_samples: int, hint: str) -> sp.csr_matrix:
     except (TypeError, ValueError) as error:
         raise ValueError(
             f"graph is no valid matrix: {error}. Build it again from its rows, "
-            "columns and values, as scipy.sparse.coo_array does."
+            "columns and values, for instance by scipy.sparse.coo_array."
         ) from error
     values = matrix.data
     if values.dtype.kind not in "biuf":

@@ -161,8 +161,8 @@ def cluster_balance(y: Tensor, sizes: Tensor | None = None) -> Tensor:
     # Their values are not looked at: that would wait for the device.
     if sizes.shape != y.shape[1:]:
         raise ValueError(
-            f"sizes must have a positive number for each of the {y.shape[1]} clusters, "
-            f"got shape {tuple(sizes.shape)}."
+            f"sizes must have a positive number for each of the {y.shape[1]} clusters; "
+            f"got shape {tuple(sizes.shape)}: pass one share per cluster."
         )
     return (balance - (mean * sizes.to(wide).log()).sum()).to(y.dtype)
 

@@ -72,8 +72,8 @@ def build_autoencoder(
     hidden = tuple(hidden_layer_sizes)
     if not all(isinstance(size, Integral) and size >= 1 for size in hidden):
         raise ValueError(
-            "hidden_layer_sizes must be 'auto' or integers of at least 1, got "
-            f"{hidden_layer_sizes!r}."
+            "hidden_layer_sizes must be 'auto' or integers of at least 1; got "
+            f"{hidden_layer_sizes!r}: pass (256, 256), for instance."
         )
     if isinstance(encoder, nn.Module):
         return _around(encoder, shape, n_components, hidden, n_outputs)
@@ -86,14 +86,14 @@ def build_autoencoder(
         return Autoencoder(encode, _mlp_decoder(shape, d, hidden), d)
     if len(shape) != 3:
         raise ValueError(
-            f"encoder={encoder!r} needs images of shape (channels, height, width), got "
-            f"samples of shape {shape}. Give image_shape, or use encoder='mlp'."
+            f"encoder={encoder!r} needs images of shape (channels, height, width); got "
+            f"samples of shape {shape}: set image_shape, or encoder='mlp'."
         )
     if not _is_image(shape):
         height, width = shape[1:]
         raise ValueError(
             f"encoder={encoder!r} needs images of at least {_MIN_SIDE} x "
-            f"{_MIN_SIDE} pixels, got {height} x {width}. Use encoder='mlp'."
+            f"{_MIN_SIDE} pixels; got {height} x {width}: set encoder='mlp'."
         )
     if encoder == "conv":
         encode = _conv_encoder(shape, d)
@@ -184,7 +184,7 @@ class _Around(nn.Sequential):
             raise ValueError(
                 f"encoder {type(own).__name__} maps a batch of shape {tuple(x.shape)} "
                 f"to {tuple(h.shape)}, and gave {self.n_outputs} values per sample "
-                "before; the size of its output must not change."
+                "before: let it give as many for every batch."
             )
         h = flatten(h)
         for layer in layers[:-1]:
@@ -207,7 +207,7 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
     except Exception as error:
         raise ValueError(
             f"encoder {name} fails on a batch of shape {batch} (n_samples, "
-            f"*input_shape): {error}"
+            f"*input_shape), which it has to take: {error}"
         ) from error
     finally:
         for part, training in modes.items():
@@ -215,13 +215,13 @@ def _count_outputs(module: nn.Module, shape: tuple[int, ...]) -> int:
     if not isinstance(output, Tensor) or output.dtype != torch.float32:
         got = output.dtype if isinstance(output, Tensor) else type(output).__name__
         raise TypeError(
-            f"encoder {name} must return a float32 tensor for input_shape {shape}, "
-            f"got {got}."
+            f"encoder {name} must return a float32 tensor for input_shape {shape}; "
+            f"got {got}: change what its forward returns."
         )
     if output.ndim < 2 or output.shape[0] != 2 or output.numel() == 0:
         raise ValueError(
-            f"encoder {name} must map a batch of shape {batch} to (2, n_outputs), got "
-            f"{tuple(output.shape)}. The first dimension is that of the samples."
+            f"encoder {name} must map a batch of shape {batch} to (2, n_outputs); got "
+            f"{tuple(output.shape)}: keep the first dimension, that of the samples."
         )
     return output.numel() // 2
 

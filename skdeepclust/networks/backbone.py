@@ -67,7 +67,9 @@ class ResNet18(nn.Module):
     def __init__(self, n_channels: int = 3, *, stem: str = "large") -> None:
         super().__init__()
         if stem not in ("small", "large"):
-            raise ValueError(f"stem must be 'small' or 'large', got {stem!r}.")
+            raise ValueError(
+                f"stem must be 'small' or 'large'; got {stem!r}: pass one."
+            )
         is_small = stem == "small"
         self.conv1 = _conv(n_channels, 64) if is_small else _conv(n_channels, 64, 7, 2)
         self.maxpool = nn.Identity() if is_small else nn.MaxPool2d(3, 2, padding=1)
@@ -104,7 +106,7 @@ class Frozen(nn.Module):
         super().__init__()
         if not isinstance(module, nn.Module):
             raise TypeError(
-                f"module must be a torch.nn.Module, got {module!r}: pass one."
+                f"module must be a torch.nn.Module; got {module!r}: pass one."
             )
         if isinstance(module, Frozen):
             raise ValueError("module is Frozen already: pass it as the encoder itself.")
@@ -152,7 +154,10 @@ def copied_in_float32(
             own = copy.deepcopy(module, {} if traced else memo)
             own = own.to(device, torch.float32)
     except Exception as error:
-        raise ValueError(f"{name} {kind} cannot be copied: {error}") from error
+        raise ValueError(
+            f"{name} {kind} cannot be copied: {error}. Pass one that copy.deepcopy "
+            "can copy."
+        ) from error
     for own_weight, given in zip(own.parameters(), module.parameters(), strict=True):
         if own_weight.requires_grad != given.requires_grad:
             own_weight.requires_grad_(given.requires_grad)
@@ -226,7 +231,7 @@ def _read_weights(path: str) -> dict[str, Tensor]:
         try:
             # torch before 2.6 lets code in a tar file run, in spite of `weights_only`.
             if tarfile.is_tarfile(file):
-                raise ValueError("torch has given this format up.")
+                raise ValueError("torch no longer reads this format.")
             file.seek(0)
             stored = torch.load(file, map_location="cpu", weights_only=True)
         # Which errors a damaged or malicious file brings about is not documented.

@@ -337,8 +337,8 @@ class SelfPacedContrastiveClustering(BaseDeepClusterer):
         if self.negative_threshold >= self.positive_threshold:
             raise ValueError(
                 f"negative_threshold={self.negative_threshold} must be below "
-                f"positive_threshold={self.positive_threshold}; pairs between the two "
-                "are ambiguous."
+                f"positive_threshold={self.positive_threshold}: lower the first, or "
+                "raise the second."
             )
 
     def _train(

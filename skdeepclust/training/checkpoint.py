@@ -85,7 +85,7 @@ class Checkpoint:
         """Return the checkpoint of a fit in a folder that others may use, too."""
         if folder.exists() and not folder.is_dir():
             raise ValueError(
-                f"checkpoint_dir={str(folder)!r} is a file; name a folder."
+                f"checkpoint_dir={str(folder)!r} is a file: pass a folder."
             )
         return cls(folder / joblib.hash(fingerprint)[:16], fingerprint, group)
 
@@ -191,8 +191,8 @@ class Checkpoint:
         if differ:
             raise ValueError(
                 f"{path} is the checkpoint of another fit, which differs in "
-                f"{', '.join(differ)}. Fit with what it is from, or name another "
-                f"checkpoint_dir. {_HINT}"
+                f"{', '.join(differ)}. Pass the data and parameters of that fit, or "
+                f"another checkpoint_dir. {_HINT}"
             )
         return content
 
@@ -215,7 +215,8 @@ class Checkpoint:
             self.failed.append(str(error))
             warnings.warn(
                 f"checkpoint_dir={str(self.folder)!r} cannot be written to: {error}. "
-                "Training goes on; the last good checkpoint, if there is one, is kept.",
+                "Training goes on, and the last good checkpoint is kept. Free space, "
+                "or pass another folder.",
                 UserWarning,
                 stacklevel=2,
             )

@@ -80,9 +80,9 @@ class InputSpec:
                 largest = _magnitude(values)
                 if not largest <= _LARGEST:
                     raise ValueError(
-                        f"X lies {largest:.3g} times the scale of the data that were "
-                        "fitted away from them, beyond the range of float32, in which "
-                        "the network computes; scale X as those were."
+                        f"X has values {largest:.3g} times the scale of the fitted "
+                        "data, beyond the range of float32, in which the network "
+                        "computes: scale X as the fitted data."
                     )
                 scaled[:] = values
         elif not X.flags.writeable:
@@ -98,7 +98,7 @@ def _check_range(largest: float) -> None:
     if largest > _LARGEST:
         raise ValueError(
             f"X contains the value {largest:.3g} (in magnitude), beyond the range of "
-            "float32, in which the network computes; scale X first, for instance "
+            "float32, in which the network computes: scale X first, for instance "
             "with sklearn.preprocessing.StandardScaler."
         )
 

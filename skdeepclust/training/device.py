@@ -28,8 +28,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
     name = "cpu" if str(device) == "cpu:0" else str(device)
     if name not in names:
         raise ValueError(
-            f"device={name!r} is not available on this machine; "
-            f"use 'auto' or one of {names}."
+            f"device={name!r} is not available on this machine: "
+            f"pass 'auto' or one of {names}."
         )
     return torch.device(name)
 

@@ -157,9 +157,9 @@ class Group:
         ]
         if differ:
             raise ValueError(
-                "fit must be called alike in every process of the group, but these "
-                f"differ from process 0: {', '.join(differ)}. Pass the same data and "
-                "parameters in all of them."
+                "fit must get the same data and parameters in all processes of the "
+                f"group; these differ from process 0: {', '.join(differ)}. Pass the "
+                "same in all of them."
             )
 
 

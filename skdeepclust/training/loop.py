@@ -129,7 +129,7 @@ class Training:
         )
         if stage.required and not self.pretrained:
             # Later stages would start from weights that have learned nothing.
-            raise ValueError(f"{message}, and all that follows needs it: {hint}")
+            raise ValueError(f"{message}, and later stages need it: {hint}")
         warnings.warn(
             f"{message}. Training goes on from its last finite epoch: {hint}",
             ConvergenceWarning,

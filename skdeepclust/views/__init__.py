@@ -50,11 +50,14 @@ class SeededCallable:
             view = self.function(x.clone())
         if not isinstance(view, Tensor) or not view.is_floating_point():
             got = view.dtype if isinstance(view, Tensor) else type(view).__name__
-            raise TypeError(f"augmentation must return a float tensor, got {got}.")
+            raise TypeError(
+                f"augmentation must return a float tensor; got {got}: convert what it "
+                "returns."
+            )
         if view.shape != x.shape:
             raise ValueError(
                 "augmentation must return a batch of the shape it was given, "
-                f"{tuple(x.shape)}, got {tuple(view.shape)}."
+                f"{tuple(x.shape)}; got {tuple(view.shape)}: keep the shape."
             )
         return view.to(device=x.device, dtype=x.dtype)
 
@@ -79,7 +82,7 @@ def make_views(augmentation: Augmentation, shape: tuple[int, ...]) -> Views | No
         if isinstance(augmentation, ImageViews) != (len(shape) == 3):
             raise ValueError(
                 f"augmentation {type(augmentation).__name__} does not fit samples of "
-                f"shape {shape}."
+                f"shape {shape}: pass ImageViews for images, TableViews for rows."
             )
         return augmentation
     return SeededCallable(augmentation)

@@ -222,18 +222,26 @@ class ImageViews:
             len(self.crop) == 2 and 0 < self.crop[0] <= self.crop[1] <= 1
         ):
             raise ValueError(
-                f"crop must be (low, high) with 0 < low <= high <= 1, got {self.crop}."
+                "crop must be (low, high) with 0 < low <= high <= 1; got "
+                f"{self.crop}: pass fractions of the area."
             )
         if not 0 <= self.scale < 1:
-            raise ValueError(f"scale must be in [0, 1), got {self.scale}.")
+            raise ValueError(
+                f"scale must be in [0, 1); got {self.scale}: pass 0 for none."
+            )
         for name in ("gray", "blur"):
             value = getattr(self, name)
             if not 0 <= value <= 1:
-                raise ValueError(f"{name} must be a probability, got {value}.")
+                raise ValueError(
+                    f"{name} must be in [0, 1]; got {value}: pass a probability."
+                )
         for name in ("degrees", "shift", "jitter", "noise", "saturation", "hue"):
             value = getattr(self, name)
             if not 0 <= value < math.inf:
-                raise ValueError(f"{name} must be finite and >= 0, got {value}.")
+                raise ValueError(
+                    f"{name} must be finite and at least 0; got {value}: pass 0 for "
+                    "none."
+                )
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return a random view of each image; `x` itself if all strengths are zero."""

@@ -58,11 +58,18 @@ class TableViews:
 
     def __post_init__(self) -> None:
         if not 0 <= self.noise < math.inf:
-            raise ValueError(f"noise must be finite and >= 0, got {self.noise}.")
+            raise ValueError(
+                f"noise must be finite and at least 0; got {self.noise}: pass 0 for "
+                "none."
+            )
         if not 0 <= self.mask <= 1:
-            raise ValueError(f"mask must be a fraction in [0, 1], got {self.mask}.")
+            raise ValueError(
+                f"mask must be in [0, 1]; got {self.mask}: pass a fraction."
+            )
         if self.fill not in ("swap", "zero"):
-            raise ValueError(f"fill must be 'swap' or 'zero', got {self.fill!r}.")
+            raise ValueError(
+                f"fill must be 'swap' or 'zero'; got {self.fill!r}: pass one."
+            )
 
     def __call__(self, x: Tensor, generator: torch.Generator) -> Tensor:
         """Return one random view of each row; `x` itself if both strengths are zero."""
