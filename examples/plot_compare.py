@@ -11,9 +11,9 @@ them: on an easy table they are as good.
 # Data and classes
 # ----------------
 #
-# Two tables, standardized, and handwritten digits as rows of pixels. The classes take no
-# part in clustering: they are held back for the adjusted Rand index (ARI), which is 1
-# if clusters and classes agree, and about 0 by chance.
+# Two tables, standardized, and handwritten digits as rows of pixels. The classes take
+# no part in clustering: they are held back for the adjusted Rand index (ARI), which is
+# 1 if clusters and classes agree, and about 0 by chance.
 
 import warnings
 
@@ -38,7 +38,8 @@ data = {
 # Methods
 # -------
 #
-# All but HDBSCAN are told the number of clusters. HDBSCAN finds it, and marks noise with
+# All but HDBSCAN are told the number of clusters. HDBSCAN finds it, and marks noise
+# with
 # -1, which is counted as one cluster here. Parameters are the defaults, or common ones.
 # UMAP is tried if ``umap-learn`` is installed.
 

@@ -3,8 +3,8 @@
 Outliers and doubt
 ==================
 
-``predict`` gives every sample a cluster. ``predict_proba`` tells which samples are between
-clusters, and ``score_samples`` which are unlike all training data.
+``predict`` gives every sample a cluster. ``predict_proba`` tells which samples are
+between clusters, and ``score_samples`` which are unlike all training data.
 """
 
 # %%
@@ -58,10 +58,10 @@ for name, images in kinds.items():
     print(f"{name:16} {both[0]:13.0%} {both[1]:14.0%} {both[2]:7.0%}")
 
 # %%
-# Both find most of what is foreign, and neither finds all: an encoder can map what it has
-# never seen into the middle of a cluster. Check simple things, such as range, contrast
-# and missing parts, by the values themselves. What only ``predict_proba`` refuses may
-# well be an ordinary sample between two clusters.
+# Both find most of what is foreign, and neither finds all: an encoder can map what it
+# has never seen into the middle of a cluster. Check simple things, such as range,
+# contrast and missing parts, by the values themselves. What only ``predict_proba``
+# refuses may well be an ordinary sample between two clusters.
 #
 # Mark what is refused with -1, as scikit-learn marks noise:
 

@@ -24,7 +24,6 @@ from PIL import Image, ImageOps
 from sklearn.datasets import load_digits
 
 from skdeepclust import SelfPacedContrastiveClustering
-from skdeepclust.display import ClusterImagesDisplay
 
 folder = Path(tempfile.mkdtemp())
 rng = np.random.default_rng(0)
@@ -50,7 +49,7 @@ for i, digit in enumerate(digits.images[:200]):
 
 def load(folder, size=(8, 8)):
     """Return the paths of all images below a folder, and the images of one size."""
-    paths = sorted(path for path in folder.rglob("*") if path.suffix in {".png", ".jpg"})
+    paths = sorted([*folder.rglob("*.png"), *folder.rglob("*.jpg")])
     images = (Image.open(path).convert("L") for path in paths)
     return paths, np.stack([ImageOps.pad(each, size, color=255) for each in images])
 
@@ -79,10 +78,12 @@ for cluster in sorted((folder / "clusters").iterdir()):
 # A contact sheet of each cluster
 # -------------------------------
 #
-# The surest images come first, in rows. What does not belong tends to come last.
+# The surest images come first, in rows; what does not belong tends to come last. Of
+# each cluster the first 40 are drawn.
 
 certainty = model.predict_proba(images).max(axis=1)
 figure, axes = plt.subplots(2, 2, figsize=(9, 6.4), layout="constrained")
+figure.get_layout_engine().set(wspace=0.08)
 for cluster, ax in enumerate(axes.flat):
     members = np.flatnonzero(model.labels_ == cluster)
     members = members[np.argsort(-certainty[members])][:40]
@@ -94,13 +95,8 @@ for cluster, ax in enumerate(axes.flat):
     ax.set_axis_off()
 plt.show()
 
-# %%
-# :class:`~skdeepclust.display.ClusterImagesDisplay` sets the surest images of each
-# cluster beside the least sure ones.
-
-ClusterImagesDisplay.from_estimator(model, images, n_images=8, cmap="gray")
-plt.show()
-
 shutil.rmtree(folder)
 
-# sphinx_gallery_thumbnail_number = 1
+# %%
+# :class:`~skdeepclust.display.ClusterImagesDisplay` draws the surest images of each
+# cluster beside the least sure ones: see :doc:`plot_embedding`.

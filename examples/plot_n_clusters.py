@@ -70,10 +70,10 @@ print(model.n_clusters_, "clusters of", np.bincount(model.labels_), "samples")
 # clusters, so compare it with the estimate, not with nothing.
 
 stability = StabilityScorer()
-for k in (2, 3, 4, 5):
+for k in (2, 3, 4):
     model = GraphContrastiveClustering(k, random_state=0).fit(blobs)
     print(f"uneven blobs, K = {k}: {stability(model, blobs):.2f}")
 
 # %%
-# All of this is a hint. Where classes overlap, the number of groups is not the number of
-# classes: :ref:`n_clusters` has what was measured.
+# All of this is a hint. Where classes overlap, the number of groups is not the number
+# of classes: :ref:`n_clusters` has what was measured.

@@ -13,7 +13,9 @@ file by joblib, and into other programs as a torch module or an ONNX file.
 #
 # The digits 0 to 5 as rows of 64 pixels. 500 are fitted; the others come later.
 
+import logging
 import tempfile
+import warnings
 from pathlib import Path
 
 import joblib
@@ -37,9 +39,9 @@ model = SelfPacedContrastiveClustering(n_clusters=6, random_state=0).fit(fitted)
 # To a file and back
 # ------------------
 #
-# The file holds arrays and plain values, no device. Load it with the versions that wrote
-# it. Loading a pickle runs code: load only your own. A pipeline is written in the same
-# way, its scaler and all.
+# The file holds arrays and plain values, no device. Load it with the versions that
+# wrote it. Loading a pickle runs code: load only your own. A pipeline is written in the
+# same way, its scaler and all.
 
 joblib.dump(model, folder / "model.joblib")
 loaded = joblib.load(folder / "model.joblib")
@@ -90,15 +92,18 @@ except ImportError:
     print("onnxruntime or onnxscript is not installed")
 else:
     path = folder / "model.onnx"
-    torch.onnx.export(
-        module,
-        (rows[:4],),
-        path,
-        dynamo=True,
-        dynamic_shapes=any_number,
-        input_names=["rows"],
-        verbose=False,
-    )
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            module,
+            (rows[:4],),
+            path,
+            dynamo=True,
+            dynamic_shapes=any_number,
+            input_names=["rows"],
+            verbose=False,
+        )
     session = onnxruntime.InferenceSession(path)
     (probabilities,) = session.run(None, {"rows": rows.numpy()})
     print("Largest difference:", np.abs(probabilities - model.predict_proba(new)).max())

@@ -39,8 +39,8 @@ X, y = X[chosen], y[chosen]
 #   has no twos, threes and fours.
 # * ``memory`` keeps pretraining in a folder. Candidates that differ in ``resolution``
 #   only share it. It needs an integer ``random_state``.
-# * Several scores are computed at once; ``refit`` names the one that chooses. The fits do
-#   not look at the classes, which only the last score needs.
+# * Several scores are computed at once; ``refit`` names the one that chooses. The fits
+#   do not look at the classes, which only the last score needs.
 
 folder = tempfile.mkdtemp()
 model = GraphContrastiveClustering(n_clusters=5, memory=folder, random_state=0)
@@ -60,16 +60,17 @@ search = GridSearchCV(
 print("Chosen by modularity:", search.best_params_)
 
 # %%
-# Without classes leave out ``scoring``, ``refit`` and ``y``: the score is the modularity.
+# Without classes leave out ``scoring``, ``refit`` and ``y``: the score is the
+# modularity.
 #
 # What the scores say
 # -------------------
 #
-# Modularity: are neighbors in the embedding in the same cluster? Silhouette: is a sample
-# nearer to its own cluster than to the next? Both are taken in the embedding that is
-# being judged.
+# Modularity: are neighbors in the embedding in the same cluster? Silhouette: is a
+# sample nearer to its own cluster than to the next? Both are taken in the embedding
+# that is being judged. The best of each table is bold.
 
-figure, axes = plt.subplots(1, 3, figsize=(11, 3.2), layout="constrained")
+figure, axes = plt.subplots(1, 3, figsize=(9, 2.9), layout="constrained")
 for ax, name in zip(axes, scores, strict=True):
     table = search.cv_results_[f"mean_test_{name}"].reshape(2, 2)
     ax.imshow(table, cmap="Blues", vmin=table.min() - 0.1, vmax=table.max() + 0.1)
@@ -90,15 +91,13 @@ axes[0].set_ylabel("n_neighbors")
 axes[2].set_title("ARI (needs classes)")
 plt.show()
 
-for name in scores:
-    best = search.cv_results_["params"][search.cv_results_[f"mean_test_{name}"].argmax()]
-    print(f"best {name}: {best}")
-
 # %%
 # What to trust
 # -------------
 #
-# Large differences of one estimator's scores mean something, small ones do not. Never
-# choose the number of clusters by modularity, which rises with it: see
-# :doc:`plot_n_clusters`. Where some rows have classes, score with them. The defaults are
-# hard to beat; :ref:`trust` has what was measured.
+# The modularity prefers clusters of one size, as a resolution of 1 does. So it may like
+# best what the classes like least: set ``resolution`` by what you know of the sizes, or
+# leave it at "auto". Nor should it choose the number of clusters, with which it rises:
+# see :doc:`plot_n_clusters`. Look at the pictures of the best few, and where some rows
+# have classes, score with them. The defaults are hard to beat; :ref:`trust` has what
+# was measured.

@@ -13,8 +13,8 @@ until they have become clear.
 # ----------------------------
 #
 # The cluster head is usually trained so well that most pairs are clear from the start.
-# Here it gets few steps, so that there is something to see. The pair sets are
-# recomputed after each epoch.
+# Here it gets few epochs, and stage 2 more than usual, so that there is something to
+# see. The pair sets are recomputed after each epoch.
 
 import matplotlib.pyplot as plt
 from sklearn.datasets import load_digits

@@ -66,7 +66,11 @@ numbers, categories = ["weight", "price", "gears"], ["brakes", "handlebar"]
 def pipeline(scaler, weight):
     columns = ColumnTransformer(
         [
-            ("numbers", make_pipeline(SimpleImputer(strategy="median"), scaler), numbers),
+            (
+                "numbers",
+                make_pipeline(SimpleImputer(strategy="median"), scaler),
+                numbers,
+            ),
             (
                 "categories",
                 make_pipeline(
@@ -108,9 +112,9 @@ print(model.predict(new), model.predict_proba(new).max(axis=1).round(2))
 # What the scaler and the weight do
 # ---------------------------------
 #
-# With a weight of 1 the clusters follow the brakes, and without a scaler they are slices
-# of the price. Only the adjusted Rand index (ARI) uses the kinds of bicycles. K-means
-# takes the same columns: on clear groups that are round it is as good.
+# With a weight of 1 the clusters follow the brakes, and without a scaler they are
+# slices of the price. Only the adjusted Rand index (ARI) uses the kinds of bicycles.
+# K-means takes the same columns: on clear groups that are round it is as good.
 
 found = {
     "Scaled, weight .5": labels,
@@ -121,7 +125,9 @@ columns = model[0].transform(table)
 by_k_means = KMeans(3, n_init=10, random_state=0).fit_predict(columns)
 print(f"ARI of k-means: {adjusted_rand_score(kind, by_k_means):.2f}")
 
-figure, axes = plt.subplots(1, 3, figsize=(11.5, 3.8), layout="constrained", sharey=True)
+figure, axes = plt.subplots(
+    1, 3, figsize=(11.5, 3.8), layout="constrained", sharey=True
+)
 for ax, (title, clusters) in zip(axes, found.items(), strict=True):
     for cluster, marker in enumerate("os^"):
         rows = table[clusters == cluster]

@@ -57,8 +57,8 @@ print(*texts[:3], sep="\n")
 # ----------------------------
 #
 # The SVD is needed, since sparse matrices are refused; 50 to 300 components suit real
-# texts, 20 suit these 40 words. ``Normalizer`` makes the vectors of short and long texts
-# equally long. Do not standardize the components: the first ones matter most.
+# texts, 20 suit these 40 words. ``Normalizer`` makes the vectors of short and long
+# texts equally long. Do not standardize the components: the first ones matter most.
 
 model = make_pipeline(
     TfidfVectorizer(stop_words="english"),

@@ -35,7 +35,8 @@ X, y = X[chosen], y[chosen]
 #
 # At 1 the clusters are pulled to one size: the large group is cut, and small ones are
 # merged. At .25 the sizes are nearly left as the graph of neighbors has them. "auto",
-# the default, chooses from the data. Only the adjusted Rand index (ARI) uses the classes.
+# the default, chooses from the data. Only the adjusted Rand index (ARI) uses the
+# classes.
 
 labels = {"k-means": KMeans(5, n_init=10, random_state=0).fit_predict(X)}
 for resolution in (1.0, 0.25, "auto"):
@@ -67,6 +68,7 @@ plt.show()
 # When to set it
 # --------------
 #
-# Leave "auto" unless you know the sizes. Set 1 when groups are of one size, and .25 when
-# some are much larger than others and "auto" cuts these. Where groups overlap as much as
-# they differ, no rule tells one large group from two. :ref:`clusters` has the rule.
+# Leave "auto" unless you know the sizes. Set 1 when groups are of one size, and .25
+# when some are much larger than others and "auto" cuts these. Where groups overlap as
+# much as they differ, no rule tells one large group from two. :ref:`clusters` has the
+# rule.
