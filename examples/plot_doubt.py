@@ -92,19 +92,19 @@ print(f"the rest: {right[~surest].mean():.1%} right")
 # Rows are the kinds of images. Left: those with the lowest score among the refused.
 # Right: those with the highest score among the kept.
 
-figure, axes = plt.subplots(4, 17, figsize=(11, 3.6), layout="constrained")
+figure, axes = plt.subplots(4, 13, figsize=(9, 3.6), layout="constrained")
 for row, (name, images) in zip(axes, kinds.items(), strict=True):
     scores = model.score_samples(images)
     order = np.argsort(scores)
-    refused = order[scores[order] < threshold][:8]
-    kept = order[scores[order] >= threshold][::-1][:8]
+    refused = order[scores[order] < threshold][:6]
+    kept = order[scores[order] >= threshold][::-1][:6]
     for ax in row:
         ax.set(xticks=[], yticks=[], frame_on=False)
-    for ax, i in zip(row[:8], refused, strict=False):
+    for ax, i in zip(row[:6], refused, strict=False):
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=16)
-    for ax, i in zip(row[9:], kept, strict=False):
+    for ax, i in zip(row[7:], kept, strict=False):
         ax.imshow(images[i], cmap="gray_r", vmin=0, vmax=16)
     row[0].set_ylabel(name, rotation=0, ha="right", va="center")
-axes[0, 3].set_title("refused")
-axes[0, 12].set_title("kept")
+axes[0, 2].set_title("refused")
+axes[0, 9].set_title("kept")
 plt.show()

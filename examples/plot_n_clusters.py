@@ -38,8 +38,10 @@ data = {"Moons": moons, "Uneven blobs": blobs, "Digits": digits, "Noise": noise}
 # Where none are, the modularity decides; if samples without groups would do as well, a
 # warning says so, and the answer is 1.
 
-figure, axes = plt.subplots(1, 4, figsize=(12, 3), layout="constrained", sharey=True)
-for ax, (name, X) in zip(axes, data.items(), strict=True):
+figure, axes = plt.subplots(
+    2, 2, figsize=(8, 5.4), layout="constrained", sharex=True, sharey=True
+)
+for ax, (name, X) in zip(axes.flat, data.items(), strict=True):
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         found, scores = estimate_n_clusters(
@@ -49,9 +51,10 @@ for ax, (name, X) in zip(axes, data.items(), strict=True):
     ax.bar([*scores], [*scores.values()], color="C0")
     ax.axhline(0.6, color="0.5", linestyle=":")
     ax.axvline(found, color="C1", label=f"estimate: {found}")
-    ax.set(title=name, xlabel="number of clusters", xlim=(0, 17))
+    ax.set(title=name, xlim=(0, 17))
     ax.legend(loc="upper right")
-axes[0].set_ylabel("score")
+figure.supxlabel("number of clusters")
+figure.supylabel("score")
 plt.show()
 
 # %%

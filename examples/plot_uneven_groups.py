@@ -57,8 +57,8 @@ for name, found in labels.items():
 # All four on one map of the pixels.
 
 points = TSNE(init="pca", random_state=0).fit_transform(X)
-figure, axes = plt.subplots(1, 4, figsize=(12, 3.4), layout="constrained")
-for ax, (name, found) in zip(axes, labels.items(), strict=True):
+figure, axes = plt.subplots(2, 2, figsize=(7, 6.4), layout="constrained")
+for ax, (name, found) in zip(axes.flat, labels.items(), strict=True):
     EmbeddingDisplay.from_predictions(points, found, ax=ax, legend=False)
     ari = adjusted_rand_score(y, found)
     ax.set(title=f"{name}\nARI {ari:.2f}", xlabel="", ylabel="")
