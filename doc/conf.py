@@ -8,6 +8,7 @@ from docutils.utils.math import MathError
 from docutils.utils.math.latex2mathml import tex2mathml
 from sphinx.directives.other import Include
 from sphinx.util import logging
+from sphinx_gallery.sorting import ExplicitOrder
 
 from skdeepclust import __version__ as release
 
@@ -34,7 +35,27 @@ autodoc_typehints = "none"  # the docstrings give types and shapes
 numpydoc_show_class_members = False  # _templates/autosummary/class.rst lists them
 numpydoc_class_members_toctree = False
 
+EXAMPLES = [  # in the order of need; those that are not listed come last
+    "embedding",
+    "image_folder",
+    "features",
+    "table",
+    "text",
+    "single_cells",
+    "n_clusters",
+    "uneven_groups",
+    "doubt",
+    "compare",
+    "search",
+    "new_samples",
+    "resume",
+    "graph",
+    "self_pacing",
+]
 sphinx_gallery_conf = {
+    "within_subsection_order": ExplicitOrder(
+        [*(f"plot_{name}.py" for name in EXAMPLES), "*"]
+    ),
     "parallel": 2,
     "examples_dirs": "../examples",
     "gallery_dirs": "auto_examples",

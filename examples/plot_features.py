@@ -3,7 +3,7 @@
 Cluster patches of photographs
 ==============================
 
-Photographs are not clustered by their pixels but by what a network makes of them.
+Cluster photographs by the features of a network, not by their pixels.
 :class:`~skdeepclust.features.FeatureExtractor` puts any torch module at the head of a
 pipeline. Here the module is a small bank of filters, and the photographs are two that
 come with scikit-learn, cut into patches. A pretrained network takes the same place.
@@ -68,22 +68,13 @@ class Textures(nn.Module):
 # Patches to features to clusters
 # -------------------------------
 #
-# The extractor scales uint8 to [0, 1] and learns nothing. The clusterer is an ordinary
-# one for tables; fewer steps and smaller layers than usual keep this example short.
-# With ``memory=``, the pipeline would keep the features on disk for the next fit.
+# The extractor scales uint8 to [0, 1] and learns nothing. The clusterer takes its
+# features as a table. With ``memory=``, the pipeline keeps the features on disk for the
+# next fit.
 
 model = make_pipeline(
     FeatureExtractor(Textures()),
-    SelfPacedContrastiveClustering(
-        6,
-        hidden_layer_sizes=(64, 64),
-        n_components=10,
-        pretrain_epochs=15,
-        center_epochs=5,
-        head_epochs=15,
-        contrastive_epochs=10,
-        random_state=0,
-    ),
+    SelfPacedContrastiveClustering(n_clusters=6, random_state=0),
 )
 clusters = model.fit(patches).predict(patches)
 

@@ -13,10 +13,9 @@ close.
 # ---------------------
 #
 # Each sample is expressed by its neighbors in the embedding; the coefficients are the
-# weights of the graph.
+# weights of the graph. Digits are rows of 64 pixels here.
 
 import matplotlib.pyplot as plt
-import numpy as np
 from sklearn.datasets import load_digits
 from sklearn.neighbors import kneighbors_graph
 
@@ -24,16 +23,8 @@ from skdeepclust import GraphContrastiveClustering
 from skdeepclust.display import AffinityDisplay
 from skdeepclust.metrics import clustering_accuracy
 
-digits = load_digits()
-images = (digits.images[:, None] / 16).astype(np.float32)
-
-model = GraphContrastiveClustering(
-    10,
-    pretrain_epochs=15,
-    head_epochs=22,
-    joint_epochs=5,
-    random_state=0,
-).fit(images)
+X, y = load_digits(return_X_y=True)
+model = GraphContrastiveClustering(n_clusters=10, random_state=0).fit(X)
 
 # %%
 # The sorted graph
@@ -41,8 +32,8 @@ model = GraphContrastiveClustering(
 #
 # The matrix has more than three million entries, nearly all of them zero. The picture
 # sums them over bins. Weight in the squares on the diagonal is within clusters. A
-# rectangle off the diagonal is filled where two clusters have many edges in common:
-# those are the ones that could be mixed up.
+# rectangle off the diagonal is filled where two clusters share many edges: those are
+# easily mixed up.
 
 AffinityDisplay.from_estimator(model)
 plt.show()
@@ -52,10 +43,10 @@ plt.show()
 # ----------------------------------
 #
 # Any partition can be drawn on any graph. The neighbors of the pixels are a graph that
-# comes without training. Where the clusters have most of its edges within them, too,
-# they follow the data and not a whim of the network.
+# needs no training. If most of its edges are within clusters, too, the clusters follow
+# the data and not only the network.
 
-neighbors = kneighbors_graph(digits.data, 10)
+neighbors = kneighbors_graph(X, 10)
 
 AffinityDisplay.from_predictions(neighbors, model.labels_)
 plt.show()
@@ -66,4 +57,4 @@ plt.show()
 #
 # Only here the classes are used.
 
-print(f"Accuracy: {clustering_accuracy(digits.target, model.labels_):.3f}")
+print(f"Accuracy: {clustering_accuracy(y, model.labels_):.3f}")
