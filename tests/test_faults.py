@@ -153,7 +153,7 @@ REFUSED = [
     refused("No samples", GOOD[:0], r"0 sample\(s\)"),
     refused("No features", GOOD[:, :0], r"0 feature\(s\)"),
     refused("Complex numbers", GOOD + 1j, "[Cc]omplex"),
-    refused("Objects that are no numbers", with_value("a", object), STRINGS),
+    refused("Objects that are not numbers", with_value("a", object), STRINGS),
     refused("A sparse matrix", sp.csr_array(GOOD), r"toarray\(\)", TypeError),
     refused(
         SPARSE, torch.tensor(GOOD).to_sparse(), r"sparse_coo.*X.to_dense\(\)", TypeError
@@ -178,9 +178,9 @@ REFUSED = [
         image_shape=(2, 3),
         encoder="conv",
     ),
-    refused("Column names of which some are no strings", MIXED, "string n", TypeError),
+    refused("Column names that are not all strings", MIXED, "string n", TypeError),
     refused(
-        "A device that is not there",
+        "A device that is not available",
         GOOD,
         "device='cuda:9' is not available.*'cpu'",
         device="cuda:9",
@@ -218,7 +218,7 @@ OUTLIER, COPIES = GOOD[:12].copy(), np.repeat(GOOD[:4], 4, axis=0)
 OUTLIER[0], COPIES[:, 2] = 1e12, 5.0
 ACCEPTED = [
     *(case("Constant data", np.full((12, 3), x), 3) for x in (0.0, 1e30, 5e-324)),
-    case("Values next to zero", GOOD[:12] * 1e-310, 3),
+    case("Values near zero", GOOD[:12] * 1e-310, 3),
     case("Duplicates", COPIES, 3),
     case("One cluster", GOOD[:12], 1),
     case("As many clusters as samples", GOOD[:8], 8),
@@ -300,7 +300,7 @@ def test_prediction_refuses(fitted, X, parameters, error, match):
     assert fitted.predict(pd.DataFrame(GOOD, columns=list("abcdef"))).shape == (30,)
 
 
-@fault("New data far from those fitted")
+@fault("New data far from the training data")
 @pytest.mark.parametrize("make", ["tiny"], indirect=True)
 def test_prediction_refuses_what_overflows(make):
     model = make().fit(GOOD * 1e-30)
@@ -326,7 +326,7 @@ def test_images_of_another_size(make):
         model.predict(np.zeros((2, 63)))
 
 
-@fault("Images in another unit than those fitted")
+@fault("Images in another unit than in ``fit``")
 @predicting
 def test_images_in_another_unit(make):
     as_bytes = (IMAGES * 255).astype(np.uint8)
@@ -366,7 +366,7 @@ def test_images_in_the_unit_of_those_fitted(make, tmp_path):
         np.testing.assert_array_equal(model.predict(X), model.labels_)
 
 
-@fault("Data without names, where those fitted had some")
+@fault("Data without names after a fit with names")
 @predicting
 def test_names_that_are_missing(fitted):
     with pytest.warns(UserWarning, match="does not have valid feature names"):
@@ -439,7 +439,7 @@ def test_loss_that_is_nan_keeps_the_last_good_epoch(make):
     np.testing.assert_array_equal(model.predict(GOOD), model.labels_)
 
 
-@fault("An encoder of which no weight may be trained")
+@fault("An encoder without trainable weights")
 @pytest.mark.parametrize("pretraining", ["contrastive", "reconstruction"])
 @predicting
 def test_encoder_without_weights_to_train(fitted, pretraining):
@@ -503,7 +503,7 @@ def test_encoder_that_gives_nan_in_pretraining_or_without_it(
         model.set_params(pretrain_epochs=n_epochs).fit(GOOD)
 
 
-@fault("An encoder of which the output changes its size")
+@fault("An encoder whose output changes size")
 @pytest.mark.parametrize(
     ("wrong", "shape"),
     [(lambda h: h[:, :3], "30, 3"), (lambda h: h[1:], "29, 4")],
@@ -515,14 +515,14 @@ def test_encoder_that_changes_its_size(fitted, wrong, shape):
     assert_refused(fitted, GOOD, ValueError, match)
 
 
-@fault("An encoder of which the output has no row per sample")
+@fault("An encoder whose output has no row per sample")
 def test_encoder_that_has_no_row_per_sample(fitted):
     encoder = Encoder(lambda h: h.mean(0), after=-1)
     fitted.set_params(encoder=encoder)
     assert_refused(fitted, GOOD, ValueError, r"must map a batch of shape \(2, 6\)")
 
 
-@fault("An augmentation that changes the shape, or gives no floats")
+@fault("An augmentation that changes the shape or returns no floats")
 @pytest.mark.parametrize(
     ("augmentation", "error", "match"),
     [
@@ -622,7 +622,7 @@ def test_interruption_after_the_last_stage(fitted, at_epochs, request):
     assert_unfitted(fitted)
 
 
-@fault("A fit that fails after one that did not")
+@fault("A fit that fails after a successful one")
 def test_fit_goes_on_as_new_after_one_that_failed(fitted):
     expected = copy.deepcopy(fitted)
     assert_refused(fitted, with_value(np.nan), ValueError, "NaN")
