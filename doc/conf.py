@@ -88,7 +88,9 @@ def visit_math(translator, node):
         mathml,
     )
     if block:
-        mathml = translator.starttag(node, "div", CLASS="equation") + mathml + "</div>\n"
+        mathml = (
+            translator.starttag(node, "div", CLASS="equation") + mathml + "</div>\n"
+        )
     translator.body.append(mathml)
     raise nodes.SkipNode
 
