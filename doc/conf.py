@@ -102,18 +102,23 @@ def visit_math(translator, node):
             "no MathML for %s: %s", node.astext(), error, location=node
         )
         raise nodes.SkipNode from error
-    # The bars of a norm are alike; one that closes would grow with its exponent.
-    for bar in "|\u2016":
-        mathml = mathml.replace(f"<mo>{bar}</mo>", f'<mo stretchy="false">{bar}</mo>')
+    # Bars enclose: they do not grow with an exponent, and have no space around them.
+    mathml = re.sub(
+        r"<mo[^>]*>([|\u2016])</mo>",
+        r'<mo stretchy="false" lspace="0" rspace="0">\1</mo>',
+        mathml,
+    )
     if block:
-        mathml = translator.starttag(node, "div", CLASS="math") + mathml + "</div>\n"
+        mathml = (
+            translator.starttag(node, "div", CLASS="equation") + mathml + "</div>\n"
+        )
     translator.body.append(mathml)
     raise nodes.SkipNode
 
 
 NAMES = re.compile(
     r"""(?<=<h[12]>)[^<]+ | (?<=name"><span\ class="pre">)[^<]+
-    | (?<=<span\ class="pre">)[^<]{30,}""",
+    | (?<=<span\ class="pre">)(?:[^<&]|&[^;]+;){30,}""",
     re.VERBOSE,
 )
 BREAKS = re.compile(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Za-z][._])")

@@ -103,11 +103,11 @@ def test_calls_that_differ_are_refused_in_every_process(folder):
     errors = [json.loads((folder / f"errors-{r}.json").read_text()) for r in (0, 1)]
     assert errors[0] == errors[1]
     data, parameter, small, file = errors[0]
-    assert "alike in every process" in data
+    assert "the same data and parameters in all processes" in data
     assert "differ from process 0: X (process 1). Pass the same" in data
     assert "differ from process 0: batch_size (process 1). Pass" in parameter
     assert "batch_size=3 and n_samples=611 must be at least 4 for 2" in small
-    assert "is a file; name a folder" in file
+    assert "is a file: pass a folder" in file
 
 
 # ----------------------------------------------------------------- one process's view
