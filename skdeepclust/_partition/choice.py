@@ -1,6 +1,7 @@
 """The choice among candidate partitions."""
 
 from collections.abc import Collection, Mapping, Sequence
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
@@ -154,8 +155,10 @@ def most_agreed(
 
 def _medoid(partitions: Sequence[NDArray[np.int64]], ratios: Sequence[float]) -> int:
     weights = (_DAMPING + np.array(ratios)) ** -2
-    agreement = [[adjusted_rand_score(a, b) for b in partitions] for a in partitions]
-    return int((np.array(agreement) @ weights).argmax())
+    agreement = np.eye(len(partitions))
+    for (i, a), (j, b) in combinations(enumerate(partitions), 2):
+        agreement[i, j] = agreement[j, i] = adjusted_rand_score(a, b)
+    return int((agreement @ weights).argmax())
 
 
 def _challenged(chosen: Candidate, sources: Sequence[CandidateSource]) -> Candidate:
