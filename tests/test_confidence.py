@@ -12,6 +12,9 @@ from skdeepclust._partition.graphs import neighbor_shares
 from skdeepclust._stages.calibration import fitted_factor
 from skdeepclust.metrics import clustering_accuracy
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 ESTIMATORS = [SelfPacedContrastiveClustering, GraphContrastiveClustering]
 
 

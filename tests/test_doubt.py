@@ -10,6 +10,9 @@ from torch import nn
 
 from skdeepclust import GraphContrastiveClustering, SelfPacedContrastiveClustering
 
+# What is run here is measured by other tests; measuring would take longer.
+pytestmark = pytest.mark.no_cover
+
 QUICK = {"pretrain_epochs": 2, "random_state": 0}
 
 

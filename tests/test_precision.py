@@ -7,7 +7,10 @@ import torch
 from sklearn.datasets import load_digits
 
 # Fits of two epochs a stage may leave clusters empty.
-pytestmark = pytest.mark.filterwarnings("ignore:.*clusters are empty")
+pytestmark = [
+    pytest.mark.no_cover,  # fits, which other tests measure
+    pytest.mark.filterwarnings("ignore:.*clusters are empty"),
+]
 STEPS = {
     "tiny": ("pretrain", "center", "head"),
     "tiny_graph": ("pretrain", "head", "joint"),
