@@ -112,8 +112,8 @@ print(model.predict(new), model.predict_proba(new).max(axis=1).round(2))
 # What the scaler and the weight do
 # ---------------------------------
 #
-# With a weight of 1 the clusters follow the brakes, and without a scaler they follow
-# the price. Only the adjusted Rand index (ARI) uses the kinds of bicycles.
+# With a weight of 1 the clusters follow the brakes. Without a scaler the price
+# outweighs the rest. Only the adjusted Rand index (ARI) uses the kinds of bicycles.
 #
 # K-means takes the same columns. The weight matters less to it, and on groups as round
 # as these it is as good: the estimators here look for gaps between rows, and one-hot
