@@ -24,7 +24,7 @@ from skdeepclust import GraphContrastiveClustering
 from skdeepclust.model_selection import StabilityScorer, estimate_n_clusters
 
 moons, _ = make_moons(500, noise=0.05, random_state=0)
-blobs, _ = make_blobs([250, 50, 40], centers=[[0, 0], [6, 0], [0, 6]], random_state=0)
+blobs, _ = make_blobs([300, 60, 40], centers=[[0, 0], [10, 0], [0, 10]], random_state=0)
 digits, _ = load_digits(return_X_y=True)
 noise = np.random.default_rng(0).normal(size=(300, 10))
 data = {"Moons": moons, "Uneven blobs": blobs, "Digits": digits, "Noise": noise}
