@@ -99,6 +99,17 @@ def test_samples_without_groups_have_no_structure(scale, most_wrong):
     assert sum(count > 1 for count in counts) <= most_wrong
 
 
+@pytest.mark.parametrize("sizes", [[500, 60, 40], [250, 50, 40]])
+def test_groups_of_uneven_size_in_the_plane_are_found(sizes):
+    """Neighbors by cosine lie on a circle there, which any cut seems to separate."""
+    centers = [[0, 0], [6, 0], [0, 6]]
+    for seed in range(2):
+        X, y = make_blobs(sizes, centers=centers, random_state=seed)
+        assert estimate_n_clusters(X, random_state=0) == 3
+        found = find_table_clusters(table_graphs(X), 3, seed=0)
+        assert adjusted_rand_score(y, found.labels) > 0.95
+
+
 def test_a_few_outliers_are_no_cluster():
     X, _ = make_blobs([100, 100, 100, 6], 5, cluster_std=0.5, random_state=0)
     assert estimate_n_clusters(X, random_state=0) == 3

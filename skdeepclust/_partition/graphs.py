@@ -46,11 +46,12 @@ def table_graphs(
 
     Euclidean distances are right for a few columns in which groups have a place,
     cosines for embeddings, whose length means little. Data alone seldom tell which
-    they are, so both are built, and their sum. One column has no angles: it has a
-    Euclidean graph alone.
+    they are, so both are built, and their sum. One column has no angles, and those of
+    two lie on a circle: neighbors by cosine are a chain, which any cut separates. Both
+    have a Euclidean graph alone.
     """
     euclidean = locally_scaled_graph(rows, n_neighbors)
-    if rows.shape[1] == 1:
+    if rows.shape[1] <= 2:
         return {"euclidean": euclidean}
     cosine = locally_scaled_graph(rows, n_neighbors, "cosine")
     return {
