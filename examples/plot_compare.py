@@ -39,8 +39,8 @@ data = {
 # -------
 #
 # All but HDBSCAN are told the number of clusters. HDBSCAN finds it, and marks noise
-# with
-# -1, which is counted as one cluster here. Parameters are the defaults, or common ones.
+# with -1, which is counted as one cluster here. Parameters are the defaults, or common
+# ones.
 # UMAP is tried if ``umap-learn`` is installed.
 
 

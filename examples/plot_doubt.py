@@ -58,10 +58,10 @@ for name, images in kinds.items():
     print(f"{name:16} {both[0]:13.0%} {both[1]:14.0%} {both[2]:7.0%}")
 
 # %%
-# Both find most of what is foreign, and neither finds all: an encoder can map what it
-# has never seen into the middle of a cluster. Check simple things, such as range,
-# contrast and missing parts, by the values themselves. What only ``predict_proba``
-# refuses may well be an ordinary sample between two clusters.
+# ``score_samples`` finds nearly all inverted and shuffled images. Digits of other
+# classes are harder: they are made of the same strokes, and ``predict_proba`` refuses
+# more of them. What only ``predict_proba`` refuses may well be an ordinary sample
+# between two clusters.
 #
 # Mark what is refused with -1, as scikit-learn marks noise:
 
