@@ -4,7 +4,7 @@ import io
 import itertools
 import logging
 import re
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stdout
 
 import pytest
 from test_callbacks import Spy
@@ -141,7 +141,7 @@ def test_verbose_writes_to_the_stream_of_each_line(tiny, blobs):
     with unconfigured():
         for _ in range(2):
             stream = io.StringIO()
-            with redirect_stderr(stream):
+            with redirect_stdout(stream):
                 model.fit(blobs[0])
             texts.append(stream.getvalue().splitlines())
             stream.close()
@@ -160,7 +160,7 @@ def test_verbose_does_without_a_stream(tiny, blobs, missing):
     if missing == "closed":
         stream.close()
     model = quick(tiny, verbose=1)
-    with unconfigured(), redirect_stderr(stream):
+    with unconfigured(), redirect_stdout(stream):
         model.fit(blobs[0])
     assert model.history_
 
@@ -174,19 +174,19 @@ def test_verbose_lines_come_once_wherever_logging_is_configured():
         names.append(name)
 
     names, stream = [], io.StringIO()
-    with unconfigured() as (own, root), redirect_stderr(stream):
+    with unconfigured() as (own, root), redirect_stdout(stream):
         line("first")
         line("second")
         root.addHandler(logging.NullHandler())
         line("beside none")
-        logging.basicConfig(format="%(message)s", force=True)
+        logging.basicConfig(format="%(message)s", force=True, stream=stream)
         line("root")
         root.handlers[0].setLevel("WARNING")
         line("beside warnings")
         root.handlers[0].setLevel("INFO")
         own.propagate = False
         line("alone")
-        own.addHandler(logging.StreamHandler())
+        own.addHandler(logging.StreamHandler(stream))
         line("own")
     expected = [f"{name}  epoch 1/1  loss 0.5  0 s left" for name in names]
     assert stream.getvalue().splitlines() == expected

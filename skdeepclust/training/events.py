@@ -55,9 +55,10 @@ class _Lines(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Looked up at each line: notebooks, pytest and `redirect_stderr` replace the
+        # As scikit-learn's lines: notebooks show those on stderr in red, like errors.
+        # Looked up at each line: notebooks, pytest and `redirect_stdout` replace the
         # stream and close theirs. A line that cannot be shown must not end a fit.
-        stream = sys.stderr
+        stream = sys.stdout
         if stream is not None:
             with suppress(OSError, ValueError):
                 stream.write(self.format(record) + "\n")
