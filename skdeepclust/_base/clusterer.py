@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.neighbors import NearestNeighbors
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
@@ -311,16 +310,21 @@ class BaseDeepClusterer(
         ndarray of shape (n_samples,)
             At most 0.
         """
+        check_is_fitted(self)
+        # In float64, as the distance of near points is lost by rounding.
+        sample = torch.from_numpy(self.hidden_sample_.astype(np.float64))
+        n_nearest = min(_NEAREST, len(sample))
+
+        def distance(x: Tensor) -> Tensor:
+            # Block by block: the hidden layer of many samples would fill the memory.
+            h = self.network_.hidden(x).cpu().double()
+            nearest = torch.cdist(h, sample).topk(n_nearest, largest=False).values
+            return nearest.mean(1)
+
         with self._telling_memory():
             batches = self._batches(X)
-            h = self._map(batches, self.network_.hidden).cpu().double().numpy()
-        n_neighbors = min(_NEAREST, len(self.hidden_sample_))
-        # In float64, as the distance of near points is lost by rounding.
-        nearest = NearestNeighbors(n_neighbors=n_neighbors, algorithm="brute")
-        nearest.fit(self.hidden_sample_.astype(np.float64))
-        distances, _ = nearest.kneighbors(h)
-        scores: NDArray[Any] = -distances.mean(axis=1)
-        return scores.astype(float_dtype(batches.dtype))
+            scores = -self._map(batches, distance).numpy()
+        return np.asarray(scores, dtype=float_dtype(batches.dtype))
 
     def _batches(self, X: Any, *, min_samples: int = 1) -> Batches:
         check_is_fitted(self)
