@@ -23,7 +23,6 @@ IMAGES = {
     "MNIST, its 10,000 test images": ("mnist_10k",),
     "COIL-20": ("coil20",),
     "Fashion-MNIST, 10,000 images": ("fashion_10k",),
-    "Fashion-MNIST, all 70,000": ("fashion",),
     "CIFAR-10, 10,000 rows": ("cifar10_features",),
     "digits, five parts": UNEVEN,
     "MNIST, 4,046 images": ("mnist_uneven",),
@@ -34,8 +33,8 @@ TIMES = {
 }
 
 
-def _score(runs, method, name):
-    values = [run[name] for run in runs]
+def _accuracy(runs, method):
+    values = [run["acc"] for run in runs]
     text = f"{statistics.fmean(values):.3f}"
     return text if method in ("kmeans", "umap") else f"{text} ({min(values):.3f})"
 
@@ -61,7 +60,7 @@ def _cells(label, quality, peers):
     for start, names in IMAGES.items():
         if label.startswith(start):
             return [
-                _score([run for n in names for run in quality[n][m]], m, "acc")
+                _accuracy([run for n in names for run in quality[n][m]], m)
                 for m in SHOWN
             ]
     name = label.partition(",")[0]

@@ -205,10 +205,11 @@ class BaseDeepClusterer(
     def predict_proba(self, X: Any) -> NDArray[Any]:
         """Return the probability of each cluster.
 
-        They are calibrated without classes: `fit` ends by scaling the logits, so that
-        probabilities match how often the nearest 10 neighbors, in embedding and input,
-        have the label. Where clusters are not the classes, they are too high for
-        these. With ``resolution=None`` nothing is scaled. :ref:`doubt` shows more.
+        Probabilities are calibrated without classes: `fit` ends by scaling the logits,
+        so that they match how often the nearest 10 neighbors, in embedding and input,
+        have the label. They are too high where clusters are not the classes. Without
+        first or final clusters from a graph (``resolution=None``, ``head_epochs=0``)
+        nothing is scaled. See :ref:`doubt`.
 
         Parameters
         ----------
@@ -295,10 +296,10 @@ class BaseDeepClusterer(
         """Return how usual samples are: the higher, the more like the fitted ones.
 
         It is the negative mean Euclidean distance to the nearest 10 of
-        `hidden_sample_`, in the encoder's last hidden layer. The embedding would not
-        do: it has few dimensions, and contrasted ones have unit length, so that what is
-        far away looks usual. Samples of the fit may be among the 10, at distance 0. Set
-        a threshold by samples that were not fitted: :ref:`doubt` shows how.
+        `hidden_sample_`, in the encoder's last hidden layer. (In the embedding, which
+        often has unit length, samples far from all others can look usual.) A training
+        sample may be its own neighbor, at distance 0: set a threshold with held-out
+        samples, see :ref:`doubt`.
 
         Parameters
         ----------

@@ -55,7 +55,7 @@ class _Lines(logging.Handler):
         )
 
     def emit(self, record: logging.LogRecord) -> None:
-        # As scikit-learn's lines: notebooks show those on stderr in red, like errors.
+        # On stdout, as in scikit-learn: notebooks show stderr in red, like errors.
         # Looked up at each line: notebooks, pytest and `redirect_stdout` replace the
         # stream and close theirs. A line that cannot be shown must not end a fit.
         stream = sys.stdout
